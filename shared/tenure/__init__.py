@@ -1,0 +1,1 @@
+"""What every Tenure service stands on. Nothing here imports a service."""

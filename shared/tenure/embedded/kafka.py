@@ -1,0 +1,115 @@
+"""Apache Kafka itself, from its own jars: one KRaft node on loopback, for tests and for one machine.
+
+The invariant: it is the real broker with durable storage; killed and started again on the same data directory, it still
+has every acked record and every committed offset.
+"""
+
+import shutil
+import signal
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import ClassVar
+
+from tenure.embedded.broker import speaks_kafka
+from tenure.embedded.kafka_jars import kafka_jars
+from tenure.embedded.server import Server, ServerFailedError, free_port
+
+_FORMAT_DEADLINE_S = 60.0
+_HEAP_MB = 512
+
+_LOG4J = """\
+status = error
+rootLogger.level = info
+rootLogger.appenderRef.stdout.ref = stdout
+appender.stdout.type = Console
+appender.stdout.name = stdout
+appender.stdout.layout.type = PatternLayout
+appender.stdout.layout.pattern = %d{ISO8601} %p %m (%c{1})%n
+"""
+
+
+class Kafka(Server):
+    name = "Apache Kafka"
+    orphan_signal: ClassVar[signal.Signals] = signal.SIGKILL
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        detached: bool = False,
+        start_deadline_s: float = 90.0,
+        stop_deadline_s: float = 15.0,
+    ) -> None:
+        super().__init__(
+            data_dir, port=port, detached=detached, start_deadline_s=start_deadline_s, stop_deadline_s=stop_deadline_s
+        )
+        self.controller_port = free_port()
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """For `open_log`."""
+        return self.bootstrap
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._jars = kafka_jars()
+        self._properties = self.data_dir / "server.properties"
+        self._log4j = self.data_dir / "log4j2.properties"
+        self._log4j.write_text(_LOG4J)
+        lines = [f"{name}={value}" for name, value in self._node().items()]
+        self._properties.write_text("\n".join(lines) + "\n")
+        if not (self.data_dir / "logs" / "meta.properties").exists():
+            self._format()
+
+    def command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", str(self._properties)]
+
+    def is_ready(self) -> bool:
+        return "Kafka Server started" in self.log_tail() and speaks_kafka(self.port)
+
+    def _java(self) -> list[str]:
+        """A serial collector and a small heap: on one machine it shares the cores with everything else."""
+        java = shutil.which("java") or "java"
+        memory = [f"-Xmx{_HEAP_MB}m", "-Xms128m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
+        return [java, *memory, f"-Dlog4j2.configurationFile={self._log4j}", "-cp", f"{self._jars}/*"]
+
+    def _node(self) -> dict[str, object]:
+        controller = f"127.0.0.1:{self.controller_port}"
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": self.data_dir / "logs",
+            "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            "offsets.topic.num.partitions": 4,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "share.coordinator.state.topic.num.partitions": 1,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "log.retention.hours": -1,
+        }
+
+    def _format(self) -> None:
+        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(self._properties)]
+        done = subprocess.run(
+            [*self._java(), *tool], check=False, capture_output=True, text=True, timeout=_FORMAT_DEADLINE_S
+        )
+        if done.returncode:
+            raise ServerFailedError(f"formatting Kafka's storage failed:\n{done.stdout}{done.stderr}")

@@ -1,0 +1,104 @@
+"""Kafka behind the log port, by aiokafka directly (docs/decisions/0001).
+
+The invariant: no call waits longer than its deadline, and whatever the client library raises about the broker comes out
+as WorldDown. A producer that missed a deadline is thrown away, since an idempotent one would hold its batches for ever;
+a consumer that raised is to be closed and created anew by the one who owns it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
+from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_producer import KafkaProducer
+from tenure.spine.kafka_settings import KafkaSettings
+from tenure.spine.log import OnPartitions, PartitionsDiffer, WorldDown
+
+_METADATA_RETRY_S = 0.05
+
+
+class KafkaLog:
+    """A `Log` on one cluster. It holds no connection of its own; producers and consumers do."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    async def producer(self) -> KafkaProducer:
+        """Connects on the first send, and again after each failure, so it never raises here."""
+        return KafkaProducer(self._settings)
+
+    async def consumer(
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        on_assigned: OnPartitions | None = None,
+        on_revoked: OnPartitions | None = None,
+    ) -> KafkaConsumer:
+        client = AIOKafkaConsumer(**self._settings.consumer(group))
+        client.subscribe(topics=list(topics), listener=Rebalances(on_assigned, on_revoked))
+        consumer = KafkaConsumer(client, self._settings)
+        try:
+            async with within(self._settings.join_deadline_s, f"joining group {group}"):
+                await client.start()
+        except BaseException:
+            await consumer.close()
+            raise
+        return consumer
+
+    async def ensure_topics(self, topics: Mapping[str, int]) -> None:
+        async with within(self._settings.topics_deadline_s, "creating topics"), self._admin() as admin:
+            existing = await _partition_counts(admin, topics)
+            missing = [
+                NewTopic(name, partitions, self._settings.replicas)
+                for name, partitions in topics.items()
+                if name not in existing
+            ]
+            if missing:
+                _check_created(await admin.create_topics(missing))
+            while topics.keys() - existing.keys():
+                existing = await _partition_counts(admin, topics)
+                if topics.keys() - existing.keys():
+                    await asyncio.sleep(_METADATA_RETRY_S)
+        _check_counts(topics, existing)
+
+    async def close(self) -> None:
+        """Producers and consumers are closed by who opened them."""
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(**self._settings.connection())
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, topics: Mapping[str, int]) -> dict[str, int]:
+    """Topics that exist and have a leader everywhere; one still being created is not there yet."""
+    described = await admin.describe_topics(list(topics))
+    return {
+        topic["topic"]: len(topic["partitions"])
+        for topic in described
+        if topic["error_code"] == 0 and all(part["error_code"] == 0 for part in topic["partitions"])
+    }
+
+
+def _check_created(response: object) -> None:
+    """Another process may have been quicker; everything else is an error of the broker."""
+    for name, code, *_ in response.topic_errors:  # type: ignore[attr-defined]
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise WorldDown(f"creating topic {name}: {error.__name__}")
+
+
+def _check_counts(wanted: Mapping[str, int], existing: Mapping[str, int]) -> None:
+    for name, partitions in wanted.items():
+        if existing[name] != partitions:
+            raise PartitionsDiffer(f"{name} has {existing[name]} partitions, not {partitions}")

@@ -1,0 +1,117 @@
+"""Reading from Kafka as a member of a group.
+
+The invariant: `poll` comes back in its time, with WorldDown once the broker has been silent too long. The client library
+keeps that silence to itself (it logs and goes on), so this adapter listens for the one sign of life there is: the time
+of the last fetch answered, which moves on an idle topic as well.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition as KafkaPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_settings import KafkaSettings
+from tenure.spine.log import OnPartitions, Position, Record, TopicPartition, WorldDown
+
+_POLL_GRACE_S = 0.2
+_IDLE_S_MAX = 1.0
+
+
+class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """The library calls with empty sets on the first join; the port does not."""
+
+    def __init__(self, on_assigned: OnPartitions | None, on_revoked: OnPartitions | None) -> None:
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+
+    async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
+        if assigned and self._on_assigned:
+            await self._on_assigned(sorted((tp.topic, tp.partition) for tp in assigned))
+
+    async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
+        if revoked and self._on_revoked:
+            await self._on_revoked(sorted((tp.topic, tp.partition) for tp in revoked))
+
+
+class KafkaConsumer:
+    def __init__(self, client: AIOKafkaConsumer, settings: KafkaSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._last_sign = 0
+        self._heard_at = self._polled_at = time.monotonic()
+
+    async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
+        self._start_listening()
+        polled: dict[KafkaPartition, list[Any]] = {}
+        try:
+            with suppress(TimeoutError):  # a rebalance in progress holds getmany back beyond its own time-out
+                async with asyncio.timeout(timeout_s + _POLL_GRACE_S):
+                    timeout_ms = int(timeout_s * 1000)
+                    polled = await self._client.getmany(timeout_ms=timeout_ms, max_records=records_max)
+        except (KafkaError, OSError) as error:
+            raise WorldDown(f"polling: {error!r}") from error
+        self._listen(heard=bool(polled))
+        return [
+            Record(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
+            for records in polled.values()
+            for r in records
+        ]
+
+    def _start_listening(self) -> None:
+        """While nobody polls, the client fetches nothing: that time is not the broker's silence."""
+        now = time.monotonic()
+        if now - self._polled_at > _IDLE_S_MAX:
+            self._heard_at = now
+
+    def _listen(self, *, heard: bool) -> None:
+        self._polled_at = time.monotonic()
+        assigned = self._client.assignment()
+        sign = max((self._client.last_poll_timestamp(tp) or 0 for tp in assigned), default=0)
+        if heard or sign != self._last_sign:
+            self._last_sign, self._heard_at = sign, self._polled_at
+        silence_s = self._polled_at - self._heard_at
+        if assigned and silence_s > self._settings.silence_s_max:
+            raise WorldDown(f"the broker has not answered a fetch for {silence_s:.0f} s")
+
+    async def commit(self, positions: Iterable[Position]) -> None:
+        """During a rebalance the commit is refused: the partitions are someone else's, so that is not a failure."""
+        assigned = self._client.assignment()
+        offsets = {
+            tp: position.next_offset
+            for position in positions
+            if (tp := KafkaPartition(position.topic, position.partition)) in assigned
+        }
+        if not offsets:
+            return
+        async with within(self._settings.commit_deadline_s, "committing"):
+            with suppress(CommitFailedError, IllegalStateError):
+                await self._client.commit(offsets)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset((tp.topic, tp.partition) for tp in self._client.assignment())
+
+    def high_water(self) -> dict[TopicPartition, int]:
+        """From the fetch, not from ListOffsets: the wheel broker answers that one with the start of the last batch."""
+        marks = {(tp.topic, tp.partition): self._client.highwater(tp) for tp in self._client.assignment()}
+        return {place: mark for place, mark in marks.items() if mark is not None}
+
+    async def seek(self, positions: Iterable[Position]) -> None:
+        assigned = self._client.assignment()
+        for topic, partition, next_offset in positions:
+            if (tp := KafkaPartition(topic, partition)) in assigned:
+                self._client.seek(tp, next_offset)
+
+    async def close(self) -> None:
+        """Leaves the group, so that the others need not wait for the session to run out; on a dead broker, gives up."""
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(self._settings.close_deadline_s):
+                await self._client.stop()
+                return
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(self._settings.close_deadline_s):
+                await self._client._client.close()
