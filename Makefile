@@ -1,0 +1,54 @@
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix up down lock contracts kafka clean
+
+help: ## what can be made here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tenure needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what Tenure stands on into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+setup: $(STAMP) ## create .venv with the `tenure` command in it
+
+demo: setup ## replay real policies through the whole platform, then leave it up (ARGS="--exit --json FILE" ends instead)
+	@$(BIN)/tenure demo $(ARGS)
+
+test: setup ## run all tests (they start their own servers on free ports)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## lint, types, walls, write door, contracts, generated documents
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/write_door.py
+	@$(BIN)/python tools/contracts.py --check
+
+fix: setup ## format, and mend what a linter can mend
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+contracts: setup ## write the JSON Schemas and the AsyncAPI document anew from the table of events
+	@$(BIN)/python tools/contracts.py
+
+up: setup ## start the platform on the embedded default
+	@$(BIN)/tenure up $(ARGS)
+
+down: setup ## stop what `up --detach` or `demo` started
+	@$(BIN)/tenure down
+
+lock: ## pin requirements.in into requirements.lock (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.lock
+
+clean: ## remove what is generated
+	@rm -rf $(VENV) .tenure .mypy_cache .ruff_cache .pytest_cache .hypothesis deploy/kafka/target

@@ -1,0 +1,34 @@
+"""What a rule decides: the state after, what it tells the world, what it appends, and what it answers.
+
+`decide(state, event, programme) -> Decision` is the heart of every service. It is pure: time, ids and the programme are
+arguments; it never mutates the state it was given.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Generic, TypeVar
+
+from tenure.contracts.event import Data, WrongEventError
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[S]):
+    """`state` after; `emit` goes to the outbox in order; `rows` are append-only records for the store; `reply` answers a caller."""
+
+    state: S
+    emit: tuple[Data, ...] = ()
+    rows: tuple[Any, ...] = ()
+    reply: Any = None
+
+
+class RefusedError(WrongEventError):
+    """A rule refuses: nothing changed. From a topic the event is parked, over HTTP it is a problem with this `code`."""
+
+
+class DayReached(Data, frozen=True, kw_only=True):
+    """The calendar reached `day` and something of this key falls due: make visible what the dates already imply."""
+
+    key: str
+    day: date

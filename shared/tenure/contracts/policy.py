@@ -1,0 +1,209 @@
+"""`policy.v1`: the core's facts made canonical per member, each with the whole term after the change, and the milestones."""
+
+from datetime import date
+from typing import Literal
+
+from tenure.calendar import Period
+from tenure.contracts.core import CancellationKind
+from tenure.contracts.event import Data
+
+TermStatus = Literal["in_force", "cancelled", "void", "lapsed"]
+
+
+class Term(Data, frozen=True, kw_only=True):
+    """One policy term as it stands after every fact known so far.
+
+    `covers` are the disjoint half-open periods in which cover existed (usually one: `[start, end)`; none when void);
+    `end` is the end after endorsement or cancellation, `written_end` the end as sold. `premium_fen` is after endorsements and
+    refunds. `version` grows with every change: a consumer keeps the highest. `holds_from`/`holds_to` are not needed: after a
+    change of holder each member receives the part of `covers` that is theirs.
+    """
+
+    policy_no: str
+    term_no: int
+    member_id: str
+    product_line: str
+    start: date
+    end: date
+    written_end: date
+    premium_fen: int
+    status: TermStatus
+    version: int
+    covers: tuple[Period, ...]
+    cooling_off_end: date | None = None
+    natural_person: bool = True
+    inception: date
+    previous_policy_no: str | None = None
+    agent_id: str | None = None
+    region: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.policy_no}/{self.term_no}"
+
+
+class TermEvent(Data, frozen=True, kw_only=True):
+    """A change of a term; `effective` is the day from which it counts."""
+
+    member_id: str
+    term: Term
+    effective: date
+
+
+class PolicyIssued(TermEvent, frozen=True, kw_only=True):
+    pass
+
+
+class PolicyRenewed(TermEvent, frozen=True, kw_only=True):
+    """`gap_days` from the previous term's end to this start; `days_early` before that end it was renewed (negative: after)."""
+
+    renewed_on: date
+    gap_days: int
+    days_early: int
+
+
+class PremiumPaid(TermEvent, frozen=True, kw_only=True):
+    amount_fen: int
+    instalment_no: int
+    payer_id: str | None = None
+
+
+class PremiumRefunded(TermEvent, frozen=True, kw_only=True):
+    amount_fen: int
+
+
+class PolicyEndorsed(TermEvent, frozen=True, kw_only=True):
+    endorsement_no: str
+    premium_delta_fen: int
+
+
+class PolicyCancelled(TermEvent, frozen=True, kw_only=True):
+    kind: CancellationKind
+
+
+class CancellationReversed(TermEvent, frozen=True, kw_only=True):
+    pass
+
+
+class PolicyLapsed(TermEvent, frozen=True, kw_only=True):
+    pass
+
+
+class PolicyReinstated(TermEvent, frozen=True, kw_only=True):
+    pass
+
+
+class PolicyRescinded(TermEvent, frozen=True, kw_only=True):
+    pass
+
+
+class PolicyHolderChanged(TermEvent, frozen=True, kw_only=True):
+    """Sent to both: the former holder's copy of the term ends its covers there, the new holder's begins there."""
+
+    former_member_id: str
+    new_member_id: str
+
+
+class PolicyExpiring(TermEvent, frozen=True, kw_only=True):
+    """One month before the end of a term that is not renewed yet; `effective` is the day of the reminder."""
+
+
+class PolicyExpired(TermEvent, frozen=True, kw_only=True):
+    """The term reached its end without a renewal; `effective` is that end."""
+
+
+class PolicyAnniversary(Data, frozen=True, kw_only=True):
+    """`years` whole years since the policy's inception, on `effective`, with cover continuing or just completed."""
+
+    member_id: str
+    policy_no: str
+    term_no: int
+    product_line: str
+    years: int
+    effective: date
+    region: str | None = None
+
+
+class NoClaimYearCompleted(Data, frozen=True, kw_only=True):
+    """Policy year `policy_year` (1 = the first) passed without a claim that counts; `effective` is its end."""
+
+    member_id: str
+    policy_no: str
+    product_line: str
+    policy_year: int
+    start: date
+    effective: date
+
+
+class NoClaimYearRevoked(Data, frozen=True, kw_only=True):
+    """A claim of that policy year came to light, or came back, after it had been completed."""
+
+    member_id: str
+    policy_no: str
+    product_line: str
+    policy_year: int
+    effective: date
+    claim_no: str
+
+
+class MemberEnrolled(Data, frozen=True, kw_only=True):
+    """The member's first policy was issued: `effective` is its inception."""
+
+    member_id: str
+    effective: date
+
+
+ClaimStatus = Literal[
+    "reported", "registered", "surveyed", "assessed", "approved", "declined", "paid", "closed", "reopened", "withdrawn"
+]
+
+
+class ClaimChanged(Data, frozen=True, kw_only=True):
+    """A claim's progress; `amount_fen` is the newest of estimate, assessment, approval and payment."""
+
+    member_id: str
+    claim_no: str
+    policy_no: str
+    product_line: str
+    loss_date: date
+    status: ClaimStatus
+    amount_fen: int
+    effective: date
+
+
+class CustomerRegistered(Data, frozen=True, kw_only=True):
+    member_id: str
+    effective: date
+    region: str | None = None
+    language: Literal["zh", "en"] = "zh"
+
+
+class CustomerMerged(Data, frozen=True, kw_only=True):
+    member_id: str
+    merged_id: str
+    effective: date
+
+
+class ConsentChanged(Data, frozen=True, kw_only=True):
+    member_id: str
+    marketing: bool
+    effective: date
+
+
+class CustomerErased(Data, frozen=True, kw_only=True):
+    member_id: str
+    effective: date
+
+
+class CoverageExtensionConfirmed(Data, frozen=True, kw_only=True):
+    member_id: str
+    request_id: str
+    endorsement_no: str
+    start: date
+    end: date
+
+
+class CoverageExtensionRejected(Data, frozen=True, kw_only=True):
+    member_id: str
+    request_id: str
+    reason: str

@@ -1,0 +1,10 @@
+"""`programme/benefits.yaml`."""
+
+from datetime import date
+
+import msgspec
+
+
+class BenefitRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    version: int
+    effective: date

@@ -1,0 +1,78 @@
+"""Databases: one per service, migrated by Alembic, reached through an asyncpg pool with limits on every statement.
+
+Migrations are plain SQL in `services/<name>/migrations/NNNN_what.py`; the spine's own tables come with each service's first one.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
+
+from tenure.settings import Settings
+
+_ENVIRONMENT: Final = Path(__file__).parent / "migrations_env"
+
+
+def url_of(settings: Settings, database: str) -> str:
+    return f"{settings.database_url.rstrip('/')}/{database}"
+
+
+async def create_if_missing(settings: Settings, database: str) -> bool:
+    """Create a service's database. Returns whether it was new. Raises OSError or asyncpg errors while the server is down."""
+    conn = await asyncpg.connect(url_of(settings, "postgres"), timeout=10)
+    try:
+        if await conn.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
+            return False
+        await conn.execute(f'CREATE DATABASE "{database}"')
+    except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+        return False
+    finally:
+        await conn.close()
+    return True
+
+
+async def migrate(settings: Settings, database: str, migrations: Path) -> None:
+    """Create the database if needed and bring it to the newest version. Safe to call at every start."""
+    await create_if_missing(settings, database)
+    await asyncio.to_thread(_upgrade, url_of(settings, database), migrations)
+
+
+def _upgrade(url: str, migrations: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_ENVIRONMENT))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", str(migrations))
+    config.attributes["engine"] = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+    command.upgrade(config, "head")
+
+
+async def open_pool(settings: Settings, database: str, *, size_max: int | None = None) -> "asyncpg.Pool[asyncpg.Record]":
+    """A pool on a service's database whose sessions carry the limits of the settings."""
+    return await asyncpg.create_pool(
+        url_of(settings, database),
+        min_size=1,
+        max_size=size_max or settings.pool_size_max,
+        timeout=settings.connect_timeout_s,
+        command_timeout=settings.statement_timeout_ms / 1000 + 5,
+        server_settings={
+            "application_name": database,
+            "statement_timeout": str(settings.statement_timeout_ms),
+            "lock_timeout": str(settings.lock_timeout_ms),
+            "idle_in_transaction_session_timeout": str(settings.idle_in_transaction_timeout_ms),
+            "timezone": "UTC",
+        },
+    )
+
+
+def run_sql(bind: Connection, sql: str) -> None:
+    """Run a script of many statements inside a migration's transaction (`run_sql(op.get_bind(), SQL)`)."""
+    bind.execute(text("SELECT 1"))  # opens the driver's transaction, which the script must be part of
+    raw = bind.connection.driver_connection
+    assert raw is not None
+    await_only(raw.execute(sql))

@@ -1,0 +1,95 @@
+"""What a service is: a literal that says what it reads, how it decides, where it keeps state, and what it serves.
+
+Everything generic (delivery, parking, outbox, jobs, HTTP) takes a `Service` and nothing else; a service's `service.py` is this
+literal and its imports. Bad wiring fails when it is built.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from asyncpg.connection import Connection
+
+from tenure.calendar import start_of
+from tenure.contracts.decision import DayReached, Decision
+from tenure.contracts.event import Event, WrongEventError
+from tenure.contracts.topics import TOPIC_OF, Topic, read_by
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+S = TypeVar("S")
+Rule = Callable[[Any, Event, Any], Decision[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved(Generic[S]):
+    """What `save` writes: the states that changed (`after`), as they were (`before`), and rows to append, in order."""
+
+    before: Mapping[str, S]
+    after: Mapping[str, S]
+    rows: Sequence[Any]
+
+
+def own_key(event: Event) -> tuple[str, ...]:
+    return (event.key,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service(Generic[S]):
+    """One service's wiring.
+
+    `rules` maps the type of an event's data to the rule that decides it; `ignores` names the event types of its topics that
+    mean nothing to it. Every type of every topic it reads must stand in one of the two, so that a new event is a decision,
+    not an accident. `keys` tells which states an event touches, default its own key.
+    """
+
+    name: str
+    package: str
+    rules: Mapping[type, Rule]
+    ignores: frozenset[str] = frozenset()
+    load: Callable[[Connection, Sequence[str]], Awaitable[dict[str, S]]]
+    save: Callable[[Connection, Saved[S]], Awaitable[None]]
+    due: Callable[[Connection, date, int], Awaitable[list[str]]] | None = None
+    keys: Callable[[Event], tuple[str, ...]] = own_key
+    routers: tuple["Callable[..., APIRouter]", ...] = ()
+    background: tuple[Callable[..., Awaitable[None]], ...] = ()
+    migrations: Path
+
+    def __post_init__(self) -> None:
+        declared = {name: cls for topic in self.reads for name, cls in topic.types.items()}
+        unheard = {n for n, cls in declared.items() if cls not in self.rules} - self.ignores - {"day.started"}
+        assert not unheard, f"{self.name} neither handles nor ignores {sorted(unheard)}"
+        stray = self.ignores - set(TOPIC_OF)
+        assert not stray, f"{self.name} ignores unknown types {sorted(stray)}"
+        assert self.due is None or DayReached in self.rules, f"{self.name} has due work and no rule for DayReached"
+
+    @property
+    def reads(self) -> tuple[Topic, ...]:
+        return read_by(self.name)
+
+    @property
+    def database(self) -> str:
+        return "tenure_" + self.name.replace("-", "_")
+
+    def decide(self, state: Any, event: Event, programme: Any) -> Decision[Any]:
+        """The rule for this event. An event type the service ignores changes nothing. Raises WrongEventError."""
+        rule = self.rules.get(type(event.data))
+        if rule is not None:
+            return rule(state, event, programme)
+        if event.type in self.ignores:
+            return Decision(state=state)
+        raise WrongEventError("unknown_type", f"{self.name} has no rule for {event.type}")
+
+    def day_reached(self, key: str, day: date) -> Event:
+        """The event that tells one key that the calendar reached `day`."""
+        return Event(
+            id=f"{key}@{day.isoformat()}",
+            source=f"/tenure/{self.name}/due",
+            type="due",
+            key=key,
+            time=start_of(day),
+            data=DayReached(key=key, day=day),
+        )

@@ -1,0 +1,87 @@
+"""Which day it is, for the edges only: rules are told by events (DESIGN section 3, "Time is an event").
+
+`clock: events` = the calendar stands where the newest `day.started` put it (replays, tests, the embedded default); before any
+day started it is the wall's date. `clock: wall` = the wall's date, never before the calendar's.
+
+`lead` is the clock of a live platform: one leader per platform, run by policy-sync, that publishes `day.started` for each day
+that came. It waits until the facts recorded so far are read, so that an outage over midnight delays the day and never lets it
+overtake the facts.
+"""
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import structlog
+
+from tenure.calendar import DAY, local_date, start_of
+from tenure.contracts.time import DayStarted
+from tenure.settings import Settings
+from tenure.spine.codec import encode, event_of, utc_now
+from tenure.spine.log import Outgoing
+from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
+
+if TYPE_CHECKING:
+    from tenure.spine.runtime import Worker
+
+log: Final = structlog.get_logger(__name__)
+LOCK: Final = 7_200_002
+LOOK_EVERY_S: Final = 1.0
+DAYS_AT_ONCE_MAX: Final = 31
+
+
+async def today(pool: "asyncpg.Pool[asyncpg.Record]", settings: Settings) -> date:
+    """The business date of a service, as its HTTP edge and timers use it."""
+    day: date | None = await pool.fetchval("SELECT day FROM calendar")
+    wall = local_date(utc_now())
+    if settings.clock == "wall":
+        return max(day or wall, wall)
+    return day or wall
+
+
+def tick(day: date) -> Outgoing:
+    """The record that starts a day. Its id is the day, so a day starts once however often it is published."""
+    return encode(event_of(DayStarted(date=day), id=f"day-{day.isoformat()}", source="/tenure/clock", time=start_of(day)))
+
+
+def days_that_came(newest: date | None, now: datetime) -> list[date]:
+    """The days to start, oldest first: those after the newest up to the local date of `now`, a bounded number at a time."""
+    current = local_date(now)
+    if newest is None:
+        return [current]
+    behind = min((current - newest).days, DAYS_AT_ONCE_MAX)
+    return [newest + DAY * n for n in range(1, behind + 1)]
+
+
+async def lead(worker: "Worker") -> None:
+    """Publish the days as they come, if this platform follows the wall and nobody else leads."""
+    if worker.settings.clock != "wall":
+        await worker.stopping.wait()
+        return
+    backoff = Backoff(stopping=worker.stopping)
+    while not worker.stopping.is_set():
+        try:
+            await _lead(worker)
+        except WORLD_DOWN as error:
+            log.warning("clock_waits", reason=str(error)[:200])
+            await backoff.wait(error)
+
+
+async def _lead(worker: "Worker") -> None:
+    async with worker.door.pool.acquire() as conn:
+        while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
+            if await wait_or(worker.stopping, LOOK_EVERY_S):
+                return
+        producer = await worker.log.producer()
+        try:
+            while not worker.stopping.is_set():
+                if not await wait_or(worker.consumer.caught_up, LOOK_EVERY_S):
+                    continue
+                newest = await conn.fetchval("SELECT day FROM calendar")
+                if days := days_that_came(newest, utc_now()):
+                    await producer.send([tick(day) for day in days])
+                    log.info("day_started", day=days[-1].isoformat())
+                await wait_or(worker.stopping, LOOK_EVERY_S)
+        finally:
+            await producer.close()
+            await conn.execute("SELECT pg_advisory_unlock($1)", LOCK)

@@ -1,0 +1,76 @@
+"""What a transaction tells the world commits with it, as one row: `outbox.emit` is one insert whatever the batch's size.
+
+Order per key is exact: all events of a key are emitted under the lock of that key's state, and `seq` is drawn inside it, so of
+two transactions that touch one key the later has the higher `seq`. A row that commits late is not skipped, because the relay
+asks for what is unpublished, never for what lies beyond a cursor.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from asyncpg.connection import Connection
+
+from tenure.spine.log import Outgoing, Position
+
+_Packed = list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+
+_MARK: Final = """
+WITH acked AS (INSERT INTO published (topic, partition, next_offset)
+               SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[])
+               ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset)
+UPDATE outbox SET published = true WHERE seq = ANY ($1::bigint[])
+"""
+
+
+def pack(records: Sequence[Outgoing]) -> bytes:
+    return _encoder.encode([(r.topic, r.key, r.value, list(r.headers)) for r in records])
+
+
+def unpack(packed: bytes) -> list[Outgoing]:
+    return [Outgoing(topic, key, value, headers) for topic, key, value, headers in _decoder.decode(packed)]
+
+
+async def emit(conn: Connection, records: Sequence[Outgoing]) -> None:
+    if records:
+        await conn.execute("INSERT INTO outbox (records, events) VALUES ($1, $2)", pack(records), len(records))
+
+
+async def waiting(conn: Connection, *, rows_max: int) -> list[tuple[int, list[Outgoing]]]:
+    """The oldest unpublished rows, as (seq, records)."""
+    rows = await conn.fetch("SELECT seq, records FROM outbox WHERE NOT published ORDER BY seq LIMIT $1", rows_max)
+    return [(row["seq"], unpack(row["records"])) for row in rows]
+
+
+async def mark_published(conn: Connection, seqs: Sequence[int], acked: Sequence[Position]) -> None:
+    """Remember that the log acknowledged these rows, and up to where. One statement."""
+    topics, partitions, offsets = zip(*acked, strict=True) if acked else ((), (), ())
+    await conn.execute(_MARK, list(seqs), list(topics), list(partitions), list(offsets))
+
+
+async def acknowledged(conn: Connection) -> dict[tuple[str, int], int]:
+    rows = await conn.fetch("SELECT topic, partition, next_offset FROM published")
+    return {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
+
+
+async def publish_again(conn: Connection) -> int:
+    """The log forgot: everything retained goes out again, and the inboxes drop what they have seen. Returns rows."""
+    done = await conn.fetchval(
+        "WITH again AS (UPDATE outbox SET published = false WHERE published RETURNING 1) SELECT count(*) FROM again"
+    )
+    return int(done)
+
+
+async def forget_older_than(conn: Connection, *, retention_h: int, rows_max: int) -> int:
+    """Retention: delete published rows older than `retention_h`, a bounded number at a time. Returns rows."""
+    done = await conn.fetchval(
+        """WITH old AS (SELECT seq FROM outbox WHERE published AND emitted_at < now() - make_interval(hours => $1)
+                        ORDER BY seq LIMIT $2),
+                gone AS (DELETE FROM outbox USING old WHERE outbox.seq = old.seq RETURNING 1)
+           SELECT count(*) FROM gone""",
+        retention_h,
+        rows_max,
+    )
+    return int(done)

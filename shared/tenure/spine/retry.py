@@ -1,0 +1,57 @@
+"""The world is down: wait and try again, for ever, with jitter, visible in health."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+
+from tenure.spine.log import WorldDown
+
+WAIT_FIRST_S: Final = 0.1
+WAIT_MAX_S: Final = 5.0
+
+WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (
+    WorldDown,
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # shutdown, cancelled by a time limit
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,  # serialization failure, deadlock: the whole batch again
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Waits that grow from a tenth of a second to five, with full jitter; `failures` in a row, and the newest reason."""
+
+    failures: int = 0
+    reason: str = ""
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def succeeded(self) -> None:
+        self.failures, self.reason = 0, ""
+
+    async def wait(self, error: BaseException) -> None:
+        """Wait before the next try; returns at once when stopping."""
+        self.failures += 1
+        self.reason = f"{type(error).__name__}: {error}"[:300]
+        longest = min(WAIT_MAX_S, WAIT_FIRST_S * 2 ** min(self.failures - 1, 10))
+        await wait_or(self.stopping, random.uniform(longest / 2, longest))
+
+
+async def wait_or(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event at most so long. Returns whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

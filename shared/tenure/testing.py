@@ -1,0 +1,211 @@
+"""The test harness: real PostgreSQL for everyone, a service under test in one line, and facts to assert on.
+
+A pytest plugin (see `addopts`). Servers are started once per session on free ports and end with it. `TENURE_DATABASE_URL` and
+`TENURE_KAFKA` point at servers that are there already.
+"""
+
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import httpx
+import pytest
+
+from tenure import database, programme
+from tenure.calendar import start_of
+from tenure.contracts.event import Data, Event
+from tenure.contracts.programme import Programme
+from tenure.edge.access import generate_keypair, mint
+from tenure.edge.http import create_app
+from tenure.embedded.choose import NoDurableKafkaError, start_durable_kafka, start_postgres
+from tenure.service import Service
+from tenure.settings import Settings
+from tenure.spine import outbox
+from tenure.spine.codec import decode, encode, event_of
+from tenure.spine.log import Outgoing, Record
+from tenure.spine.transact import Door, Item, Outcome
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROGRAMME_DIR: Final = ROOT / "programme"
+CORE: Final = "/core/test"
+_templates: Final[set[tuple[str, str]]] = set()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, without a database name."""
+    if url := os.environ.get("TENURE_DATABASE_URL"):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="tenure-test-") as folder:
+        server = start_postgres(Path(folder) / "pg", durable=False)
+        yield server.url
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of a durable Apache Kafka. Skips without one; in CI that is a failure."""
+    try:
+        chosen = start_durable_kafka()
+    except NoDurableKafkaError as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs a real Kafka: {missing}")
+        pytest.skip(str(missing))
+    yield chosen.bootstrap
+    chosen.stop()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Files with a private and a public key that sign and check this session's tokens."""
+    private, public = generate_keypair()
+    folder = tmp_path_factory.mktemp("keys")
+    (folder / "private.pem").write_bytes(private)
+    (folder / "public.pem").write_bytes(public)
+    return folder / "private.pem", folder / "public.pem"
+
+
+@pytest.fixture
+def settings(postgres: str, keys: tuple[Path, Path], tmp_path: Path) -> Settings:
+    """Settings for one test: the session's servers, its own in-memory log, the programme of the repository."""
+    return Settings(
+        database_url=postgres,
+        kafka=f"memory://{uuid.uuid4().hex}",
+        programme_dir=PROGRAMME_DIR,
+        jwt_private_key_file=keys[0],
+        jwt_public_key_file=keys[1],
+        data_dir=tmp_path,
+        pool_size_max=8,
+        rate_per_s=100_000,
+        rate_burst=100_000,
+    )
+
+
+@pytest.fixture(scope="session")
+def rules() -> Programme:
+    return programme.load(PROGRAMME_DIR)
+
+
+class Under:
+    """A service under test on its own database: feed it events, let days come, call its API, read what it told the world."""
+
+    def __init__(self, door: Door, settings: Settings, http: httpx.AsyncClient) -> None:
+        self.door, self.pool, self.settings, self.http = door, door.pool, settings, http
+        self._offset = 0
+        self._read_up_to = 0
+
+    async def feed(self, *data: Data, at: date | datetime | None = None, backfill: bool = False) -> list[Outcome]:
+        """Deliver events once, each with a new id, in one batch. `at` is their time (default: their `effective`/`on` date)."""
+        return await self.deliver(self.records(*data, at=at, backfill=backfill))
+
+    def records(self, *data: Data, at: date | datetime | None = None, backfill: bool = False) -> list[Record]:
+        """The same as records of the log, to deliver twice, in halves or in another order."""
+        events = [
+            event_of(d, id=str(uuid.uuid4()), source=CORE, time=_instant(at or _when(d)), backfill=backfill) for d in data
+        ]
+        return [self.as_record(encode(event)) for event in events]
+
+    def as_record(self, out: Outgoing) -> Record:
+        self._offset += 1
+        return Record(
+            topic=out.topic,
+            partition=0,
+            offset=self._offset,
+            key=out.key,
+            value=out.value,
+            headers=out.headers,
+            timestamp_ms=0,
+        )
+
+    async def deliver(self, records: Iterable[Record]) -> list[Outcome]:
+        """One poll's worth of records through the door, as the consumer does it."""
+        items = [Item(decode(r.headers, r.value), r) for r in records]
+        return await self.door.transact([i for i in items if i.event and i.event.type not in self.door.service.ignores])
+
+    async def day(self, day: date) -> int:
+        """The calendar reaches `day` and all due work is done. Returns how many keys were due."""
+        await self.door.transact([], day=day)
+        total = 0
+        while done := await self.door.fall_due(day, keys_max=1_000):
+            total += done
+        return total
+
+    async def emitted(self, *types: type[Data]) -> list[Any]:
+        """The data of events told since the last call, in order; of some types only, if named."""
+        return [e.data for e in await self.emitted_events() if not types or isinstance(e.data, types)]
+
+    async def emitted_events(self) -> list[Event]:
+        rows = await self.pool.fetch("SELECT seq, records FROM outbox WHERE seq > $1 ORDER BY seq", self._read_up_to)
+        self._read_up_to = max([self._read_up_to, *(row["seq"] for row in rows)])
+        return [decode(r.headers, r.value) for row in rows for r in outbox.unpack(row["records"])]
+
+    async def parked(self) -> list[tuple[str, str]]:
+        """What is parked, as (key, code)."""
+        rows = await self.pool.fetch("SELECT key, code FROM parked ORDER BY seq")
+        return [(row["key"], row["code"]) for row in rows]
+
+    def token(self, *roles: str, subject: str = "test", book: Iterable[str] | None = None, ttl_s: int = 600) -> str:
+        assert self.settings.jwt_private_key_file is not None
+        pem = self.settings.jwt_private_key_file.read_bytes()
+        return mint(pem, subject, roles, ttl_s, book=book, issuer=self.settings.jwt_issuer)
+
+    def auth(self, *roles: str, subject: str = "test", key: str | None = None, **more: Any) -> Mapping[str, str]:
+        """Headers for a call: a token, and a new Idempotency-Key unless one is given."""
+        return {
+            "Authorization": f"Bearer {self.token(*roles, subject=subject, **more)}",
+            "Idempotency-Key": key or uuid.uuid4().hex,
+        }
+
+
+@asynccontextmanager
+async def under_test(service: Service[Any], settings: Settings, rules: Programme | None = None) -> AsyncIterator[Under]:
+    """The service on a fresh database of its own, dropped at the end."""
+    name = f"t_{uuid.uuid4().hex[:16]}"
+    await _create_from_template(service, settings, name)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_drop, settings, name)
+        pool = await database.open_pool(settings, name)
+        stack.push_async_callback(pool.close)
+        door = Door(service, pool, rules or programme.load(settings.programme_dir))
+        app = create_app([(service, door)], settings)
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://tenure")
+        yield Under(door, settings, await stack.enter_async_context(http))
+
+
+async def _create_from_template(service: Service[Any], settings: Settings, name: str) -> None:
+    template = f"template_{os.getpid()}_{service.database}"
+    if (settings.database_url, template) not in _templates:
+        await database.migrate(settings, template, service.migrations)
+        _templates.add((settings.database_url, template))
+    conn = await asyncpg.connect(database.url_of(settings, "postgres"))
+    try:
+        await conn.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    finally:
+        await conn.close()
+
+
+async def _drop(settings: Settings, name: str) -> None:
+    conn = await asyncpg.connect(database.url_of(settings, "postgres"))
+    try:
+        await conn.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    finally:
+        await conn.close()
+
+
+def _when(data: Data) -> date:
+    for name in ("effective", "on", "paid_on", "reported_on", "refunded_on", "renewed_on", "start", "registered_on", "date"):
+        day = getattr(data, name, None)
+        if isinstance(day, date):
+            return day
+    raise AssertionError(f"{type(data).__name__} has no date of its own: say `at=`")
+
+
+def _instant(when: date | datetime) -> datetime:
+    return when if isinstance(when, datetime) else start_of(when)
