@@ -1,11 +1,11 @@
 """What a service is: a literal that says what it reads, how it decides, where it keeps state, and what it serves.
 
-Everything generic (delivery, parking, outbox, jobs, HTTP) takes a `Service` and nothing else; a service's `service.py` is this
-literal and its imports. Bad wiring fails when it is built.
+Everything generic (delivery, parking, outbox, jobs, HTTP) takes a `Service` and nothing else; a service's
+`service.py` is this literal and its imports. Bad wiring fails when it is built.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -41,9 +41,10 @@ def own_key(event: Event) -> tuple[str, ...]:
 class Service(Generic[S]):
     """One service's wiring.
 
-    `rules` maps the type of an event's data to the rule that decides it; `ignores` names the event types of its topics that
-    mean nothing to it. Every type of every topic it reads must stand in one of the two, so that a new event is a decision,
-    not an accident. `keys` tells which states an event touches, default its own key.
+    `rules` maps the type of an event's data to the rule that decides it; `ignores` names the event types of its
+    topics that mean nothing to it. Every type of every topic it reads must stand in one of the two, so that a new
+    event is a decision, not an accident. `keys` tells which states an event touches, default its own key. `problems`
+    are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Service(Generic[S]):
     keys: Callable[[Event], tuple[str, ...]] = own_key
     routers: tuple["Callable[..., APIRouter]", ...] = ()
     background: tuple[Callable[..., Awaitable[None]], ...] = ()
+    problems: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     migrations: Path
 
     def __post_init__(self) -> None:

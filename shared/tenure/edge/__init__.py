@@ -1,0 +1,31 @@
+"""Tenure's HTTP edge: what a service's `api.py` is written with."""
+
+from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import Body, Id, MemberId
+from tenure.edge.catalogue import Catalogue
+from tenure.edge.http import App, create_app, json_response, serve
+from tenure.edge.idempotency import IdempotencyKey
+from tenure.edge.paging import Cursor, Limit, Page, decode_cursor, encode_cursor, page_of
+from tenure.edge.problems import Problem, problem_of
+
+__all__ = [
+    "App",
+    "Body",
+    "Caller",
+    "Catalogue",
+    "Cursor",
+    "Id",
+    "IdempotencyKey",
+    "Limit",
+    "MemberId",
+    "Page",
+    "Problem",
+    "caller",
+    "create_app",
+    "decode_cursor",
+    "encode_cursor",
+    "json_response",
+    "page_of",
+    "problem_of",
+    "serve",
+]

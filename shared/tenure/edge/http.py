@@ -1,0 +1,274 @@
+"""One service's HTTP edge, or all services' on one port: the same function builds both.
+
+The invariants: a write goes through the Gatherer and the write door, under an Idempotency-Key, and in no other way; no
+two services claim one path; whatever fails leaves as a problem (`problems`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from uuid_utils import uuid7
+
+from tenure.calendar import SHANGHAI, local_date
+from tenure.contracts.event import Data, Event
+from tenure.contracts.programme import Programme
+from tenure.edge import limits, problems
+from tenure.edge.access import Caller, Gate
+from tenure.edge.catalogue import Catalogue, merged
+from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, in_flight
+from tenure.service import Service
+from tenure.settings import Settings
+from tenure.spine import clock
+from tenure.spine.codec import utc_now
+from tenure.spine.gather import Gatherer
+from tenure.spine.transact import Door, Idempotency, Item, OtherBodyError, Outcome
+from tenure.telemetry import exposition, metrics
+
+PREFIX: Final = "/v1"
+CHECK_DEADLINE_S: Final = 1.0
+Check = Callable[[], Awaitable[Mapping[str, Any]]]
+"""One health check: what it found; `failed: true` in it, or an exception, means not ready."""
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def json_response(obj: Any, status: int = 200) -> Response:
+    """An answer of msgspec structs, dates and plain values, encoded once."""
+    return Response(_encode(obj), status, media_type="application/json")
+
+
+class App:
+    """What a router of a service is built from."""
+
+    def __init__(self, service: Service[Any], door: Door, settings: Settings) -> None:
+        self.service, self.door, self.settings = service, door, settings
+        self.catalogue: Catalogue = merged([service.problems])
+        self.in_flight = InFlight()
+        self.source = f"/tenure/{service.name}/http"
+
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        return self.door.pool
+
+    @property
+    def programme(self) -> Programme:
+        programme: Programme = self.door.programme
+        return programme
+
+    @cached_property
+    def gatherer(self) -> Gatherer:
+        return Gatherer(
+            self.door,
+            batch_items_max=self.settings.gather_items_max,
+            queue_items_max=self.settings.queue_items_max,
+            wait_s_max=self.settings.answer_timeout_s,
+            gathered=metrics.gathered_items.labels(self.service.name).observe,
+        )
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for reads that take more than one statement; 503 if none is free in time."""
+        async with self.pool.acquire(timeout=self.settings.pool_acquire_timeout_s) as conn:
+            yield conn
+
+    async def today(self) -> date:
+        """The business date: where the calendar stands (clock "events"), or the wall's date if that is later."""
+        return await clock.today(self.pool, self.settings)
+
+    def now(self) -> datetime:
+        """The wall's instant, aware, for timers of operations. Rules are given `moment`."""
+        return utc_now()
+
+    async def moment(self) -> datetime:
+        """When a command happens: on the business date, at the wall's time of day."""
+        now = self.now()
+        if self.settings.clock == "wall":
+            return now
+        day = await self.today()
+        return now if day == local_date(now) else datetime.combine(day, now.astimezone(SHANGHAI).timetz())
+
+    async def event(self, request: Request, command: Data, *, key: str) -> Event:
+        """The event of a command that came over HTTP."""
+        return Event(
+            id=str(uuid7()),
+            source=self.source,
+            type=type(command).__name__,
+            key=key,
+            time=await self.moment(),
+            data=command,
+            traceparent=getattr(request.state, "traceparent", ""),
+        )
+
+    async def write(self, request: Request, command: Data, *, key: str, caller: Caller, status: int = 200) -> Response:
+        """Let a rule decide a command; its reply is the body. The same Idempotency-Key and request get the same answer.
+
+        Raises Problem: the rule's refusal, idempotency_key_*, overloaded, unavailable.
+        """
+        idempotency = await idempotency_of(request, caller.subject)
+        event = await self.event(request, command, key=key)
+        with self.in_flight.hold(idempotency), _locked_is_in_flight():
+            (outcome,) = await self.submit([Item(event, idempotency=idempotency)])
+        return self.answer(outcome, status=status)
+
+    async def submit(self, items: Sequence[Item]) -> list[Outcome]:
+        """Do these in the next transaction, each standing or falling alone. One outcome per item."""
+        return await self.gatherer.submit(items)
+
+    async def idempotency(self, request: Request, caller: Caller) -> Idempotency:
+        """For routes that build their own items. Raises Problem idempotency_key_required, idempotency_key_invalid."""
+        return await idempotency_of(request, caller.subject)
+
+    def answer(self, outcome: Outcome, *, status: int = 200) -> Response:
+        """The response of an outcome. Raises Problem when the rule refused."""
+        replayed = outcome.seen and not isinstance(outcome.wrong, OtherBodyError)
+        headers = {REPLAYED_HEADER: "true"} if replayed else {}
+        if outcome.wrong is not None:
+            problem = problems.problem_of(outcome.wrong, self.catalogue)
+            problem.headers |= headers
+            raise problem
+        return Response(outcome.body, status, headers, "application/json")
+
+
+@contextmanager
+def _locked_is_in_flight() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.LockNotAvailableError:
+        raise in_flight() from None
+
+
+def create_app(
+    services: Sequence[tuple[Service[Any], Door]], settings: Settings, *, checks: Mapping[str, Check] | None = None
+) -> FastAPI:
+    """The ASGI application of these services. `checks` are shown by /health/ready beside each service's database.
+
+    Raises KeyFileError, and AssertionError for services that do not fit together.
+    """
+    apps = [App(service, door, settings) for service, door in services]
+    catalogue = merged(service.problems for service, _ in services)
+    app = FastAPI(title="Tenure", version="1", lifespan=_closing(apps), strict_content_type=False, redoc_url=None)
+    app.state.gate, app.state.apps = Gate.of(settings), apps
+    problems.install(app, catalogue)
+    owner = _mount(app, apps)
+    app.include_router(_operations({**{a.service.name + ".database": _database(a) for a in apps}, **(checks or {})}))
+    buckets = limits.Buckets(
+        rate_per_s=settings.rate_per_s, burst=settings.rate_burst, callers_max=settings.rate_callers_max
+    )
+    # The last one added stands outermost.
+    app.add_middleware(limits.BodyLimit, bytes_max=settings.body_bytes_max, catalogue=catalogue)
+    app.add_middleware(limits.RateLimit, buckets=buckets, gate=app.state.gate, catalogue=catalogue)
+    app.add_middleware(limits.Trace, service_of=lambda route: owner.get(route, "edge"))
+    return app
+
+
+def _mount(app: FastAPI, apps: Sequence[App]) -> dict[str, str]:
+    """Put every router under /v1. Returns which service owns which route."""
+    owner: dict[str, str] = {}
+    claimed: set[tuple[str, str]] = set()
+    for one in apps:
+        for build in one.service.routers:
+            router: APIRouter = build(one)
+            for route in (r for r in router.routes if isinstance(r, APIRoute)):
+                paths = {(method, PREFIX + route.path) for method in route.methods or ()}
+                assert not claimed & paths, f"two services claim {sorted(claimed & paths)}"
+                claimed |= paths
+                owner[PREFIX + route.path] = one.service.name
+            app.include_router(router, prefix=PREFIX, tags=[one.service.name])
+    return owner
+
+
+def _closing(apps: Sequence[App]) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.gather(*(one.gatherer.close() for one in apps))
+
+    return lifespan
+
+
+def _database(app: App) -> Check:
+    async def check() -> Mapping[str, Any]:
+        async with app.connection() as conn:
+            await conn.fetchval("SELECT 1")
+        return {"ok": True}
+
+    return check
+
+
+def _operations(checks: Mapping[str, Check]) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/health/live")
+    async def live() -> Response:
+        """The process turns its event loop."""
+        return json_response({"status": "live"})
+
+    @router.get("/health/ready")
+    async def ready() -> Response:
+        """Whether it can serve: each check with what it found."""
+        found = dict(zip(checks, await asyncio.gather(*map(_found, checks.values())), strict=True))
+        failed = any(result.get("failed") for result in found.values())
+        return json_response({"status": "not_ready" if failed else "ready", "checks": found}, 503 if failed else 200)
+
+    @router.get("/metrics", include_in_schema=False)
+    async def all_metrics() -> Response:
+        return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+async def _found(check: Check) -> Mapping[str, Any]:
+    try:
+        async with asyncio.timeout(CHECK_DEADLINE_S):
+            return await check()
+    except Exception as error:  # noqa: BLE001 - a check that fails is the finding
+        return {"failed": True, "reason": type(error).__name__}
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process, which has more to stop than this."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: FastAPI, host: str, port: int, *, stopping: asyncio.Event | None = None, grace_s: int = 5) -> None:
+    """Serve until `stopping` is set (without one: until SIGTERM or SIGINT); requests under way get `grace_s` to end."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        backlog=2048,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=grace_s,
+        h11_max_incomplete_event_size=65_536,
+    )
+    if stopping is None:
+        await uvicorn.Server(config).serve()
+        return
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+    finally:
+        stop.cancel()
