@@ -83,7 +83,7 @@ class Door:
     """The write door of one service on one database."""
 
     service: Service[Any]
-    pool: asyncpg.Pool[asyncpg.Record]
+    pool: "asyncpg.Pool[asyncpg.Record]"
     programme: Any
     source: str = ""
 
