@@ -46,6 +46,7 @@ class DueWork:
     def stop(self) -> None:
         self.backoff.stopping.set()
         self.consumer.committed.set()
+        self.consumer.caught_up.set()
 
     async def _once(self) -> int:
         await wait_or(self.consumer.caught_up, CATCH_UP_WAIT_MAX_S)

@@ -139,7 +139,8 @@ class _Batch:
         self.service = door.service
         self.outcomes = [Outcome() for _ in items]
         self.fresh: list[int] = list(range(len(items)))
-        self.blocked: set[str] = set()
+        self.blocked: set[str] = set()  # keys with something parked before them
+        self.stuck: set[str] = set()  # keys whose replay met an event that is still wrong
         self.parked: list[parking.Parked] = []
         self.before: dict[str, Any] = {}
         self.after: dict[str, Any] = {}
@@ -176,7 +177,7 @@ class _Batch:
             return
         here = await parking.still_parked(self.conn, [s for s in seqs if s is not None])
         there = [i for s, i in seqs.items() if s in here]
-        claimed, _ = await inbox.claim(self.conn, [(self.items[i].event_key, "\0unblocked") for i in there])
+        claimed, _ = await inbox.claim(self.conn, [(self.items[i].event_key, "") for i in there])
         for s, i in seqs.items():
             self.outcomes[i].seen = s not in here or self.items[i].event_key not in claimed
         self.fresh = [i for i in self.fresh if not self.outcomes[i].seen]
@@ -203,7 +204,7 @@ class _Batch:
         self.after = dict(self.before)
         for i in self.fresh:
             item = self.items[i]
-            if item.record is not None and item.parked_seq is None and item.key in self.blocked:
+            if item.record is not None and item.key in (self.blocked if item.parked_seq is None else self.stuck):
                 self._park(i, WrongEventError(parking.BEHIND, "queues behind an earlier parked event of its key"))
                 continue
             try:
@@ -248,13 +249,15 @@ class _Batch:
         item = self.items[i]
         assert item.record is not None
         self.outcomes[i].wrong = wrong
-        if item.parked_seq is None:
-            self.blocked.add(item.key)
-            self.parked.append(
-                parking.Parked(
-                    event_key=item.event_key, key=item.key, record=item.record, code=wrong.code, detail=wrong.detail
-                )
+        if item.parked_seq is not None:
+            self.stuck.add(item.key)
+            return
+        self.blocked.add(item.key)
+        self.parked.append(
+            parking.Parked(
+                event_key=item.event_key, key=item.key, record=item.record, code=wrong.code, detail=wrong.detail
             )
+        )
 
     async def save(self) -> None:
         """A few set-based statements, then the outbox: whatever the batch's size."""
@@ -289,6 +292,8 @@ class _Batch:
         for i, seq in wrong:
             reason = self.outcomes[i].wrong
             assert reason is not None
+            if reason.code == parking.BEHIND:
+                continue
             await parking.refuse_again(self.conn, seq, code=reason.code, detail=reason.detail)
         passed = [s for i, s in replayed if self.outcomes[i].wrong is None]
         if passed:

@@ -1,0 +1,144 @@
+"""From the log to the outbox and back to a log: the consumer, the relay and due work, on the in-memory log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import date
+
+import pytest
+from tenure.contracts.time import DayStarted
+from tenure.settings import Settings
+from tenure.spine.clock import days_that_came, tick
+from tenure.spine.codec import decode, encode, event_of, utc_now
+from tenure.spine.log import Log, Outgoing, open_log
+from tenure.spine.memory_log import MemoryLog
+from tenure.spine.runtime import Runtime, ensure_topics
+from tenure.testing import Under, under_test
+
+from .toy import TOY, grant
+
+
+@pytest.fixture
+async def toy(settings: Settings) -> AsyncIterator[Under]:
+    async with under_test(TOY, settings) as t:
+        yield t
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncIterator[Log]:
+    log = open_log(settings.kafka)
+    await ensure_topics(log)
+    yield log
+    await log.close()
+
+
+def outgoing(*amounts: int, member: str = "M-1") -> list[Outgoing]:
+    return [
+        encode(event_of(grant(member, a), id=f"{member}-{i}-{a}", source="/test", time=utc_now())) for i, a in enumerate(amounts)
+    ]
+
+
+async def until(true: Callable[[], object], t: Under, *, seconds: float = 10) -> None:
+    """Wait for a fact in the database to come true; fails after a deadline."""
+    async with asyncio.timeout(seconds):
+        while not await true():  # type: ignore[misc]
+            await asyncio.sleep(0.01)
+
+
+async def read_all(log: Log, topic: str, count: int) -> list[int]:
+    reader = await log.consumer("reader", [topic])
+    seen: list[int] = []
+    async with asyncio.timeout(10):
+        while len(seen) < count:
+            seen += [decode(r.headers, r.value).data.params["amount"] for r in await reader.poll(records_max=100, timeout_s=1)]
+    await reader.close()
+    return seen
+
+
+async def test_what_is_published_has_its_effect_and_tells_the_world_in_order(toy: Under, log: Log, settings: Settings) -> None:
+    producer = await log.producer()
+    async with Runtime(toy.door, log, settings):
+        await producer.send(outgoing(1, 2, 3))
+        assert await read_all(log, "message.v1", 3) == [1, 3, 6]
+    assert await toy.pool.fetchval("SELECT count(*) FROM outbox WHERE NOT published") == 0
+
+
+async def test_an_event_the_database_refuses_stands_alone_and_is_parked(toy: Under, log: Log, settings: Settings) -> None:
+    producer = await log.producer()
+    await producer.send([o for n in range(8) for o in outgoing(1, member=f"M-{n}")])
+    await producer.send(outgoing(5_000, member="M-3"))  # the toy's table takes less than a thousand
+    await producer.send([o for n in range(8) for o in outgoing(2, member=f"M-{n}")])
+    async with Runtime(toy.door, log, settings) as runtime:
+        await until(lambda: toy.pool.fetchval("SELECT sum(next_offset) = 17 FROM progress WHERE topic = 'points.v1'"), toy)
+        assert not runtime.failed.is_set()
+    assert await toy.parked() == [("M-3", "data_refused"), ("M-3", "behind")]
+    amounts = {r["key"]: r["amount"] for r in await toy.pool.fetch("SELECT key, amount FROM totals")}
+    assert amounts == {f"M-{n}": 1 if n == 3 else 3 for n in range(8)}
+
+
+async def test_a_run_of_wrong_events_stops_the_consumer(toy: Under, log: Log, settings: Settings) -> None:
+    producer = await log.producer()
+    await producer.send([o for n in range(30) for o in outgoing(13, member=f"M-{n}")])
+    careful = settings.model_copy(update={"parked_run_max": 20, "batch_records_max": 5})
+    async with Runtime(toy.door, log, careful) as runtime:
+        async with asyncio.timeout(10):
+            await runtime.failed.wait()
+    assert 20 <= await toy.pool.fetchval("SELECT count(*) FROM parked") < 30
+
+
+async def test_the_broker_fails_now_and_then_and_nothing_is_lost(toy: Under, log: Log, settings: Settings) -> None:
+    assert isinstance(log, MemoryLog)
+    producer = await log.producer()
+    await producer.send(outgoing(*range(14, 34)))
+    log.fail_next(3)
+    async with Runtime(toy.door, log, settings):
+        await until(lambda: toy.pool.fetchval("SELECT amount = 470 FROM totals"), toy)
+    assert await toy.pool.fetchval("SELECT count(*) FROM inbox") == 20
+
+
+async def test_a_log_that_forgot_is_repaired_from_the_retained_outbox(toy: Under, log: Log, settings: Settings) -> None:
+    assert isinstance(log, MemoryLog)
+    producer = await log.producer()
+    async with Runtime(toy.door, log, settings):
+        await producer.send(outgoing(1, 2, 3))
+        await read_all(log, "message.v1", 3)
+    log.forget()
+    await ensure_topics(log)
+    async with Runtime(toy.door, log, settings):
+        producer = await log.producer()
+        await producer.send(outgoing(1, 2, 3, 4))  # the core repeats itself, and goes on
+        assert (await read_all(log, "message.v1", 5))[:1] == [10]
+        assert await read_all(log, "message.v1", 0) == []
+    assert await toy.pool.fetchval("SELECT amount FROM totals") == 10
+
+
+async def test_a_day_moves_the_calendar_and_wakes_what_is_due(toy: Under, log: Log, settings: Settings) -> None:
+    producer = await log.producer()
+    await producer.send(outgoing(1))
+    await producer.send([tick(date(2026, 1, 2))])
+    # The toy does not read time.v1 (the mall does not): its calendar is set as a consumer of it would.
+    async with Runtime(toy.door, log, settings):
+        await until(lambda: toy.pool.fetchval("SELECT amount = 1 FROM totals"), toy)
+        await toy.door.transact([], day=date(2026, 1, 2))
+        await until(lambda: toy.pool.fetchval("SELECT days = 1 FROM totals"), toy)
+
+
+@pytest.mark.parametrize(
+    ("newest", "now", "days"),
+    [
+        (None, "2026-03-01T09:00:00+08:00", ["2026-03-01"]),
+        ("2026-02-28", "2026-02-28T23:59:59+08:00", []),
+        ("2026-02-28", "2026-02-28T16:00:00+00:00", ["2026-03-01"]),  # 24:00 in Shanghai
+        ("2026-02-26", "2026-03-01T00:00:00+08:00", ["2026-02-27", "2026-02-28", "2026-03-01"]),
+    ],
+)
+def test_missed_days_come_in_order(newest: str | None, now: str, days: list[str]) -> None:
+    from datetime import datetime
+
+    came = days_that_came(newest and date.fromisoformat(newest), datetime.fromisoformat(now))  # type: ignore[arg-type]
+    assert [d.isoformat() for d in came] == days
+
+
+def test_a_tick_is_the_same_event_however_often_it_is_published() -> None:
+    one, two = (tick(date(2026, 1, 1)) for _ in range(2))
+    assert one == two
+    assert decode(one.headers, one.value).data == DayStarted(date=date(2026, 1, 1))

@@ -1,0 +1,154 @@
+"""The write door: each event's effect happens exactly once, whatever is delivered twice, refused, or interrupted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+
+import pytest
+from tenure.contracts.message import MessageRequested
+from tenure.settings import Settings
+from tenure.spine import parking
+from tenure.spine.log import Record
+from tenure.spine.park import replay
+from tenure.spine.transact import Idempotency, Item
+from tenure.testing import Under, under_test
+
+from .toy import TOY, grant
+
+HTTP_BODY = b"fingerprint"
+
+
+@pytest.fixture
+async def toy(settings: Settings) -> AsyncIterator[Under]:
+    async with under_test(TOY, settings) as t:
+        yield t
+
+
+async def totals(t: Under) -> dict[str, int]:
+    return {r["key"]: r["amount"] for r in await t.pool.fetch("SELECT key, amount FROM totals ORDER BY key")}
+
+
+async def told(t: Under) -> list[int]:
+    return [m.params["amount"] for m in await t.emitted(MessageRequested)]
+
+
+async def test_an_event_delivered_twice_has_one_effect(toy: Under) -> None:
+    records = toy.records(grant("M-1", 5), grant("M-2", 7))
+    await toy.deliver(records)
+    outcomes = await toy.deliver(records)
+    assert [o.seen for o in outcomes] == [True, True]
+    assert await totals(toy) == {"M-1": 5, "M-2": 7}
+    assert await told(toy) == [5, 7]
+
+
+async def test_one_batch_that_holds_an_event_twice_has_one_effect(toy: Under) -> None:
+    records = toy.records(grant("M-1", 5))
+    await toy.deliver(records * 3)
+    assert await totals(toy) == {"M-1": 5}
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 6])
+async def test_delivery_in_overlapping_halves_equals_delivery_once(toy: Under, cut: int) -> None:
+    records = toy.records(*[grant(f"M-{n % 2}", n) for n in range(1, 7)])
+    await toy.deliver(records[: cut + 2])
+    await toy.deliver(records[cut:])
+    await toy.deliver(records)
+    assert await totals(toy) == {"M-0": 2 + 4 + 6, "M-1": 1 + 3 + 5}
+    assert sorted(await told(toy)) == sorted([1, 2, 4, 6, 9, 12])
+
+
+async def test_order_per_key_is_kept_in_the_outbox(toy: Under) -> None:
+    await toy.feed(*[grant("M-1", n) for n in (1, 2, 3)])
+    await toy.feed(grant("M-1", 4))
+    assert await told(toy) == [1, 3, 6, 10]
+
+
+@pytest.mark.parametrize(("amount", "code"), [(13, "unlucky"), (666, "rule_failed")])
+async def test_a_wrong_event_is_parked_and_blocks_only_its_own_key(toy: Under, amount: int, code: str) -> None:
+    await toy.feed(grant("M-1", 1), grant("M-1", amount), grant("M-1", 2), grant("M-2", 7))
+    await toy.feed(grant("M-1", 3), grant("M-2", 8))
+    assert await totals(toy) == {"M-1": 1, "M-2": 15}
+    assert await toy.parked() == [("M-1", code), ("M-1", "behind"), ("M-1", "behind")]
+
+
+async def test_a_parked_event_delivered_again_is_parked_once(toy: Under) -> None:
+    records = toy.records(grant("M-1", 13), grant("M-1", 2))
+    await toy.deliver(records)
+    await toy.deliver(records)
+    assert await toy.parked() == [("M-1", "unlucky"), ("M-1", "behind")]
+
+
+async def test_replay_stops_at_an_event_that_is_still_wrong(toy: Under) -> None:
+    await toy.feed(grant("M-1", 13), grant("M-1", 2))
+    assert await replay(toy.door, "M-1") == 0
+    assert await toy.parked() == [("M-1", "unlucky"), ("M-1", "behind")]
+    async with toy.pool.acquire() as conn:
+        assert [p.attempts for p in await parking.listed(conn)] == [2, 1]  # type: ignore[arg-type]
+
+
+async def test_replay_drains_a_key_in_order_once_its_first_event_is_discarded(toy: Under) -> None:
+    await toy.feed(grant("M-1", 13), grant("M-1", 2), grant("M-1", 3))
+    async with toy.pool.acquire() as conn:
+        first = (await parking.listed(conn))[0]  # type: ignore[arg-type]
+    await toy.door.leave_park([first.seq], action="discarded", actor="op-1", reason="TICKET-1")
+    assert await replay(toy.door, "M-1") == 2
+    assert await toy.parked() == []
+    assert await told(toy) == [2, 5]
+    log = await toy.pool.fetch("SELECT action, actor, reason FROM parked_log ORDER BY at, seq")
+    assert [tuple(r) for r in log] == [("discarded", "op-1", "TICKET-1"), ("replayed", "replay", ""), ("replayed", "replay", "")]
+
+
+async def test_a_record_that_cannot_be_read_is_parked_under_its_own_key(toy: Under) -> None:
+    [good] = toy.records(grant("M-1", 5))
+    bad = Record(topic=good.topic, partition=0, offset=99, key=b"M-9", value=b"{", headers=good.headers, timestamp_ms=0)
+    from tenure.contracts.event import WrongEventError
+
+    await toy.door.transact([Item(None, bad, WrongEventError("malformed", "broken")), *[]])
+    await toy.deliver([good])
+    assert await toy.parked() == [("M-9", "malformed")]
+    assert await totals(toy) == {"M-1": 5}
+
+
+async def test_a_crash_before_the_commit_leaves_nothing_and_redelivery_has_the_whole_effect(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = toy.records(grant("M-1", 5))
+
+    async def crash(*_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as m:
+        m.setattr("tenure.spine.outbox.emit", crash)
+        with pytest.raises(ConnectionResetError):
+            await toy.deliver(records)
+    assert await totals(toy) == {}
+    assert await toy.pool.fetchval("SELECT count(*) FROM inbox") == 0
+    await toy.deliver(records)
+    assert (await totals(toy), await told(toy)) == ({"M-1": 5}, [5])
+
+
+async def test_a_command_answered_once_gets_the_same_answer_again(toy: Under) -> None:
+    async def call(amount: int, *, caller: str = "M-1", body: bytes = HTTP_BODY) -> tuple[bytes, str | None, bool]:
+        [record] = toy.records(grant("M-1", amount))
+        from tenure.spine.codec import decode
+
+        item = Item(decode(record.headers, record.value), idempotency=Idempotency(caller, "key-1", body))
+        [o] = await toy.door.transact([item])
+        return o.body, o.wrong and o.wrong.code, o.seen
+
+    assert await call(5) == (b'{"amount":5}', None, False)
+    assert await call(5) == (b'{"amount":5}', None, True)
+    assert await call(5, body=b"other") == (b"null", "idempotency_key_reused", True)
+    assert await call(5, caller="M-2") == (b'{"amount":10}', None, False)
+    assert await totals(toy) == {"M-1": 10}
+
+
+async def test_due_work_reaches_each_key_once_in_batches_by_several_workers(toy: Under) -> None:
+    await toy.feed(*[grant(f"M-{n:03}", 1, activates_on=date(2026, 1, 2 + n % 2)) for n in range(50)])
+    await toy.emitted()
+    assert await toy.day(date(2026, 1, 1)) == 0
+    done = await asyncio.gather(*[toy.door.fall_due(date(2026, 1, 2), keys_max=7) for _ in range(4)])
+    assert sum(done) + await toy.day(date(2026, 1, 2)) == 25
+    assert await toy.day(date(2026, 1, 9)) == 25
+    assert await toy.pool.fetchval("SELECT array_agg(DISTINCT days) FROM totals") == [1]
+    assert await told(toy) == [-1] * 50
