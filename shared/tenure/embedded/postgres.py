@@ -5,6 +5,7 @@ refuses to run as root, so then it runs as `nobody`, and what that user cannot r
 folder) is given a place it can reach; permissions of existing folders are never widened.
 """
 
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -51,6 +52,7 @@ class Postgres(Server):
         start_deadline_s: float = 60.0,
     ) -> None:
         super().__init__(data_dir, port=port, detached=detached, start_deadline_s=start_deadline_s)
+        self.asked_dir = self.data_dir
         self.durable = durable
         self.settings = _SETTINGS | ({} if durable else _FORGETFUL) | (settings or {})
 
@@ -64,7 +66,7 @@ class Postgres(Server):
 
     def prepare(self) -> None:
         if as_root():
-            self.data_dir = reachable_data_dir(self.data_dir)
+            self.data_dir = reachable_data_dir(self.asked_dir)
         else:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._binaries = reachable_binaries()
@@ -82,6 +84,13 @@ class Postgres(Server):
         except FileNotFoundError:
             return False
         return len(lines) > 7 and lines[0].strip() == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004
+
+    def stop(self) -> None:
+        """Data that is not meant to last does not stay where the caller would not think of removing it."""
+        super().stop()
+        if not self.durable and self.asked_dir.is_symlink():
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+            self.asked_dir.unlink()
 
     def _initdb(self) -> None:
         command = [

@@ -1,8 +1,8 @@
 """Where PostgreSQL finds its binaries and data when we are root and it may not be.
 
-The invariant: the stand-in user gets what it needs and nothing more. A folder it cannot reach is not opened; instead the
-binaries are copied to, and the data is kept in, a folder of root's that others may pass through but not list. A symbolic
-link at the place asked for leads there, so that the next start finds the same data.
+The invariant: the stand-in user gets what it needs and nothing more. A folder it cannot reach is not opened; instead
+the binaries are copied to, and the data is kept in, a folder of root's that others may pass through but not list. A
+symbolic link at the place asked for leads there, so that the next start finds the same data.
 """
 
 import fcntl

@@ -56,6 +56,7 @@ class Server:
         self.start_deadline_s = start_deadline_s
         self.stop_deadline_s = stop_deadline_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @property
     def pid(self) -> int:
@@ -127,7 +128,7 @@ class Server:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as log:
             return on_spawner(
-                lambda: subprocess.Popen(  # noqa: S603
+                lambda: subprocess.Popen(
                     self.command(),
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -15,6 +15,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
 from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_metadata import never_create_by_asking
 from tenure.spine.kafka_producer import KafkaProducer
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import OnPartitions, PartitionsDiffer, WorldDown
@@ -27,6 +28,7 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        never_create_by_asking()
 
     async def producer(self) -> KafkaProducer:
         """Connects on the first send, and again after each failure, so it never raises here."""
@@ -41,11 +43,13 @@ class KafkaLog:
         on_revoked: OnPartitions | None = None,
     ) -> KafkaConsumer:
         client = AIOKafkaConsumer(**self._settings.consumer(group))
-        client.subscribe(topics=list(topics), listener=Rebalances(on_assigned, on_revoked))
-        consumer = KafkaConsumer(client, self._settings)
+        rebalances = Rebalances(on_assigned, on_revoked)
+        client.subscribe(topics=list(topics), listener=rebalances)
+        consumer = KafkaConsumer(client, self._settings, rebalances)
         try:
             async with within(self._settings.join_deadline_s, f"joining group {group}"):
                 await client.start()
+                await rebalances.settled.wait()
         except BaseException:
             await consumer.close()
             raise

@@ -1,8 +1,8 @@
 """Reading from Kafka as a member of a group.
 
-The invariant: `poll` comes back in its time, with WorldDown once the broker has been silent too long. The client library
-keeps that silence to itself (it logs and goes on), so this adapter listens for the one sign of life there is: the time
-of the last fetch answered, which moves on an idle topic as well.
+The invariant: `poll` comes back in its time, with WorldDown once the broker has been silent too long. The client
+library keeps that silence to itself (it logs and goes on), so this adapter listens for the one sign of life there is:
+the time of the last fetch answered, which moves on an idle topic as well.
 """
 
 import asyncio
@@ -23,24 +23,30 @@ _IDLE_S_MAX = 1.0
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """The library calls with empty sets on the first join; the port does not."""
+    """Passes rebalances on, but not the library's empty sets; `settled` while no rebalance is going on."""
 
     def __init__(self, on_assigned: OnPartitions | None, on_revoked: OnPartitions | None) -> None:
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
+        self.settled = asyncio.Event()
 
     async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
-        if assigned and self._on_assigned:
-            await self._on_assigned(sorted((tp.topic, tp.partition) for tp in assigned))
+        try:
+            if assigned and self._on_assigned:
+                await self._on_assigned(sorted((tp.topic, tp.partition) for tp in assigned))
+        finally:
+            self.settled.set()
 
     async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
+        self.settled.clear()
         if revoked and self._on_revoked:
             await self._on_revoked(sorted((tp.topic, tp.partition) for tp in revoked))
 
 
 class KafkaConsumer:
-    def __init__(self, client: AIOKafkaConsumer, settings: KafkaSettings) -> None:
+    def __init__(self, client: AIOKafkaConsumer, settings: KafkaSettings, rebalances: Rebalances) -> None:
         self._client = client
+        self._rebalances = rebalances
         self._settings = settings
         self._last_sign = 0
         self._heard_at = self._polled_at = time.monotonic()
@@ -49,8 +55,11 @@ class KafkaConsumer:
         self._start_listening()
         polled: dict[KafkaPartition, list[Any]] = {}
         try:
-            with suppress(TimeoutError):  # a rebalance in progress holds getmany back beyond its own time-out
+            # A rebalance holds getmany back beyond its own time-out; and what a member was just given is not delivered
+            # before its `on_assigned` is done, although the library has it ready.
+            with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s + _POLL_GRACE_S):
+                    await self._rebalances.settled.wait()
                     timeout_ms = int(timeout_s * 1000)
                     polled = await self._client.getmany(timeout_ms=timeout_ms, max_records=records_max)
         except (KafkaError, OSError) as error:
@@ -114,4 +123,4 @@ class KafkaConsumer:
                 return
         with suppress(TimeoutError, KafkaError, OSError):
             async with asyncio.timeout(self._settings.close_deadline_s):
-                await self._client._client.close()
+                await self._client._client.close()  # noqa: SLF001 - there is no public way to give up

@@ -109,5 +109,5 @@ async def _stop(client: AIOKafkaProducer, deadline_s: float) -> None:
             return
     with suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(deadline_s):
-            await client._sender.close()
+            await client._sender.close()  # noqa: SLF001 - there is no public way to give up
             await client.client.close()

@@ -119,7 +119,9 @@ class Log(Protocol):
         on_assigned: OnPartitions | None = None,
         on_revoked: OnPartitions | None = None,
     ) -> Consumer:
-        """Join `group`. Every rebalance revokes all partitions a member has, then assigns; never with an empty list.
+        """Join `group`; the first `on_assigned` is done when this returns.
+
+        Every rebalance revokes all partitions a member has, then assigns; never with an empty list.
 
         Until `on_revoked` returns, nobody else is given its partitions. Raises WorldDown.
         """
