@@ -176,7 +176,6 @@ class BodyLimit:
             "body_too_large",
             f"The body may have {self.bytes_max} bytes.",
             detail_zh=f"请求体最多 {self.bytes_max} 字节。",
-            headers={"Connection": "close"},
         )
         return render(problem, self.catalogue, asked_of(scope))
 

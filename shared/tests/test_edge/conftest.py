@@ -140,7 +140,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Service[int]:
 
 @pytest.fixture
 async def under(toy: Service[int], settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(toy, settings, rules=None) as under:
+    async with under_test(toy, settings.model_copy(update={"lock_timeout_ms": 200})) as under:
         yield under
 
 
