@@ -46,6 +46,9 @@ async def test_postgres_keeps_committed_rows_over_a_crash_and_a_restart(tmp_path
         assert await rows(server, "SELECT name FROM member") == [("王小明",)]
     with Postgres(tmp_path / "data") as again:
         assert await rows(again, "SELECT name FROM member") == [("王小明",)]
+        again.remove()
+    assert not (tmp_path / "data").exists()
+    assert not again.data_dir.exists()
 
 
 async def test_postgres_is_set_up_as_we_say(tmp_path: Path):
@@ -54,6 +57,7 @@ async def test_postgres_is_set_up_as_we_say(tmp_path: Path):
         with Postgres(tmp_path / fsync, durable=durable, settings={"work_mem": "8MB"}) as server:
             shown = {name: (await rows(server, f"SHOW {name}"))[0][0] for name in (*asked, "work_mem")}
             assert await rows(server, "SELECT upper('é')") == [("É",)]
+            server.remove()
         expected = dict(zip(asked, ("UTF8", fsync, "off", "300", "127.0.0.1", ""), strict=True)) | {"work_mem": "8MB"}
         assert shown == expected
 
@@ -147,7 +151,7 @@ PARENT = """
     folder, detached, ending = Path(sys.argv[1]), sys.argv[2] == "detached", sys.argv[3]
     started = [
         WheelBroker(folder / "broker", detached=detached).start(),
-        Postgres(folder / "data", detached=detached).start(),
+        Postgres(folder / "data", durable=False, detached=detached).start(),
     ]
     print(*(server.pid for server in started), flush=True)
     if ending == "wait":
@@ -189,6 +193,7 @@ def test_servers_end_with_their_parent(tmp_path: Path, ending: str):
     process.communicate()
     assert len(pids) == 2
     assert all(gone(pid) for pid in pids)
+    Postgres(tmp_path / "data").remove()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process is known by its pid and start time in /proc")
@@ -200,6 +205,7 @@ def test_detached_servers_outlive_their_parent_and_are_stopped_by_their_pid_file
     assert [stop_detached(file) for file in files] == [True, True]
     assert all(gone(pid) for pid in pids)
     assert [stop_detached(file) for file in files] == [False, False]
+    Postgres(tmp_path / "data").remove()
 
 
 def test_a_recycled_pid_is_left_alone(tmp_path: Path):

@@ -89,7 +89,16 @@ class Postgres(Server):
         """Data that is not meant to last does not stay where the caller would not think of removing it."""
         super().stop()
         if not self.durable and self.asked_dir.is_symlink():
-            shutil.rmtree(self.data_dir, ignore_errors=True)
+            self._remove_data()
+
+    def remove(self) -> None:
+        """Stop, and delete the data, also where it was put because `nobody` could not reach the place asked for."""
+        self.stop()
+        self._remove_data()
+
+    def _remove_data(self) -> None:
+        shutil.rmtree(self.asked_dir.resolve(), ignore_errors=True)
+        if self.asked_dir.is_symlink():
             self.asked_dir.unlink()
 
     def _initdb(self) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -32,7 +33,7 @@ class ServerFailedError(RuntimeError):
     """The server did not come up; the message says what was waited for and ends with the tail of its log."""
 
 
-class Server:
+class Server(ABC):
     """Subclasses say how to prepare the data directory, which command to run, and when it is ready."""
 
     name: ClassVar[str]
@@ -71,14 +72,14 @@ class Server:
     def prepare(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)
 
-    def command(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def command(self) -> list[str]: ...
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)
 
-    def is_ready(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def is_ready(self) -> bool: ...
 
     def os_user(self) -> str | None:
         """Another user to run as, or None for our own."""

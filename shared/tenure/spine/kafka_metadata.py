@@ -1,8 +1,8 @@
 """A client that asks about a topic must not create it.
 
-The invariant: topics come into being by `ensure_topics` alone, with the partitions the contract says. The library asks
-with "create it if it is not there", so a consumer that reconnects to a broker that lost its topics (or to a cluster that
-allows it) would create them with the broker's default count, and members' events would no longer meet.
+The invariant: topics come into being by `ensure_topics` alone, with the partitions the contract says. The library
+asks with "create it if it is not there", so a consumer that reconnects to a broker that lost its topics (or to a
+cluster that allows it) would create them with the count the broker likes, and the events of a member would not meet.
 """
 
 import aiokafka.admin.client
