@@ -1,5 +1,6 @@
 """`tier.v1`: the tier of a member, every change with its reasons."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Literal
 
@@ -7,17 +8,26 @@ from tenure.contracts.event import Data
 
 NO_TIER = "none"
 
+Cause = Literal["first_cover", "upgrade", "soft_landing"]
+
 
 class Step(Data, frozen=True, kw_only=True):
-    """From `effective` on the member has `tier`; `cause` says by what kind of rule."""
+    """From `effective` on the member has `tier`; `cause` says by what kind of rule. A timeline has at most one step a day.
+
+    A member who qualifies for more than the lowest tier on the first covered day begins there, with cause `upgrade`.
+    """
 
     effective: date
     tier: str
-    cause: Literal["first_cover", "upgrade", "soft_landing"]
+    cause: Cause
 
 
 class Condition(Data, frozen=True, kw_only=True):
-    """One condition of a tier, measured: `actual` against `threshold` (insured days or years, or fen)."""
+    """One condition of a tier, measured: `actual` against `threshold` in the measure's unit (whole years, or fen).
+
+    `missing` is what is not there yet: insured DAYS for `insured_years`, fen for `annual_premium_fen`; 0 when it holds.
+    `expected_on` is the day on which an `insured_years` condition is reached if today's cover simply goes on.
+    """
 
     tier: str
     measure: Literal["insured_years", "annual_premium_fen"]
@@ -25,12 +35,16 @@ class Condition(Data, frozen=True, kw_only=True):
     threshold: int
     operator: Literal[">=", ">"]
     missing: int
+    expected_on: date | None = None
 
 
 class TierChanged(Data, frozen=True, kw_only=True):
     """`timeline` is the member's whole history of tiers after the change: consumers replace theirs by it.
 
-    `retroactive` = the past changed (a late or corrected fact), not only the newest step. `to_tier` "none" = as if never held.
+    `retroactive` = the past changed (a late or corrected fact), not only the newest step; `effective` is then the first day
+    that changed. `to_tier` "none" = as if never held. `reasons` are all conditions of `to_tier` that hold (a soft landing may
+    have none), `nearest` is the condition of the next tier that is nearest to being met. The measures are those of the day
+    the newest step counts from, or of `effective` if that is later.
     """
 
     member_id: str
@@ -48,7 +62,7 @@ class TierChanged(Data, frozen=True, kw_only=True):
 
 
 class TierProgressed(Data, frozen=True, kw_only=True):
-    """The measured progress towards the next tier, after a fact that moved it."""
+    """The measured progress towards the next tier, after a fact that moved it. Time alone tells no progress."""
 
     member_id: str
     tier: str
@@ -60,10 +74,22 @@ class TierProgressed(Data, frozen=True, kw_only=True):
 
 
 class TierAtRisk(Data, frozen=True, kw_only=True):
-    """Unless a condition is met again, the tier drops to `to_tier` on `drops_on`."""
+    """No condition of `tier` holds since `effective`: unless one does again, it drops to `to_tier` on `drops_on`.
+
+    `nearest` is the condition that would keep the tier with the least effort.
+    """
 
     member_id: str
     tier: str
     to_tier: str
     effective: date
     drops_on: date
+    nearest: Condition | None = None
+
+
+def tier_on(timeline: Sequence[Step], day: date) -> str:
+    """The tier a timeline gives on a day, NO_TIER before its first step."""
+    for step in reversed(timeline):
+        if step.effective <= day:
+            return step.tier
+    return NO_TIER
