@@ -1,6 +1,7 @@
 """`benefit.v1`: benefits granted, used, revoked; extensions asked of the core; reports; what a claim is entitled to."""
 
 from datetime import date
+from typing import Literal
 
 from tenure.contracts.event import Data
 
@@ -13,12 +14,18 @@ class BenefitEvent(Data, frozen=True, kw_only=True):
 
 
 class BenefitGranted(BenefitEvent, frozen=True, kw_only=True):
-    """`quota` uses in `[period_start, period_end)`; no quota = as often as needed, no end = as long as the tier lasts."""
+    """`quota` uses in `[period_start, period_end)`; no quota = as often as needed, no end = as long as the tier lasts.
+
+    The grant as it now stands: told again under the same id when its quota changed with the tier (`change`), or when a lost tier
+    came back within the period. `renewed` is the next period of a benefit that was granted before.
+    """
 
     tier: str
     quota: int | None
     period_start: date
     period_end: date | None
+    change: Literal["new", "renewed", "quota_raised", "quota_lowered", "restored"] = "new"
+    used: int = 0
 
 
 class BenefitUsed(BenefitEvent, frozen=True, kw_only=True):
@@ -33,6 +40,8 @@ class BenefitReleased(BenefitEvent, frozen=True, kw_only=True):
 
 
 class BenefitRevoked(BenefitEvent, frozen=True, kw_only=True):
+    """What is unused is taken back: `tier_lost`, `corrected` (the past changed), or `merged` into another member."""
+
     reason: str
 
 
@@ -41,6 +50,8 @@ class BenefitExpired(BenefitEvent, frozen=True, kw_only=True):
 
 
 class CoverageExtensionRequested(BenefitEvent, frozen=True, kw_only=True):
+    """Asks the core for an endorsement. Asked again under the same `request_id` once there is a policy it can be added to."""
+
     request_id: str
     clause: str
     policy_no: str | None = None
