@@ -1,4 +1,4 @@
-"""`mall.v1`: orders in the points mall."""
+"""`mall.v1`: orders in the points mall. Codes never stand in an event: who has one can use it."""
 
 from datetime import date
 
@@ -6,23 +6,28 @@ from tenure.contracts.event import Data
 
 
 class OrderEvent(Data, frozen=True, kw_only=True):
+    """`points` is the price of the whole order; `kind` (code, goods, service) says what "fulfilled" means."""
+
     member_id: str
     order_id: str
     sku: str
     quantity: int
     points: int
     effective: date
+    kind: str = ""
 
 
 class OrderPlaced(OrderEvent, frozen=True, kw_only=True):
-    pass
+    """The stock is reserved and the points are asked for."""
 
 
 class OrderFulfilled(OrderEvent, frozen=True, kw_only=True):
-    pass
+    """The points are captured; the code can be seen, or the supplier took the order."""
 
 
 class OrderFailed(OrderEvent, frozen=True, kw_only=True):
+    """Nothing was delivered and no points were taken."""
+
     reason: str
 
 
@@ -35,8 +40,10 @@ class OrderDelivered(OrderEvent, frozen=True, kw_only=True):
 
 
 class OrderRefunded(OrderEvent, frozen=True, kw_only=True):
+    """The points went back to the lots they came from, and the units to the shelf."""
+
     reason: str
 
 
 class OrderClosed(OrderEvent, frozen=True, kw_only=True):
-    pass
+    """Nothing can be given back any more: the code was seen, or the goods were delivered."""
