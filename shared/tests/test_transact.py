@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine import parking
+from tenure.spine.codec import event_of
 from tenure.spine.log import Record
 from tenure.spine.park import replay
 from tenure.spine.transact import Idempotency, Item
@@ -95,7 +96,11 @@ async def test_replay_drains_a_key_in_order_once_its_first_event_is_discarded(to
     assert await toy.parked() == []
     assert await told(toy) == [2, 5]
     log = await toy.pool.fetch("SELECT action, actor, reason FROM parked_log ORDER BY at, seq")
-    assert [tuple(r) for r in log] == [("discarded", "op-1", "TICKET-1"), ("replayed", "replay", ""), ("replayed", "replay", "")]
+    assert [tuple(r) for r in log] == [
+        ("discarded", "op-1", "TICKET-1"),
+        ("replayed", "replay", ""),
+        ("replayed", "replay", ""),
+    ]
 
 
 async def test_a_record_that_cannot_be_read_is_parked_under_its_own_key(toy: Under) -> None:
@@ -141,6 +146,39 @@ async def test_a_command_answered_once_gets_the_same_answer_again(toy: Under) ->
     assert await call(5, body=b"other") == (b"null", "idempotency_key_reused", True)
     assert await call(5, caller="M-2") == (b'{"amount":10}', None, False)
     assert await totals(toy) == {"M-1": 10}
+
+
+def once(amount: int, *, event_id: str = "c-1", member_id: str = "M-1") -> Item:
+    granted = event_of(grant(member_id, amount), id=event_id, source="/core/http", time=datetime(2026, 1, 1, tzinfo=UTC))
+    return Item(granted, once=True)
+
+
+async def test_an_event_without_a_record_has_its_effect_once_by_its_own_id(toy: Under) -> None:
+    first = await toy.door.transact([once(5), once(5), once(7, event_id="c-2")])
+    again = await toy.door.transact([once(5)])
+    assert [o.seen for o in first] == [False, True, False]
+    assert [o.seen for o in again] == [True]
+    assert await totals(toy) == {"M-1": 12}
+
+
+async def test_a_refused_event_without_a_record_is_told_not_parked_and_its_id_may_come_again(toy: Under) -> None:
+    outcomes = await toy.door.transact([once(13), once(7, event_id="c-2")])
+    assert [o.wrong and o.wrong.code for o in outcomes] == ["unlucky", None]
+    assert await toy.parked() == []
+    (corrected,) = await toy.door.transact([once(12)])
+    assert corrected.wrong is None
+    assert not corrected.seen
+    assert await totals(toy) == {"M-1": 19}
+
+
+async def test_an_event_without_a_record_does_not_overtake_what_is_parked_of_its_key(toy: Under) -> None:
+    await toy.deliver(toy.records(grant("M-1", 13)))
+    behind, other = await toy.door.transact([once(5), once(5, event_id="c-2", member_id="M-2")])
+    assert behind.wrong is not None
+    assert behind.wrong.code == parking.BEHIND
+    assert other.wrong is None
+    assert await totals(toy) == {"M-1": 0, "M-2": 5}
+    assert await toy.parked() == [("M-1", "unlucky")]
 
 
 async def test_due_work_reaches_each_key_once_in_batches_by_several_workers(toy: Under) -> None:

@@ -42,13 +42,18 @@ class Idempotency:
 
 @dataclass(slots=True)
 class Item:
-    """One thing to do. From the log it has a `record`, from HTTP it may have `idempotency`, from the park a `parked_seq`."""
+    """One thing to do. From the log it has a `record`, from HTTP it may have `idempotency`, from the park a `parked_seq`.
+
+    `once`: an event without a record whose own id keeps it from having its effect twice (facts pushed over HTTP). It is
+    never parked: what is wrong with it is told to its caller, who may send the same id again.
+    """
 
     event: Event | None
     record: Record | None = None
     wrong: WrongEventError | None = None
     idempotency: Idempotency | None = None
     parked_seq: int | None = None
+    once: bool = False
     event_key: uuid.UUID = field(init=False)
     key: str = field(init=False)
 
@@ -60,6 +65,11 @@ class Item:
             r = self.record
             self.event_key = event_key(f"record:{r.topic}", f"{r.partition}:{r.offset}")
             self.key = (r.key or b"").decode(errors="replace").replace("\0", "") or f"{r.topic}/{r.partition}"
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether its id is claimed in the inbox behind the parked ones of its key. A replayed one claims by itself."""
+        return self.event is not None and self.parked_seq is None and (self.once or self.record is not None)
 
 
 @dataclass(slots=True)
@@ -117,7 +127,9 @@ class Door:
             await batch.save()
         for outcome in batch.outcomes:
             if outcome.wrong is not None:
-                log.error("due_work_refused", service=self.service.name, code=outcome.wrong.code, detail=outcome.wrong.detail)
+                log.error(
+                    "due_work_refused", service=self.service.name, code=outcome.wrong.code, detail=outcome.wrong.detail
+                )
         return len(due)
 
     async def leave_park(self, seqs: Sequence[int], *, action: str, actor: str, reason: str) -> int:
@@ -153,14 +165,14 @@ class _Batch:
         await self._claim_answers()
         claimable: dict[uuid.UUID, str] = {}
         for i in self.fresh:
-            if self.items[i].event is not None and self.items[i].record is not None and self.items[i].parked_seq is None:
+            if self.items[i].is_claimed:
                 claimable.setdefault(self.items[i].event_key, self.items[i].key)
         claimed, self.blocked = await inbox.claim(self.conn, list(claimable.items()))
         self.fresh = [i for i in self.fresh if self._is_fresh(i, claimed)]
 
     def _is_fresh(self, i: int, claimed: set[uuid.UUID]) -> bool:
         item = self.items[i]
-        if item.record is None or item.parked_seq is not None or item.event is None:
+        if not item.is_claimed:
             return True
         if item.event_key in claimed:
             claimed.discard(item.event_key)
@@ -204,16 +216,22 @@ class _Batch:
         self.after = dict(self.before)
         for i in self.fresh:
             item = self.items[i]
-            if item.record is not None and item.key in (self.blocked if item.parked_seq is None else self.stuck):
-                self._park(i, WrongEventError(parking.BEHIND, "queues behind an earlier parked event of its key"))
+            if self._queues(item):
+                self._refuse(i, WrongEventError(parking.BEHIND, "queues behind an earlier parked event of its key"))
                 continue
             try:
                 self.outcomes[i].body = self._decide_one(item)
             except WrongEventError as wrong:
                 self._refuse(i, wrong)
-            except Exception as error:  # noqa: BLE001 - a rule that fails on one event must not stop all others
+            except Exception as error:
                 log.exception("rule_failed", service=self.service.name, type=item.event and item.event.type)
                 self._refuse(i, WrongEventError("rule_failed", f"{type(error).__name__} in a rule; see the log"))
+
+    def _queues(self, item: Item) -> bool:
+        """Whether an earlier event of its key is parked, so that this one has to wait."""
+        if item.record is None and not item.once:
+            return False
+        return item.key in (self.blocked if item.parked_seq is None else self.stuck)
 
     def _decide_one(self, item: Item) -> bytes:
         event = item.event
@@ -221,7 +239,9 @@ class _Batch:
             raise item.wrong or WrongEventError("malformed", "there is no event")
         keys = self.service.keys(event)
         states = tuple(self.after.get(k) for k in keys)
-        decided: Decision[Any] = self.service.decide(states[0] if len(keys) == 1 else states, event, self.door.programme)
+        decided: Decision[Any] = self.service.decide(
+            states[0] if len(keys) == 1 else states, event, self.door.programme
+        )
         records = [encode(self._effect(data, event)) for data in decided.emit]
         body = _json.encode(decided.reply)
         after = (decided.state,) if len(keys) == 1 else decided.state
@@ -261,7 +281,7 @@ class _Batch:
 
     async def save(self) -> None:
         """A few set-based statements, then the outbox: whatever the batch's size."""
-        await inbox.unclaim(self.conn, [p.event_key for p in self.parked])
+        await inbox.unclaim(self.conn, [*(p.event_key for p in self.parked), *self._refused_once()])
         await parking.park(self.conn, self.parked)
         changed = {k: s for k, s in self.after.items() if s is not self.before.get(k)}
         if changed or self.rows:
@@ -269,6 +289,11 @@ class _Batch:
         await outbox.emit(self.conn, self.records)
         await self._save_answers()
         await self._save_replayed()
+
+    def _refused_once(self) -> list[uuid.UUID]:
+        """What was claimed for a caller and then refused: the same id may come again."""
+        refused = [i for i in self.fresh if self.items[i].once and self.outcomes[i].wrong is not None]
+        return [self.items[i].event_key for i in refused]
 
     async def _save_answers(self) -> None:
         answered = [(w, self.outcomes[i]) for i in self.fresh if (w := self.items[i].idempotency) is not None]
@@ -328,6 +353,8 @@ async def _remember(conn: Connection, positions: Sequence[Position], day: date |
 
 def is_fault_of_the_data(error: BaseException) -> bool:
     """Whether PostgreSQL refused the data itself (halve the batch), rather than being down or busy (try again)."""
-    return isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)) or (
-        isinstance(error, (ValueError, TypeError, OverflowError)) and not isinstance(error, asyncpg.InterfaceError)
-    ) or (isinstance(error, asyncpg.InterfaceError) and "invalid input for query argument" in str(error))
+    return (
+        isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
+        or (isinstance(error, (ValueError, TypeError, OverflowError)) and not isinstance(error, asyncpg.InterfaceError))
+        or (isinstance(error, asyncpg.InterfaceError) and "invalid input for query argument" in str(error))
+    )
