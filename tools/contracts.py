@@ -25,7 +25,11 @@ def schemas() -> dict[str, dict[str, Any]]:
     out = {}
     for name, cls in sorted(TYPES.items()):
         schema = msgspec.json.schema(cls)
-        out[name] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"/schemas/{name}/1.json", **schema}
+        out[name] = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"/schemas/{name}/1.json",
+            **schema,
+        }
     return out
 
 
@@ -59,10 +63,17 @@ def asyncapi(all_schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
                 "payload": {"$ref": f"./schemas/{name}.json"},
                 "summary": (TYPES[name].__doc__ or "").strip().split("\n")[0],
             }
-    headers = {n: {"type": "string"} for n in ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject")}
+    headers = {
+        n: {"type": "string"} for n in ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject")
+    }
     envelope = {
         "type": "object",
-        "properties": {**headers, "ce_partitionkey": {"type": "string"}, "ce_backfill": {"enum": ["true"]}, "traceparent": {"type": "string"}},
+        "properties": {
+            **headers,
+            "ce_partitionkey": {"type": "string"},
+            "ce_backfill": {"enum": ["true"]},
+            "traceparent": {"type": "string"},
+        },
         "required": ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"],
     }
     assert set(messages) == set(all_schemas)
@@ -119,7 +130,9 @@ def check(files: dict[Path, str]) -> list[str]:
     ]
     stale = set((OUT / "schemas").glob("*.json")) - set(files)
     found += [f"{path.relative_to(ROOT)} belongs to no event type" for path in sorted(stale)]
-    found += [f"{name} has no example in contracts/examples" for name in TYPES if not list(EXAMPLES.glob(f"{name}*.json"))]
+    found += [
+        f"{name} has no example in contracts/examples" for name in TYPES if not list(EXAMPLES.glob(f"{name}*.json"))
+    ]
     released = json.loads(RELEASED.read_text(encoding="utf-8")) if RELEASED.is_file() else {}
     now = schemas()
     found += [f"{name} is gone" for name in released if name not in now]
@@ -132,7 +145,9 @@ def main(words: list[str]) -> int:
     files = rendered()
     if "--check" in words:
         found = check(files)
-        print("\n".join(found) or f"contracts: {len(TYPES)} event types, documents up to date, examples there, compatible")
+        print(
+            "\n".join(found) or f"contracts: {len(TYPES)} event types, documents up to date, examples there, compatible"
+        )
         return 1 if found else 0
     (OUT / "schemas").mkdir(parents=True, exist_ok=True)
     for path in (OUT / "schemas").glob("*.json"):
@@ -140,7 +155,9 @@ def main(words: list[str]) -> int:
     for path, text in files.items():
         path.write_text(text, encoding="utf-8")
     if "--release" in words:
-        RELEASED.write_text(json.dumps(schemas(), indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+        RELEASED.write_text(
+            json.dumps(schemas(), indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
+        )
     print(f"wrote {len(files)} files to {OUT.relative_to(ROOT)}")
     return 0
 

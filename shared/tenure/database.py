@@ -16,6 +16,7 @@ from sqlalchemy.util import await_only
 
 from tenure.settings import Settings
 
+_LOCK: Final = 7_200_003
 _ENVIRONMENT: Final = Path(__file__).parent / "migrations_env"
 
 
@@ -40,7 +41,12 @@ async def create_if_missing(settings: Settings, database: str) -> bool:
 async def migrate(settings: Settings, database: str, migrations: Path) -> None:
     """Create the database if needed and bring it to the newest version. Safe to call at every start."""
     await create_if_missing(settings, database)
-    await asyncio.to_thread(_upgrade, url_of(settings, database), migrations)
+    conn = await asyncpg.connect(url_of(settings, database), timeout=10)
+    try:
+        await conn.execute("SELECT pg_advisory_lock($1)", _LOCK)  # two processes that start at once take turns
+        await asyncio.to_thread(_upgrade, url_of(settings, database), migrations)
+    finally:
+        await conn.close()
 
 
 def _upgrade(url: str, migrations: Path) -> None:
@@ -52,7 +58,9 @@ def _upgrade(url: str, migrations: Path) -> None:
     command.upgrade(config, "head")
 
 
-async def open_pool(settings: Settings, database: str, *, size_max: int | None = None) -> "asyncpg.Pool[asyncpg.Record]":
+async def open_pool(
+    settings: Settings, database: str, *, size_max: int | None = None
+) -> "asyncpg.Pool[asyncpg.Record]":
     """A pool on a service's database whose sessions carry the limits of the settings."""
     return await asyncpg.create_pool(
         url_of(settings, database),

@@ -6,12 +6,15 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
+import uvloop
+
 from tenure import database, programme
 from tenure.edge.http import create_app, serve
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine.log import open_log
-from tenure.spine.runtime import Runtime, ensure_topics, open_door
+from tenure.spine.runtime import Runtime, open_door
+from tenure.spine.transact import Door
 from tenure.telemetry import configure_logging
 
 ROLES = ("api", "worker", "migrate", "all")
@@ -27,11 +30,19 @@ def main(service: Service[Any]) -> None:
     if role == "migrate":
         asyncio.run(database.migrate(settings, service.database, service.migrations))
         return
-    asyncio.run(run([service], settings, api=role in ("api", "all"), worker=role in ("worker", "all")))
+    run_until_stopped([service], settings, api=role in ("api", "all"), worker=role in ("worker", "all"))
+
+
+def run_until_stopped(services: list[Service[Any]], settings: Settings, *, api: bool, worker: bool) -> None:
+    """`run` on uvloop."""
+    uvloop.run(run(services, settings, api=api, worker=worker))
 
 
 async def run(services: list[Service[Any]], settings: Settings, *, api: bool, worker: bool) -> None:
-    """Run services in this process until SIGTERM or SIGINT, or until one of their tasks fails."""
+    """Run services in this process until SIGTERM or SIGINT, or until one of their tasks fails.
+
+    A process without the API still serves /health and /metrics on its port.
+    """
     async with AsyncExitStack() as stack:
         rules = programme.load(settings.programme_dir)
         doors = [(s, await open_door(stack, s, settings, rules)) for s in services]
@@ -39,19 +50,20 @@ async def run(services: list[Service[Any]], settings: Settings, *, api: bool, wo
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stopping.set)
         runtimes = await _start_workers(stack, doors, settings) if worker else []
-        waits = [asyncio.create_task(event.wait()) for event in (stopping, *(r.failed for r in runtimes))]
-        if api:
-            app = create_app(doors, settings, checks={r.door.service.name: r.health for r in runtimes})
-            waits.append(asyncio.create_task(serve(app, settings.host, settings.port, stopping=stopping)))
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        checks = {r.door.service.name: r.health for r in runtimes}
+        app = create_app(doors if api else [], settings, checks=checks)
+        serving = asyncio.create_task(serve(app, settings.host, settings.port, stopping=stopping))
+        ends = [asyncio.create_task(event.wait()) for event in (stopping, *(r.failed for r in runtimes))]
+        await asyncio.wait([serving, *ends], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
-        for task in waits[:-1] if api else waits:
+        await serving
+        for task in ends:
             task.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def _start_workers(stack: AsyncExitStack, doors: list[tuple[Service[Any], Any]], settings: Settings) -> list[Runtime]:
+async def _start_workers(
+    stack: AsyncExitStack, doors: list[tuple[Service[Any], Door]], settings: Settings
+) -> list[Runtime]:
     log = open_log(settings.kafka)
     stack.push_async_callback(log.close)
-    await ensure_topics(log)
     return [await stack.enter_async_context(Runtime(door, log, settings)) for _, door in doors]

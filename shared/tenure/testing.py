@@ -58,7 +58,7 @@ def kafka() -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(f"CI needs a real Kafka: {missing}")
         pytest.skip(str(missing))
-    yield chosen.bootstrap
+    yield chosen.address
     chosen.stop()
 
 
@@ -108,7 +108,8 @@ class Under:
     def records(self, *data: Data, at: date | datetime | None = None, backfill: bool = False) -> list[Record]:
         """The same as records of the log, to deliver twice, in halves or in another order."""
         events = [
-            event_of(d, id=str(uuid.uuid4()), source=CORE, time=_instant(at or _when(d)), backfill=backfill) for d in data
+            event_of(d, id=str(uuid.uuid4()), source=CORE, time=_instant(at or _when(d)), backfill=backfill)
+            for d in data
         ]
         return [self.as_record(encode(event)) for event in events]
 
@@ -175,7 +176,9 @@ async def under_test(service: Service[Any], settings: Settings, rules: Programme
         stack.push_async_callback(pool.close)
         door = Door(service, pool, rules or programme.load(settings.programme_dir))
         app = create_app([(service, door)], settings)
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://tenure")
+        http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://tenure"
+        )
         yield Under(door, settings, await stack.enter_async_context(http))
 
 
@@ -200,7 +203,17 @@ async def _drop(settings: Settings, name: str) -> None:
 
 
 def _when(data: Data) -> date:
-    for name in ("effective", "on", "paid_on", "reported_on", "refunded_on", "renewed_on", "start", "registered_on", "date"):
+    for name in (
+        "effective",
+        "on",
+        "paid_on",
+        "reported_on",
+        "refunded_on",
+        "renewed_on",
+        "start",
+        "registered_on",
+        "date",
+    ):
         day = getattr(data, name, None)
         if isinstance(day, date):
             return day

@@ -11,7 +11,8 @@ from tenure.spine.clock import days_that_came, tick
 from tenure.spine.codec import decode, encode, event_of, utc_now
 from tenure.spine.log import Log, Outgoing, open_log
 from tenure.spine.memory_log import MemoryLog
-from tenure.spine.runtime import Runtime, ensure_topics
+from tenure.spine.runtime import Runtime
+from tenure.spine.topics import ensure_topics
 from tenure.testing import Under, under_test
 
 from .toy import TOY, grant
@@ -33,7 +34,8 @@ async def log(settings: Settings) -> AsyncIterator[Log]:
 
 def outgoing(*amounts: int, member: str = "M-1") -> list[Outgoing]:
     return [
-        encode(event_of(grant(member, a), id=f"{member}-{i}-{a}", source="/test", time=utc_now())) for i, a in enumerate(amounts)
+        encode(event_of(grant(member, a), id=f"{member}-{i}-{a}", source="/test", time=utc_now()))
+        for i, a in enumerate(amounts)
     ]
 
 
@@ -49,12 +51,17 @@ async def read_all(log: Log, topic: str, count: int) -> list[int]:
     seen: list[int] = []
     async with asyncio.timeout(10):
         while len(seen) < count:
-            seen += [decode(r.headers, r.value).data.params["amount"] for r in await reader.poll(records_max=100, timeout_s=1)]
+            seen += [
+                decode(r.headers, r.value).data.params["amount"]
+                for r in await reader.poll(records_max=100, timeout_s=1)
+            ]
     await reader.close()
     return seen
 
 
-async def test_what_is_published_has_its_effect_and_tells_the_world_in_order(toy: Under, log: Log, settings: Settings) -> None:
+async def test_what_is_published_has_its_effect_and_tells_the_world_in_order(
+    toy: Under, log: Log, settings: Settings
+) -> None:
     producer = await log.producer()
     async with Runtime(toy.door, log, settings):
         await producer.send(outgoing(1, 2, 3))
@@ -62,13 +69,17 @@ async def test_what_is_published_has_its_effect_and_tells_the_world_in_order(toy
     assert await toy.pool.fetchval("SELECT count(*) FROM outbox WHERE NOT published") == 0
 
 
-async def test_an_event_the_database_refuses_stands_alone_and_is_parked(toy: Under, log: Log, settings: Settings) -> None:
+async def test_an_event_the_database_refuses_stands_alone_and_is_parked(
+    toy: Under, log: Log, settings: Settings
+) -> None:
     producer = await log.producer()
     await producer.send([o for n in range(8) for o in outgoing(1, member=f"M-{n}")])
     await producer.send(outgoing(5_000, member="M-3"))  # the toy's table takes less than a thousand
     await producer.send([o for n in range(8) for o in outgoing(2, member=f"M-{n}")])
     async with Runtime(toy.door, log, settings) as runtime:
-        await until(lambda: toy.pool.fetchval("SELECT sum(next_offset) = 17 FROM progress WHERE topic = 'points.v1'"), toy)
+        await until(
+            lambda: toy.pool.fetchval("SELECT sum(next_offset) = 17 FROM progress WHERE topic = 'points.v1'"), toy
+        )
         assert not runtime.failed.is_set()
     assert await toy.parked() == [("M-3", "data_refused"), ("M-3", "behind")]
     amounts = {r["key"]: r["amount"] for r in await toy.pool.fetch("SELECT key, amount FROM totals")}

@@ -149,7 +149,9 @@ async def test_a_command_answered_once_gets_the_same_answer_again(toy: Under) ->
 
 
 def once(amount: int, *, event_id: str = "c-1", member_id: str = "M-1") -> Item:
-    granted = event_of(grant(member_id, amount), id=event_id, source="/core/http", time=datetime(2026, 1, 1, tzinfo=UTC))
+    granted = event_of(
+        grant(member_id, amount), id=event_id, source="/core/http", time=datetime(2026, 1, 1, tzinfo=UTC)
+    )
     return Item(granted, once=True)
 
 

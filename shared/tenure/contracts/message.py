@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from tenure.contracts.event import Data
 
 Purpose = Literal["service", "marketing"]
@@ -16,7 +18,7 @@ class MessageRequested(Data, frozen=True, kw_only=True):
     template: str
     dedupe: str
     purpose: Purpose = "service"
-    params: dict[str, str | int] = {}
+    params: dict[str, str | int] = msgspec.field(default_factory=dict)
 
 
 class MessageEvent(Data, frozen=True, kw_only=True):

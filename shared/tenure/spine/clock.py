@@ -41,7 +41,9 @@ async def today(pool: "asyncpg.Pool[asyncpg.Record]", settings: Settings) -> dat
 
 def tick(day: date) -> Outgoing:
     """The record that starts a day. Its id is the day, so a day starts once however often it is published."""
-    return encode(event_of(DayStarted(date=day), id=f"day-{day.isoformat()}", source="/tenure/clock", time=start_of(day)))
+    return encode(
+        event_of(DayStarted(date=day), id=f"day-{day.isoformat()}", source="/tenure/clock", time=start_of(day))
+    )
 
 
 def days_that_came(newest: date | None, now: datetime) -> list[date]:

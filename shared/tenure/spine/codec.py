@@ -95,7 +95,15 @@ def decode_structured(structured: StructuredEvent, *, received: datetime) -> Eve
     )
 
 
-def event_of(data: Data, *, id: str, source: str, time: datetime, backfill: bool = False, traceparent: str = "") -> Event:  # noqa: A002 - CloudEvents' own word
+def event_of(
+    data: Data,
+    *,
+    id: str,  # noqa: A002 - CloudEvents' own word
+    source: str,
+    time: datetime,
+    backfill: bool = False,
+    traceparent: str = "",
+) -> Event:
     """The envelope for data of a known type; its key and type come from the table of topics."""
     return Event(
         id=id,

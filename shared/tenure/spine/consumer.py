@@ -20,6 +20,7 @@ from tenure.spine.codec import decode
 from tenure.spine.log import Consumer as LogConsumer
 from tenure.spine.log import Log, Position, Record, WorldDown
 from tenure.spine.retry import WORLD_DOWN, Backoff
+from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
 from tenure.telemetry import metrics
 
@@ -63,6 +64,7 @@ class Consumer:
     async def _consume(self) -> None:
         service = self.door.service
         topics = [t.name for t in service.reads]
+        await ensure_topics(self.log)
         client = await self.log.consumer(f"tenure.{service.name}", topics)
         try:
             while not self.backoff.stopping.is_set():

@@ -82,7 +82,10 @@ async def park(conn: Connection, wrong: Sequence[Parked]) -> None:
 async def listed(conn: Connection, *, key: str | None = None, after: int = 0, rows_max: int = 100) -> list[ParkedEvent]:
     """Parked events in the order they were parked, of one key or of all."""
     rows = await conn.fetch(
-        "SELECT * FROM parked WHERE seq > $1 AND ($2::text IS NULL OR key = $2) ORDER BY seq LIMIT $3", after, key, rows_max
+        "SELECT * FROM parked WHERE seq > $1 AND ($2::text IS NULL OR key = $2) ORDER BY seq LIMIT $3",
+        after,
+        key,
+        rows_max,
     )
     return [_event(dict(row)) for row in rows]
 

@@ -16,6 +16,7 @@ import structlog
 from tenure.spine import outbox
 from tenure.spine.log import Log, Position, Producer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
+from tenure.spine.topics import ensure_topics
 from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
@@ -52,6 +53,7 @@ class Relay:
         self.wake.set()
 
     async def _publish_for_ever(self) -> None:
+        await ensure_topics(self.log)
         producer = await self.log.producer()
         try:
             async with self.pool.acquire() as conn:

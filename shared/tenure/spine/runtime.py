@@ -1,7 +1,7 @@
 """A service at work: its consumer, relay and due work, and whatever else it runs, as supervised tasks of one event loop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,7 +13,6 @@ import structlog
 
 from tenure import database
 from tenure.contracts.programme import Programme
-from tenure.contracts.topics import TOPICS
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine.clock import today
@@ -73,7 +72,9 @@ class Runtime:
             loops.append(("due", self.due.run))
         for run in self.door.service.background:
             loops.append((run.__name__, lambda run=run: run(self.worker)))  # type: ignore[misc]
-        self._tasks = [asyncio.create_task(self._supervised(n, f), name=f"{self.door.service.name}:{n}") for n, f in loops]
+        self._tasks = [
+            asyncio.create_task(self._supervised(n, f), name=f"{self.door.service.name}:{n}") for n, f in loops
+        ]
         return self
 
     async def __aexit__(
@@ -129,8 +130,3 @@ async def until_up(start: Callable[[], Awaitable[T]]) -> T:
         except WORLD_DOWN as error:
             log.warning("waiting_for_the_world", reason=str(error)[:200])
             await backoff.wait(error)
-
-
-async def ensure_topics(log_: Log, names: Sequence[str] | None = None) -> None:
-    """Create the topics of the table that are missing."""
-    await until_up(lambda: log_.ensure_topics({t.name: t.partitions for t in TOPICS if names is None or t.name in names}))

@@ -8,7 +8,6 @@ import asyncpg
 import httpx
 import pytest
 from starlette.exceptions import HTTPException
-
 from tenure.contracts.event import WrongEventError
 from tenure.edge import create_app
 from tenure.edge.catalogue import CATALOGUE, merged
@@ -117,7 +116,9 @@ async def test_another_media_type_is_said_to_be_one(under: Under) -> None:
         (";;q=zh,,=", "That is too much at once.", "en"),
     ],
 )
-async def test_the_title_is_in_the_caller_s_language(under: Under, accept: str | None, title: str, language: str) -> None:
+async def test_the_title_is_in_the_caller_s_language(
+    under: Under, accept: str | None, title: str, language: str
+) -> None:
     headers = {**under.auth("member", subject="M1"), **({"Accept-Language": accept} if accept else {})}
     answer = await under.http.post(PATH, json={"amount": 100}, headers=headers)
     assert (answer.json()["title"], answer.headers["content-language"]) == (title, language)
@@ -139,7 +140,9 @@ async def test_a_database_that_is_down_is_said_within_a_second(
         ready = await http.get("/health/ready")
         live = await http.get("/health/live")
     assert time.monotonic() - began < 1
-    assert [(a.status_code, a.json()["code"], a.headers["retry-after"]) for a in answers] == [(503, "unavailable", "1")] * 3
+    assert [(a.status_code, a.json()["code"], a.headers["retry-after"]) for a in answers] == [
+        (503, "unavailable", "1")
+    ] * 3
     assert (ready.status_code, ready.json()["checks"]["toy.database"]["failed"]) == (503, True)
     assert live.status_code == 200
 

@@ -1,0 +1,71 @@
+"""The platform's REST API as the CLI calls it: an operator's token, every write under a new Idempotency-Key."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from tenure_local.home import Home
+
+ROWS_AT_ONCE: Final = 5_000
+
+
+class ApiError(Exception):
+    """The platform answered with a problem; the message is its code and text."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        try:
+            problem = response.json()
+        except ValueError:
+            problem = {}
+        self.code = problem.get("code", "")
+        super().__init__(f"{response.status_code} {self.code}: {problem.get('detail') or response.text[:300]}")
+
+
+class Api:
+    """A client in one role. Raises ApiError for problems, httpx.HTTPError when nobody answers."""
+
+    def __init__(self, home: Home, subject: str = "cli", *roles: str, book: list[str] | None = None) -> None:
+        token = home.token(subject, *(roles or ("operator",)), book=book)
+        self._http = httpx.Client(
+            base_url=home.addresses().url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: str | int | None) -> Any:
+        given = {k: v for k, v in params.items() if v is not None}
+        return _answer(self._http.get(path, params=given))
+
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        return _answer(self._http.post(path, json=body, headers=_new_key(key)))
+
+    def put(self, path: str, body: Any, *, key: str | None = None) -> Any:
+        return _answer(self._http.put(path, json=body, headers=_new_key(key)))
+
+    def rows(self, path: str, **params: str | int | None) -> Iterator[dict[str, Any]]:
+        """All rows of an operator's listing, page after page."""
+        after: str | None = ""
+        while after is not None:
+            page = self.get(path, limit=ROWS_AT_ONCE, after=after or None, **params)
+            yield from page["items"]
+            after = page["next"]
+
+
+def _new_key(key: str | None) -> Mapping[str, str]:
+    return {"Idempotency-Key": key or uuid.uuid4().hex}
+
+
+def _answer(response: httpx.Response) -> Any:
+    if response.is_error:
+        raise ApiError(response)
+    return response.json() if response.content else None

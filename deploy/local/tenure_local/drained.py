@@ -1,0 +1,148 @@
+"""When is everything done? When all that was published is read, every outbox is empty, and nothing is due or under way.
+
+Read from the services' databases alone, so it is exact whatever the broker: producers note up to where the log acknowledged
+(`published`), consumers note up to where their effects are committed (`progress`).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from tenure import database
+from tenure.contracts.topics import TOPICS
+from tenure.service import Service
+from tenure.settings import Settings
+from tenure.spine.log import Position
+
+from tenure_local.services import SERVICES
+
+LOOK_EVERY_S: Final = 0.1
+Offsets = dict[tuple[str, int], int]
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What is still to do, per service: records to read, outbox rows to publish, keys due, writes under way."""
+
+    unread: dict[str, int] = field(default_factory=dict)
+    unpublished: dict[str, int] = field(default_factory=dict)
+    due: dict[str, int] = field(default_factory=dict)
+    writing: int = 0
+    parked: dict[str, int] = field(default_factory=dict)
+    mark: tuple[int, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return sum(self.unread.values()) + sum(self.unpublished.values()) + sum(self.due.values()) + self.writing
+
+    def of(self, service: str) -> int:
+        return self.unread.get(service, 0) + self.unpublished.get(service, 0)
+
+
+class Watch:
+    """Looks at every service's database through one connection each."""
+
+    def __init__(self, connections: Mapping[str, asyncpg.Connection]) -> None:
+        self._connections = connections
+
+    def connections(self) -> list[asyncpg.Connection]:
+        return list(self._connections.values())
+
+    async def look(self, targets: Iterable[Position] = ()) -> Backlog:
+        """The backlog now. `targets` are acknowledgements of producers outside the platform (imports, replays)."""
+        backlog, high, read = Backlog(), {(p.topic, p.partition): p.next_offset for p in targets}, {}
+        for service in SERVICES:
+            conn = self._connections[service.name]
+            for row in await conn.fetch("SELECT topic, partition, next_offset FROM published"):
+                place = (row["topic"], row["partition"])
+                high[place] = max(high.get(place, 0), row["next_offset"])
+            rows = await conn.fetch("SELECT topic, partition, next_offset FROM progress")
+            read[service.name] = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
+            await self._look_at(service, conn, backlog)
+        for service in SERVICES:
+            backlog.unread[service.name] = _unread(service, high, read[service.name])
+        return backlog
+
+    async def _look_at(self, service: Service[Any], conn: asyncpg.Connection, backlog: Backlog) -> None:
+        row = await conn.fetchrow(
+            """SELECT (SELECT coalesce(sum(events), 0) FROM outbox WHERE NOT published) AS unpublished,
+                      (SELECT coalesce(max(seq), 0) FROM outbox) AS mark,
+                      (SELECT count(*) FROM parked) AS parked,
+                      (SELECT day FROM calendar) AS day,
+                      (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                        AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()) AS writing"""
+        )
+        assert row is not None
+        backlog.unpublished[service.name], backlog.parked[service.name] = row["unpublished"], row["parked"]
+        backlog.writing += row["writing"]
+        backlog.mark += (row["mark"],)
+        if service.due is not None and row["day"] is not None:
+            backlog.due[service.name] = len(await service.due(conn, row["day"], 1))
+
+    async def until_drained(
+        self, targets: Iterable[Position] = (), *, seen: Callable[[Backlog], None] = lambda _: None
+    ) -> Backlog:
+        """Wait until nothing is left to do, as found twice in a row. `seen` is told every look."""
+        targets, last = list(targets), ()
+        while True:
+            backlog = await self.look(targets)
+            seen(backlog)
+            if backlog.total == 0 and backlog.mark == last:
+                return backlog
+            last = backlog.mark if backlog.total == 0 else ()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def until_facts_read(self, targets: Iterable[Position]) -> None:
+        """Wait until policy-sync has read these facts and told all that follows from them: then the next day may come."""
+        name, conn, wanted = "policy-sync", self._connections["policy-sync"], list(targets)
+        service = next(s for s in SERVICES if s.name == name)
+        while True:
+            rows = await conn.fetch("SELECT topic, partition, next_offset FROM progress")
+            read = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
+            high = {(p.topic, p.partition): p.next_offset for p in wanted}
+            waiting = await conn.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE NOT published)")
+            if not _unread(service, high, read) and not waiting:
+                return
+            await asyncio.sleep(LOOK_EVERY_S / 2)
+
+
+@asynccontextmanager
+async def watch(settings: Settings) -> AsyncIterator[Watch]:
+    """Connections to every service's database, for looking only."""
+    async with AsyncExitStack() as stack:
+        connections = {}
+        for service in SERVICES:
+            conn = await asyncpg.connect(database.url_of(settings, service.database), timeout=10)
+            stack.push_async_callback(conn.close)
+            connections[service.name] = conn
+        yield Watch(connections)
+
+
+def _unread(service: Service[Any], high: Mapping[tuple[str, int], int], read: Mapping[tuple[str, int], int]) -> int:
+    names = {t.name for t in TOPICS if service.name in t.consumers}
+    return sum(max(0, offset - read.get(place, 0)) for place, offset in high.items() if place[0] in names)
+
+
+class Targets:
+    """Up to where this machine's imports and replays published, kept in a file so that a later `wait` knows."""
+
+    def __init__(self, path: Any) -> None:
+        self._path = path
+        self._offsets: Offsets = {}
+        if path.exists():
+            for topic, partition, offset in msgspec.json.decode(path.read_bytes(), type=list[tuple[str, int, int]]):
+                self._offsets[topic, partition] = offset
+
+    def add(self, acked: Iterable[Position]) -> None:
+        for p in acked:
+            self._offsets[p.topic, p.partition] = max(p.next_offset, self._offsets.get((p.topic, p.partition), 0))
+
+    def positions(self) -> list[Position]:
+        return [Position(topic, partition, offset) for (topic, partition), offset in sorted(self._offsets.items())]
+
+    def save(self) -> None:
+        self._path.write_bytes(msgspec.json.encode(self.positions()))

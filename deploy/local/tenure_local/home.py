@@ -1,0 +1,104 @@
+"""The folder of one embedded platform: its data, its keys, and a note of what is running where.
+
+`TENURE_DATA_DIR` names another folder than `.tenure` beside the project. Nothing outside it is written.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from tenure.edge.access import generate_keypair, mint
+from tenure.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+SERVICE_TOKEN_TTL_S: Final = 10 * 365 * 86_400
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a running platform is."""
+
+    url: str
+    worker_url: str
+    database_url: str
+    kafka: str
+    broker: str
+    clock: str
+
+
+class NotUpError(Exception):
+    """No platform is up; start one with `tenure up --detach` or `tenure demo`."""
+
+    def __init__(self) -> None:
+        super().__init__("no platform is up here; start one with `tenure up --detach` or `tenure demo`")
+
+
+class Home:
+    """The folder, and what stands in it."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = (folder or Path(os.environ.get("TENURE_DATA_DIR") or ROOT / ".tenure")).absolute()
+        self.note = self.folder / "platform.json"
+        self.private_key = self.folder / "keys" / "private.pem"
+        self.public_key = self.folder / "keys" / "public.pem"
+        self.service_token = self.folder / "keys" / "service.token"
+        self.contact_key = self.folder / "keys" / "contact.key"
+        self.targets = self.folder / "published.json"
+        self.sms = self.folder / "sms.ndjson"
+
+    def prepare(self) -> None:
+        """Make the folder and its keys, once."""
+        self.private_key.parent.mkdir(parents=True, exist_ok=True)
+        if not self.private_key.exists():
+            private, public = generate_keypair()
+            _write_private(self.private_key, private)
+            self.public_key.write_bytes(public)
+            _write_private(self.contact_key, secrets.token_hex(32).encode())
+            _write_private(self.service_token, self.token("tenure", "service", ttl_s=SERVICE_TOKEN_TTL_S).encode())
+
+    def token(self, subject: str, *roles: str, ttl_s: int = 3_600, book: list[str] | None = None) -> str:
+        """A token this platform trusts. Raises NotUpError before the first `up`, ValueError for an unknown role."""
+        if not self.private_key.exists():
+            raise NotUpError
+        return mint(self.private_key.read_bytes(), subject, roles, ttl_s, book=book)
+
+    def addresses(self) -> Addresses:
+        """Where the running platform is. Raises NotUpError."""
+        if not self.note.exists():
+            raise NotUpError
+        return msgspec.json.decode(self.note.read_bytes(), type=Addresses)
+
+    def environment_programme(self) -> str:
+        """The folder of the programme's files."""
+        return os.environ.get("TENURE_PROGRAMME_DIR") or str(ROOT / "programme")
+
+    def environment(self, addresses: Addresses, *, port: int) -> dict[str, str]:
+        """The variables a process of this platform is started with."""
+        return {
+            **os.environ,
+            "TENURE_DATABASE_URL": addresses.database_url,
+            "TENURE_KAFKA": addresses.kafka,
+            "TENURE_SERVICE_URL": addresses.url,
+            "TENURE_CLOCK": addresses.clock,
+            "TENURE_PORT": str(port),
+            "TENURE_PROGRAMME_DIR": self.environment_programme(),
+            "TENURE_DATA_DIR": str(self.folder),
+            "TENURE_JWT_PUBLIC_KEY_FILE": str(self.public_key),
+            "TENURE_SERVICE_TOKEN_FILE": str(self.service_token),
+            "TENURE_CONTACT_KEY": self.contact_key.read_text(),
+            "TENURE_SMS_FILE": str(self.sms),
+            "TENURE_LOG_JSON": os.environ.get("TENURE_LOG_JSON", "false"),
+        }
+
+    def settings(self) -> Settings:
+        """Settings as the running platform's processes have them. Raises NotUpError."""
+        addresses = self.addresses()
+        names = self.environment(addresses, port=0)
+        fields = {k.removeprefix("TENURE_").lower(): v for k, v in names.items() if k.startswith("TENURE_")}
+        return Settings(**{k: v for k, v in fields.items() if k in Settings.model_fields})  # type: ignore[arg-type]
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
