@@ -119,7 +119,6 @@ def configure_logging(settings: Settings) -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
-            structlog.processors.format_exc_info,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -130,17 +129,18 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _route_libraries(shared: list[Any], level: int, *, log_json: bool) -> None:
-    renderer: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False) if log_json else structlog.dev.ConsoleRenderer()
-    )
+    # Tracebacks are plain on a terminal, too: the fancy ones print local variables, and with them personal data.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderers: list[Any] = [console]
+    if log_json:
+        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
+                *renderers,
             ],
         )
     )

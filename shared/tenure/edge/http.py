@@ -25,6 +25,7 @@ from tenure.edge import limits, problems
 from tenure.edge.access import Caller, Gate
 from tenure.edge.catalogue import Catalogue, merged
 from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, in_flight
+from tenure.edge.openapi import describe_problems
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import clock
@@ -158,7 +159,7 @@ def create_app(
     app = FastAPI(title="Tenure", version="1", lifespan=_closing(apps), strict_content_type=False, redoc_url=None)
     app.state.gate, app.state.apps = Gate.of(settings), apps
     problems.install(app, catalogue)
-    owner = _mount(app, apps)
+    names = _mount(app, apps)
     app.include_router(_operations({**{a.service.name + ".database": _database(a) for a in apps}, **(checks or {})}))
     buckets = limits.Buckets(
         rate_per_s=settings.rate_per_s, burst=settings.rate_burst, callers_max=settings.rate_callers_max
@@ -166,24 +167,27 @@ def create_app(
     # The last one added stands outermost.
     app.add_middleware(limits.BodyLimit, bytes_max=settings.body_bytes_max, catalogue=catalogue)
     app.add_middleware(limits.RateLimit, buckets=buckets, gate=app.state.gate, catalogue=catalogue)
-    app.add_middleware(limits.Trace, service_of=lambda route: owner.get(route, "edge"))
+    app.add_middleware(limits.LastResort, catalogue=catalogue)
+    app.add_middleware(limits.Trace, name_of=lambda r: names.get(id(r)) or ("edge", getattr(r, "path", "none")))
+    describe_problems(app)
     return app
 
 
-def _mount(app: FastAPI, apps: Sequence[App]) -> dict[str, str]:
-    """Put every router under /v1. Returns which service owns which route."""
-    owner: dict[str, str] = {}
+def _mount(app: FastAPI, apps: Sequence[App]) -> dict[int, tuple[str, str]]:
+    """Put every router under /v1. Returns the service and the pattern of each route, by the route's `id`."""
+    names: dict[int, tuple[str, str]] = {}
     claimed: set[tuple[str, str]] = set()
     for one in apps:
         for build in one.service.routers:
             router: APIRouter = build(one)
-            for route in (r for r in router.routes if isinstance(r, APIRoute)):
+            for route in router.routes:
+                assert isinstance(route, APIRoute), f"a router of {one.service.name} holds {route}: keep routers flat"
                 paths = {(method, PREFIX + route.path) for method in route.methods or ()}
                 assert not claimed & paths, f"two services claim {sorted(claimed & paths)}"
                 claimed |= paths
-                owner[PREFIX + route.path] = one.service.name
+                names[id(route)] = (one.service.name, PREFIX + route.path)
             app.include_router(router, prefix=PREFIX, tags=[one.service.name])
-    return owner
+    return names
 
 
 def _closing(apps: Sequence[App]) -> Callable[[FastAPI], Any]:

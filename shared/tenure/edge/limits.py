@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import Response
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenure.edge.access import Gate
 from tenure.edge.catalogue import Catalogue
-from tenure.edge.problems import Asked, Problem, render
+from tenure.edge.problems import Asked, Problem, answer_to, render
 from tenure.telemetry import metrics, new_traceparent, trace_id
 
 UNLIMITED_PATHS: Final = ("/health/", "/metrics")
@@ -41,8 +41,8 @@ def asked_of(scope: Scope) -> Asked:
 class Trace:
     """Gives every request a trace (a child of the caller's) and every response its headers, and measures it."""
 
-    def __init__(self, app: ASGIApp, *, service_of: Callable[[str], str]) -> None:
-        self.app, self.service_of = app, service_of
+    def __init__(self, app: ASGIApp, *, name_of: Callable[[Any], tuple[str, str]]) -> None:
+        self.app, self.name_of = app, name_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,8 +63,30 @@ class Trace:
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         """By the route's pattern, never by the path: a label must not hold an id."""
-        route = getattr(scope.get("route"), "path", "")
-        metrics.http_request_seconds.labels(self.service_of(route), route or "none", status).observe(seconds)
+        service, pattern = self.name_of(scope.get("route"))
+        metrics.http_request_seconds.labels(service, pattern, status).observe(seconds)
+
+
+class LastResort:
+    """Whatever the routes did not expect is answered 500, with all headers, and logged."""
+
+    def __init__(self, app: ASGIApp, *, catalogue: Catalogue) -> None:
+        self.app, self.catalogue = app, catalogue
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await answer_to(error, self.catalogue, asked_of(scope))(scope, receive, send)
 
 
 def _add_headers(message: Message, path: str, traceparent: str) -> None:

@@ -87,7 +87,7 @@ class Asked(NamedTuple):
     accept_language: str
 
 
-class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ProblemBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The JSON of a problem."""
 
     type: str
@@ -114,7 +114,7 @@ def render(problem: Problem, catalogue: Catalogue, asked: Asked) -> Response:
     """The answer for a problem, its title in the language the caller likes better."""
     status, title, title_zh = _entry(problem, catalogue)
     chinese = prefers_chinese(asked.accept_language)
-    body = Body(
+    body = ProblemBody(
         type=f"/problems/{problem.code}",
         title=title_zh if chinese else title,
         status=status,
@@ -202,18 +202,22 @@ def _of_http(error: HTTPException) -> Problem:
     return Problem(code, status=error.status_code, headers=error.headers)
 
 
+def answer_to(error: Exception, catalogue: Catalogue, asked: Asked) -> Response:
+    """The answer for an exception; what is ours to mend is logged."""
+    problem = problem_of_error(error, catalogue)
+    if problem.code == "internal":
+        log.error("request_failed", exc_info=error)
+    elif is_world_down(error):
+        log.warning("world_down", reason=type(error).__name__)
+    return render(problem, catalogue, asked)
+
+
 def install(app: FastAPI, catalogue: Catalogue) -> None:
-    """Let every exception leave as a problem."""
+    """Let every exception leave as a problem; what is no class named here is left to `limits.LastResort`."""
 
-    async def answer(request: Request, error: Exception) -> Response:
-        problem = problem_of_error(error, catalogue)
-        if problem.code == "internal":
-            log.error("request_failed", route=_route(request), exc_info=error)
-        elif is_world_down(error):
-            log.warning("world_down", route=_route(request), reason=type(error).__name__)
-        return render(problem, catalogue, asked(request))
+    async def handle(request: Request, error: Exception) -> Response:
+        return answer_to(error, catalogue, asked(request))
 
-    # Starlette raises again after a handler for `Exception` itself, so the classes we expect are named.
     for cls in (
         Problem,
         WrongEventError,
@@ -224,26 +228,5 @@ def install(app: FastAPI, catalogue: Catalogue) -> None:
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
         asyncio.TimeoutError,
-        Exception,
     ):
-        app.add_exception_handler(cls, answer)
-
-
-def _route(request: Request) -> str:
-    return getattr(request.scope.get("route"), "path", "")
-
-
-__all__ = [
-    "MEDIA_TYPE",
-    "Asked",
-    "FieldError",
-    "Problem",
-    "Response",
-    "asked",
-    "install",
-    "is_world_down",
-    "prefers_chinese",
-    "problem_of",
-    "problem_of_error",
-    "render",
-]
+        app.add_exception_handler(cls, handle)
