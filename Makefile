@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix up down lock contracts kafka clean
+.PHONY: help setup demo test check fix up down lock contracts cast clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ down: setup ## stop what `up --detach` or `demo` started
 
 lock: ## pin requirements.in into requirements.lock (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.lock
+
+cast: setup ## write the home-insurance cast of the demo anew
+	@$(BIN)/python tools/cast.py examples/home-cast/facts.ndjson
 
 clean: ## remove what is generated
 	@rm -rf $(VENV) .tenure .mypy_cache .ruff_cache .pytest_cache .hypothesis deploy/kafka/target
