@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
+import httpx
 import pytest
 from asyncpg.connection import Connection
 from fastapi import APIRouter, Depends, Request, Response
@@ -20,12 +21,14 @@ from tenure.edge import (
     MemberId,
     Problem,
     caller,
+    create_app,
     decode_cursor,
     json_response,
     page_of,
 )
 from tenure.service import Saved, Service
 from tenure.settings import Settings
+from tenure.spine.transact import Door
 from tenure.testing import Under, under_test
 
 MIGRATION = '''
@@ -37,7 +40,7 @@ revision, down_revision = "0001", None
 
 def upgrade():
     run_sql(op.get_bind(), tables.CREATE + """
-        CREATE TABLE counter (member_id text PRIMARY KEY, total integer NOT NULL CHECK (total <> 13));
+        CREATE TABLE counter (member_id text PRIMARY KEY, total integer NOT NULL CHECK (total <> 1313));
         CREATE TABLE addition (member_id text NOT NULL, amount integer NOT NULL, at timestamptz NOT NULL);
     """)
 '''
@@ -166,3 +169,14 @@ async def nowhere() -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
     await pool
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def offline(
+    toy: Service[int], settings: Settings, nowhere: "asyncpg.Pool[asyncpg.Record]"
+) -> AsyncIterator[Under]:
+    """The toy without a database: what is answered here was refused before anything could be touched."""
+    door = Door(toy, nowhere, NO_RULES)
+    transport = httpx.ASGITransport(create_app([(toy, door)], settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://tenure") as http:
+        yield Under(door, settings, http)

@@ -99,9 +99,9 @@ CASES = list(bad_tokens(*generate_keypair()))
 
 
 @pytest.mark.parametrize("kind", CASES)
-async def test_a_bad_token_is_answered_401(under: Under, keys: tuple[Path, Path], kind: str) -> None:
+async def test_a_bad_token_is_answered_401(offline: Under, keys: tuple[Path, Path], kind: str) -> None:
     header = bad_tokens(keys[0].read_bytes(), keys[1].read_bytes())[kind]
-    answer = await under.http.get("/v1/counters/M1", headers={"Authorization": header} if header is not None else {})
+    answer = await offline.http.get("/v1/counters/M1", headers={"Authorization": header} if header is not None else {})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.headers["content-type"] == "application/problem+json"

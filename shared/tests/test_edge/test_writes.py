@@ -78,13 +78,12 @@ async def test_a_refusal_is_an_answer_too(under: Under, totals: Any) -> None:
         ("schlüssel".encode("latin-1"), "idempotency_key_invalid"),
     ],
 )
-async def test_a_write_needs_a_key_that_can_be_kept(under: Under, totals: Any, key: Any, code: str) -> None:
-    headers: dict[str, Any] = {"Authorization": f"Bearer {under.token('member', subject='M1')}"}
+async def test_a_write_needs_a_key_that_can_be_kept(offline: Under, key: Any, code: str) -> None:
+    headers: dict[str, Any] = {"Authorization": f"Bearer {offline.token('member', subject='M1')}"}
     if key is not None:
         headers["Idempotency-Key"] = key
-    answer = await under.http.post(PATH, json={"amount": 5}, headers=headers)
+    answer = await offline.http.post(PATH, json={"amount": 5}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
-    assert await totals() == {}
 
 
 async def test_two_keys_at_once_are_no_key(under: Under) -> None:
@@ -123,7 +122,7 @@ async def test_two_processes_with_one_key_do_it_once(under: Under, toy: Any, tot
 
 
 async def test_what_the_database_refuses_harms_its_own_caller_only(under: Under, totals: Any) -> None:
-    amounts = [1, 2, 13, 4, 5_000_000_000, 6]
+    amounts = [1, 2, 1313, 4, 5_000_000_000, 6]
     answers = await asyncio.gather(
         *(
             post(under, key=f"k{n}", amount=a, subject="op", path=f"/v1/counters/M{n}/add")
