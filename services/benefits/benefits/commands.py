@@ -1,0 +1,24 @@
+"""What callers ask for over HTTP. `today` is the business date the edge filled in; the dates decide, never the arrival."""
+
+from datetime import date
+
+from tenure.contracts.event import Data
+
+
+class UseBenefit(Data, frozen=True, kw_only=True):
+    """Use a grant on a day: today's, an earlier one, or, for an appointment, a later one."""
+
+    member_id: str
+    grant_id: str
+    reference: str
+    on: date
+    today: date
+    is_appointment: bool = False
+    slot_region: str | None = None
+
+
+class ReleaseUse(Data, frozen=True, kw_only=True):
+    member_id: str
+    use_id: str
+    today: date
+    grant_id: str | None = None

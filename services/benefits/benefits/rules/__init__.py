@@ -1,0 +1,188 @@
+"""What benefits decides on each event. Facts are taken in first, then what they imply is made visible (`settle`, `advise`).
+
+The invariant: grants and advice depend on the facts and their dates, never on the order in which facts and days arrived. An
+event that changes nothing a grant or a claim rests on costs no settling.
+"""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from benefits.rules.claims import advise, take_claim
+from benefits.rules.merge import on_merged
+from benefits.rules.plan import region_of
+from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
+from benefits.rules.settle import settle
+from benefits.rules.use import on_release, on_use
+from benefits.state import Answer, ClaimKnown, KnownTerm, Report, State
+from tenure.contracts.benefit import SafetyReportReady
+from tenure.contracts.decision import DayReached, Decision
+from tenure.contracts.event import Event
+from tenure.contracts.policy import (
+    ClaimChanged,
+    CoverageExtensionConfirmed,
+    CoverageExtensionRejected,
+    CustomerRegistered,
+    PolicyAnniversary,
+    Term,
+    TermEvent,
+)
+from tenure.contracts.programme import Programme
+from tenure.contracts.tier import TierChanged
+
+replace = msgspec.structs.replace
+_json = msgspec.json.Encoder()
+
+
+def on_term(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    """A term as it stands now; an older version of it changes nothing."""
+    data: TermEvent = event.data
+    before = _known(state, data.member_id)
+    after = take_term(before, data.term)
+    if after is before:
+        return Decision(before)
+    return _settled(before, after, event, programme, matters=_is_extended(data.term, programme))
+
+
+def on_tier_changed(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    """The member's whole timeline replaces the one known."""
+    data: TierChanged = event.data
+    before = _known(state, data.member_id)
+    timeline = tuple(sorted(data.timeline, key=lambda step: step.effective))
+    after = before if timeline == before.timeline else replace(before, timeline=timeline)
+    return _settled(before, after, event, programme, matters=after is not before)
+
+
+def on_registered(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    data: CustomerRegistered = event.data
+    before = _known(state, data.member_id)
+    after = before
+    if data.region and data.effective >= before.region_since:
+        after = replace(before, region=data.region, region_since=data.effective)
+    return _settled(before, after, event, programme, matters=False)
+
+
+def on_claim(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    data: ClaimChanged = event.data
+    before = _known(state, data.member_id)
+    after = take_claim(before, data, backfill=event.backfill)
+    decided = _settled(before, after, event, programme, matters=False)
+    if data.claim_no in before.claims:
+        return decided
+    return Decision(decided.state, decided.emit, rows=(ClaimKnown(data.claim_no, data.member_id),))
+
+
+def on_confirmed(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    data: CoverageExtensionConfirmed = event.data
+    answer = Answer(endorsement_no=data.endorsement_no, start=data.start, end=data.end)
+    return _answered(state, event, programme, answer)
+
+
+def on_rejected(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    data: CoverageExtensionRejected = event.data
+    return _answered(state, event, programme, Answer(reason=data.reason))
+
+
+def on_anniversary(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    """A home policy's anniversary makes a report, once."""
+    data: PolicyAnniversary = event.data
+    before = _known(state, data.member_id)
+    settled = _settled(before, before, event, programme, matters=False)
+    name = report_id(data)
+    if event.backfill or data.product_line != PRODUCT_LINE or name in before.reports:
+        return settled
+    body = _json.encode(diagnose(settled.state, data, programme))
+    row = Report(
+        report_id=name, member_id=data.member_id, policy_no=data.policy_no, made_on=data.effective, body=body
+    )
+    ready = SafetyReportReady(
+        member_id=data.member_id, report_id=name, policy_no=data.policy_no, effective=data.effective
+    )
+    after = replace(settled.state, reports=(*before.reports, name))
+    return Decision(after, emit=(*settled.emit, ready), rows=(row,))
+
+
+def on_erased(state: State | None, event: Event, programme: Programme) -> Decision[State | None]:  # noqa: ARG001
+    """What a caller wrote freely, and where the member lives, goes; what was granted and used stays, under the number alone."""
+    if state is None:
+        return Decision(None)
+    uses = tuple(replace(use, reference="", slot_region=None) for use in state.uses)
+    terms = {i: replace(term, region=None) for i, term in state.terms.items()}
+    erased = replace(state, uses=uses, terms=terms, region=None)
+    return Decision(state if erased == state else erased)
+
+
+def on_day(state: State | None, event: Event, programme: Programme) -> Decision[State | None]:
+    reached: DayReached = event.data
+    if state is None:
+        return Decision(None)
+    after, told = settle(state, programme, reached.day)
+    return Decision(after, emit=told)
+
+
+def take_term(state: State, term: Term) -> State:
+    """The state with the term, the same object if a newer version is known."""
+    known = state.terms.get(term.id)
+    if known is not None and known.version >= term.version:
+        return state
+    taken = KnownTerm(
+        policy_no=term.policy_no,
+        term_no=term.term_no,
+        version=term.version,
+        product_line=term.product_line,
+        start=term.start,
+        covers=term.covers,
+        region=term.region,
+    )
+    return replace(state, terms={**state.terms, term.id: taken})
+
+
+def _known(state: State | None, member_id: str) -> State:
+    return state if state is not None else State(member_id=member_id)
+
+
+def _answered(state: State | None, event: Event, programme: Programme, answer: Answer) -> Decision[State]:
+    """The core's answer. A confirmation stands against a rejection, whichever comes first: the endorsement exists."""
+    before = _known(state, event.data.member_id)
+    known = before.answers.get(event.data.request_id)
+    if known == answer or (known is not None and known.is_confirmed and not answer.is_confirmed):
+        return Decision(before)
+    after = replace(before, answers={**before.answers, event.data.request_id: answer})
+    return _settled(before, after, event, programme, matters=True)
+
+
+def _is_extended(term: Term, programme: Programme) -> bool:
+    """Whether a coverage extension could be added to this term's policy."""
+    return any(b.is_extension and b.product_line == term.product_line for b in programme.benefits.newest.benefits)
+
+
+def _settled(
+    before: State, after: State, event: Event, programme: Programme, *, matters: bool
+) -> Decision[State]:
+    """Make visible what the change implies, if it `matters` to grants, or if the event's day is one on which something falls due."""
+    told: tuple[Any, ...] = ()
+    if matters or _is_due(after, event.day) or region_of(before) != region_of(after):
+        after, told = settle(after, programme, event.day, ask=not event.backfill)
+    after, advised = advise(after, programme)
+    return Decision(after, emit=(*told, *advised))
+
+
+def _is_due(state: State, day: date) -> bool:
+    return state.due_on is not None and state.due_on <= day
+
+
+__all__ = [
+    "on_anniversary",
+    "on_claim",
+    "on_confirmed",
+    "on_day",
+    "on_erased",
+    "on_merged",
+    "on_registered",
+    "on_rejected",
+    "on_release",
+    "on_term",
+    "on_tier_changed",
+    "on_use",
+]

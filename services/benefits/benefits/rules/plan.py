@@ -1,0 +1,184 @@
+"""Which grants a member has, and for which periods: a pure function of the tier timeline, the rule versions and the region.
+
+The invariants: the order in which facts and days arrived is not an argument, so it cannot matter; a grant's id is made of member,
+benefit and period, so a recomputed past cannot grant anything twice. A benefit's year runs from the day it was first granted, and
+goes on counting while the tier is lost, so that losing and regaining a tier never opens a fresh quota.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from benefits.state import Grant, State
+from tenure.calendar import DAY, add_years
+from tenure.contracts.programme import BenefitRules, Programme
+from tenure.contracts.programme.benefits import Benefit
+from tenure.contracts.tier import Step, tier_on
+
+YEARS_MAX: Final = 100
+FOREVER: Final = date.max
+
+
+class Stretch(NamedTuple):
+    """Days `[start, end)` through which neither the tier nor the rules change; `end` is FOREVER for the last one known."""
+
+    start: date
+    end: date
+    tier: str
+    rules: BenefitRules
+
+
+class Span(NamedTuple):
+    """Days `[start, end)` on which a member is entitled to a benefit without interruption."""
+
+    start: date
+    end: date
+
+
+class Life(NamedTuple):
+    """What a plan is made from: the facts of a member, the rules, and the last day that may be looked at."""
+
+    state: State
+    programme: Programme
+    lived_to: date
+
+
+def planned(life: Life) -> dict[str, Grant]:
+    """Every grant that the facts imply up to `lived_to`, by id, as if the core had not answered any request yet."""
+    found = stretches(life)
+    return {
+        grant.id: grant
+        for benefit, spans in entitled(found, life.programme)
+        for grant in _grants(life, benefit, spans, list(windows(life, benefit, spans, found[-1].rules)))
+    }
+
+
+def stretches(life: Life) -> list[Stretch]:
+    """The member's life cut where the tier or the rules change, up to `lived_to`."""
+    timeline, versions = life.state.timeline, life.programme.benefits
+    if not timeline:
+        return []
+    days = {s.effective for s in timeline} | {v.effective for v in versions.all if v.effective > timeline[0].effective}
+    cuts = [*sorted(day for day in days if day <= life.lived_to), FOREVER]
+    return [Stretch(a, b, tier_on(timeline, a), versions.at(a)) for a, b in pairwise(cuts)]
+
+
+def entitled(found: Sequence[Stretch], programme: Programme) -> Iterator[tuple[Benefit, list[Span]]]:
+    """Each benefit, as last defined while the member had it, with the spans of entitlement."""
+    spans: dict[str, list[Span]] = {}
+    newest: dict[str, Benefit] = {}
+    for stretch in found:
+        for benefit in stretch.rules.benefits:
+            if is_entitled(benefit, stretch.tier, programme, stretch.start):
+                newest[benefit.code] = benefit
+                _extend(spans.setdefault(benefit.code, []), stretch)
+    for code, benefit in newest.items():
+        yield benefit, spans[code]
+
+
+def is_entitled(benefit: Benefit, tier: str, programme: Programme, day: date) -> bool:
+    """Whether the tier is at least the one the benefit begins with, by the order of tiers on that day."""
+    tiers = programme.tiers.at(day)
+    return 0 <= tiers.rank(benefit.from_tier) <= tiers.rank(tier)
+
+
+def _extend(spans: list[Span], stretch: Stretch) -> None:
+    if spans and spans[-1].end == stretch.start:
+        spans[-1] = Span(spans[-1].start, stretch.end)
+    else:
+        spans.append(Span(stretch.start, stretch.end))
+
+
+def windows(life: Life, benefit: Benefit, spans: Sequence[Span], rules: BenefitRules) -> Iterator[Period]:
+    """The periods of a benefit that began by `lived_to` and in which the member was entitled on some day."""
+    for start, end in _periods(life, benefit, spans[0].start, rules):
+        if any(span.start < end and start < span.end for span in spans):
+            yield start, end
+
+
+def _periods(life: Life, benefit: Benefit, anchor: date, rules: BenefitRules) -> Iterator[Period]:
+    if benefit.period == "season":
+        season = rules.season_of(region_of(life.state))
+        assert season is not None, "the rules have a season for every region"
+        days = (season.window(year) for year in range(anchor.year, life.lived_to.year + 1))
+        yield from ((start, end) for start, end in days if start <= life.lived_to)
+    elif benefit.period == "year":
+        starts = (add_years(anchor, n) for n in range(YEARS_MAX))
+        yield from ((a, b) for a, b in pairwise(starts) if a <= life.lived_to)
+    else:
+        yield anchor, FOREVER
+
+
+def _grants(life: Life, benefit: Benefit, spans: Sequence[Span], periods: Sequence[Period]) -> Iterator[Grant]:
+    for n, period in enumerate(periods):
+        held = [s for s in spans if s.start < period[1] and period[0] < s.end]
+        yield _grant(life, benefit, held, period, is_renewal=n > 0)
+
+
+def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *, is_renewal: bool) -> Grant:
+    """The grant of one period, of which `held` are the spans of entitlement it meets."""
+    start, end = period
+    state = life.state
+    granted_on = max(start, held[0].start)
+    revoked_on = held[-1].end if held[-1].end < end else None
+    last_day = min(life.lived_to, (revoked_on or end) - DAY)
+    tier = tier_on(state.timeline, last_day)
+    grant_id = f"{state.member_id}.{benefit.code}.{start:%Y%m%d}"
+    return Grant(
+        id=grant_id,
+        benefit=benefit.code,
+        period_start=start,
+        period_end=None if end == FOREVER else end,
+        granted_on=granted_on,
+        tier=tier,
+        quota=quota_at(benefit, tier, life.programme, last_day),
+        quota_since=max(granted_on, *(s.effective for s in state.timeline if s.effective <= last_day)),
+        status="requested" if benefit.is_extension else "active",
+        used=sum(counts_for(use, benefit, period) for use in state.uses),
+        is_renewal=is_renewal,
+        restored_on=held[-1].start if len(held) > 1 else None,
+        revoked_on=revoked_on,
+        request_id=grant_id if benefit.is_extension else None,
+        policy_no=policy_to_extend(state, benefit, granted_on, life.lived_to),
+    )
+
+
+def quota_at(benefit: Benefit, tier: str, programme: Programme, day: date) -> int | None:
+    """How often it may be used in a period by a member of that tier: the override of the highest tier reached, else the quota."""
+    tiers = programme.tiers.at(day)
+    reached = [name for name in benefit.quota_by_tier if tiers.rank(name) <= tiers.rank(tier)]
+    return benefit.quota_by_tier[max(reached, key=tiers.rank)] if reached else benefit.quota
+
+
+def counts_for(use: Use, benefit: Benefit, period: Period) -> bool:
+    """A use counts for the period its day lies in; what is granted once in a membership is used up by any use ever."""
+    return use.benefit == benefit.code and (benefit.period == "once" or period[0] <= use.on < period[1])
+
+
+def policy_to_extend(state: State, benefit: Benefit, granted_on: date, lived_to: date) -> str | None:
+    """The policy to which an extension can be added: of its line, and the first with cover on or after the grant's day."""
+    covers = [
+        (max(start, granted_on), term.policy_no)
+        for term in (terms_of(state, benefit.product_line) if benefit.is_extension else ())
+        for start, end in term.covers
+        if end > granted_on and start <= lived_to
+    ]
+    return min(covers)[1] if covers else None
+
+
+def terms_of(state: State, product_line: str | None) -> Iterator[KnownTerm]:
+    return (term for term in state.terms.values() if term.product_line == product_line)
+
+
+def region_of(state: State) -> str | None:
+    """Where the member lives, else where the newest policy with a region is."""
+    if state.region:
+        return state.region
+    known = [(term.start, term.policy_no, term.region) for term in state.terms.values() if term.region]
+    return max(known)[2] if known else None
+
+
+def in_force(state: State, day: date) -> bool:
+    """Whether the member has cover on a day, under any policy; a member without is lapsed and can use nothing."""
+    return any(start <= day < end for term in state.terms.values() for start, end in term.covers)

@@ -1,0 +1,67 @@
+"""Benefits: what each tier brings, who may use it how often, and what a claim is entitled to. All wiring on one screen."""
+
+from pathlib import Path
+from typing import Final
+
+from benefits import api, appointments, claims_api, commands, rules, store
+from benefits.state import State
+from tenure.contracts import policy, tier
+from tenure.contracts.decision import DayReached
+from tenure.contracts.event import Event
+from tenure.service import Service
+
+
+def keys(event: Event) -> tuple[str, ...]:
+    """Two members meet when they are merged; every other event is one member's."""
+    if isinstance(event.data, policy.CustomerMerged) and event.data.merged_id != event.data.member_id:
+        return event.data.member_id, event.data.merged_id
+    return (event.key,)
+
+
+SERVICE: Final[Service[State]] = Service(
+    name="benefits",
+    package="benefits",
+    rules={
+        policy.PolicyIssued: rules.on_term,
+        policy.PolicyRenewed: rules.on_term,
+        policy.PremiumPaid: rules.on_term,
+        policy.PremiumRefunded: rules.on_term,
+        policy.PolicyEndorsed: rules.on_term,
+        policy.PolicyCancelled: rules.on_term,
+        policy.CancellationReversed: rules.on_term,
+        policy.PolicyLapsed: rules.on_term,
+        policy.PolicyReinstated: rules.on_term,
+        policy.PolicyRescinded: rules.on_term,
+        policy.PolicyHolderChanged: rules.on_term,
+        policy.PolicyExpiring: rules.on_term,
+        policy.PolicyExpired: rules.on_term,
+        policy.PolicyAnniversary: rules.on_anniversary,
+        policy.ClaimChanged: rules.on_claim,
+        policy.CustomerRegistered: rules.on_registered,
+        policy.CustomerMerged: rules.on_merged,
+        policy.CustomerErased: rules.on_erased,
+        policy.CoverageExtensionConfirmed: rules.on_confirmed,
+        policy.CoverageExtensionRejected: rules.on_rejected,
+        tier.TierChanged: rules.on_tier_changed,
+        DayReached: rules.on_day,
+        commands.UseBenefit: rules.on_use,
+        commands.ReleaseUse: rules.on_release,
+    },
+    ignores=frozenset(
+        {
+            "no_claim_year.completed",
+            "no_claim_year.revoked",
+            "member.enrolled",
+            "customer.consent_changed",
+            "tier.progressed",
+            "tier.at_risk",
+        }
+    ),
+    load=store.load,
+    save=store.save,
+    due=store.due,
+    keys=keys,
+    routers=(api.router, appointments.router, claims_api.router),
+    problems=api.PROBLEMS,
+    migrations=Path(__file__).parents[1] / "migrations",
+)

@@ -1,0 +1,155 @@
+"""What benefits knows of one member: the facts (timeline, covers, claims, uses, answers of the core) and what was told of them.
+
+The invariant: `grants` follow from the facts alone (`rules.plan`). They are kept so that only differences are told, and so that
+what was used survives when the past is corrected.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Literal
+
+import msgspec
+from tenure.calendar import Period
+from tenure.contracts.policy import ClaimStatus
+from tenure.contracts.tier import Step
+
+Status = Literal["requested", "rejected", "active", "used", "revoked", "expired"]
+
+
+class KnownTerm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A policy term, as far as benefits need it: when there is cover, of which line, where."""
+
+    policy_no: str
+    term_no: int
+    version: int
+    product_line: str
+    start: date
+    covers: tuple[Period, ...]
+    region: str | None = None
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told of a claim."""
+
+    tier: str
+    fast_track: bool
+    on_site_survey_waived: bool
+
+
+class KnownClaim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A claim. `reported_on` is the day of its first event; `live` = reported as it happened, not imported as history."""
+
+    claim_no: str
+    policy_no: str
+    product_line: str
+    loss_date: date
+    reported_on: date
+    as_of: date
+    status: ClaimStatus
+    amount_fen: int
+    live: bool = False
+    advised: Advice | None = None
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One use of a benefit. It counts for the period its day lies in. With a `slot` it is an appointment."""
+
+    id: str
+    grant_id: str
+    benefit: str
+    on: date
+    reference: str = ""
+    slot_region: str | None = None
+    is_appointment: bool = False
+    is_moved: bool = False
+    """Made under another membership of the same person, before the two were merged."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the core said to a request for a coverage extension: an endorsement with its days, or why not."""
+
+    endorsement_no: str = ""
+    start: date | None = None
+    end: date | None = None
+    reason: str = ""
+
+    @property
+    def is_confirmed(self) -> bool:
+        return bool(self.endorsement_no)
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A benefit granted for a period (`period_end` None = as long as the tier lasts).
+
+    `request_id` and `policy_no` belong to coverage extensions: what the core is asked. `asked` says for which policy it was asked
+    ("" = without one, None = not yet). `is_kept`: no longer follows from the tier, kept because it was used.
+    """
+
+    id: str
+    benefit: str
+    period_start: date
+    period_end: date | None
+    granted_on: date
+    tier: str
+    quota: int | None
+    quota_since: date
+    status: Status
+    used: int = 0
+    is_renewal: bool = False
+    restored_on: date | None = None
+    revoked_on: date | None = None
+    request_id: str | None = None
+    policy_no: str | None = None
+    asked: str | None = None
+    is_kept: bool = False
+
+    @property
+    def remaining(self) -> int | None:
+        return None if self.quota is None else max(0, self.quota - self.used)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One member. `lived_to`: the last day up to which everything implied was told. `due_on`: the next day that implies more."""
+
+    member_id: str
+    lived_to: date = date.min
+    due_on: date | None = None
+    timeline: tuple[Step, ...] = ()
+    terms: Mapping[str, KnownTerm] = {}
+    region: str | None = None
+    region_since: date = date.min
+    claims: Mapping[str, KnownClaim] = {}
+    grants: Mapping[str, Grant] = {}
+    uses: tuple[Use, ...] = ()
+    answers: Mapping[str, Answer] = {}
+    reports: tuple[str, ...] = ()
+    merged_into: str | None = None
+
+
+class ClaimKnown(msgspec.Struct, frozen=True):
+    """A row: whose claim this is."""
+
+    claim_no: str
+    member_id: str
+
+
+class Appointment(msgspec.Struct, frozen=True, kw_only=True):
+    """A row: a use with a date, as the people who come to the house read it."""
+
+    use_id: str
+    grant_id: str
+    member_id: str
+    benefit: str
+    slot_date: date
+    region: str | None
+    status: Literal["booked", "cancelled"]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """A row: an annual home-safety diagnosis, its body as JSON."""
+
+    report_id: str
+    member_id: str
+    policy_no: str
+    made_on: date
+    body: bytes

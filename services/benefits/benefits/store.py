@@ -1,0 +1,128 @@
+"""Where a member is kept: one row with the whole state, the columns that are queried beside it, and rows others read.
+
+A few statements whatever the number of members: one locked read in id order, one update, one insert per kind of row.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final, TypeVar
+
+import msgspec
+from asyncpg.connection import Connection
+
+from benefits.state import Appointment, ClaimKnown, Report, State
+from tenure.contracts.tier import tier_on
+from tenure.service import Saved
+
+_encode: Final = msgspec.json.Encoder().encode
+_decoder: Final = msgspec.json.Decoder(State)
+OPEN: Final = frozenset({"active", "requested", "used"})
+Row = TypeVar("Row")
+
+
+def decode(raw: bytes) -> State:
+    return _decoder.decode(raw)
+
+
+async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
+    """The members' states, locked; a member seen for the first time gets a row to lock and is not in the answer."""
+    await conn.execute(
+        "INSERT INTO members (member_id) SELECT unnest($1::text[]) ON CONFLICT (member_id) DO NOTHING", keys
+    )
+    rows = await conn.fetch(
+        "SELECT member_id, state FROM members WHERE member_id = ANY($1::text[]) ORDER BY member_id FOR UPDATE", keys
+    )
+    return {row["member_id"]: decode(row["state"]) for row in rows if row["state"]}
+
+
+async def save(conn: Connection, saved: Saved[State]) -> None:
+    """The changed states, and the rows to append."""
+    if saved.after:
+        states = list(saved.after.values())
+        await conn.execute(
+            """UPDATE members m SET due_on = n.due_on, tier = n.tier, open_grants = n.open_grants, used = n.used, state = n.state
+               FROM unnest($1::text[], $2::date[], $3::text[], $4::int[], $5::int[], $6::bytea[])
+                 AS n (member_id, due_on, tier, open_grants, used, state)
+               WHERE m.member_id = n.member_id""",
+            [s.member_id for s in states],
+            [s.due_on for s in states],
+            [tier_on(s.timeline, s.lived_to) for s in states],
+            [sum(is_open(g.status, s.lived_to, g.period_end) for g in s.grants.values()) for s in states],
+            [len(s.uses) for s in states],
+            [_encode(s) for s in states],
+        )
+    await _save_claims(conn, _of(saved.rows, ClaimKnown))
+    await _save_appointments(conn, _of(saved.rows, Appointment))
+    await _save_reports(conn, _of(saved.rows, Report))
+
+
+def is_open(status: str, day: date, period_end: date | None) -> bool:
+    """A grant of the current period that stands: active, asked for, or used up."""
+    return status in OPEN and (period_end is None or day < period_end)
+
+
+async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
+    """Members for whom something falls due by `day`, earliest first, locked."""
+    rows = await conn.fetch(
+        """SELECT member_id FROM members WHERE due_on <= $1 ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED""",
+        day,
+        keys_max,
+    )
+    return [row["member_id"] for row in rows]
+
+
+async def state_of(pool: Any, member_id: str) -> State | None:
+    """A member as saved last, for reads. None for one never heard of."""
+    raw = await pool.fetchval("SELECT state FROM members WHERE member_id = $1", member_id)
+    return decode(raw) if raw else None
+
+
+async def owner_of_claim(pool: Any, claim_no: str) -> str | None:
+    owner: str | None = await pool.fetchval("SELECT member_id FROM claims WHERE claim_no = $1", claim_no)
+    return owner
+
+
+def _of(rows: Sequence[Any], kind: type[Row]) -> list[Row]:
+    return [row for row in rows if isinstance(row, kind)]
+
+
+async def _save_claims(conn: Connection, rows: Sequence[ClaimKnown]) -> None:
+    if rows:
+        newest = {row.claim_no: row.member_id for row in rows}
+        await conn.execute(
+            """INSERT INTO claims (claim_no, member_id) SELECT * FROM unnest($1::text[], $2::text[])
+               ON CONFLICT (claim_no) DO UPDATE SET member_id = excluded.member_id""",
+            list(newest),
+            list(newest.values()),
+        )
+
+
+async def _save_appointments(conn: Connection, rows: Sequence[Appointment]) -> None:
+    if rows:
+        newest = list({row.use_id: row for row in rows}.values())
+        await conn.execute(
+            """INSERT INTO appointments (use_id, grant_id, member_id, benefit, slot_date, region, status)
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::text[], $7::text[])
+               ON CONFLICT (use_id) DO UPDATE SET status = excluded.status""",
+            [r.use_id for r in newest],
+            [r.grant_id for r in newest],
+            [r.member_id for r in newest],
+            [r.benefit for r in newest],
+            [r.slot_date for r in newest],
+            [r.region for r in newest],
+            [r.status for r in newest],
+        )
+
+
+async def _save_reports(conn: Connection, rows: Sequence[Report]) -> None:
+    if rows:
+        await conn.execute(
+            """INSERT INTO reports (report_id, member_id, policy_no, made_on, body)
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::bytea[])
+               ON CONFLICT (report_id) DO NOTHING""",
+            [r.report_id for r in rows],
+            [r.member_id for r in rows],
+            [r.policy_no for r in rows],
+            [r.made_on for r in rows],
+            [r.body for r in rows],
+        )
