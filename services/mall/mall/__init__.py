@@ -1,0 +1,1 @@
+"""mall: catalogue, stock, quotes, orders with a points hold, after-sales."""

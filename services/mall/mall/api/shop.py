@@ -1,0 +1,177 @@
+"""What a member does: look, ask the price, order, see the code, give it back."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from tenure.contracts.programme.catalogue import Item as CatalogueItem
+from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import MemberId
+from tenure.edge.http import App, json_response
+from tenure.edge.idempotency import REPLAYED_HEADER, IdempotencyKey
+from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
+from tenure.edge.problems import Problem
+from tenure.settings import Settings
+from tenure.spine.transact import Item, Outcome
+
+from mall import reads
+from mall.api.views import AfterSalesBody, Language, OrderBody, QuoteBody, answer_order, show_item, show_order
+from mall.commands import AskRefund, MakeQuote, ViewCode
+from mall.limits import INLINE_DEADLINE_S, LEASE_S, QUOTE_TTL_S
+from mall.ports.ledger import HttpLedger, Ledger
+from mall.rules.quotes import may_have
+from mall.saga import Saga, new_quote_id, order_id_of
+from mall.states import Order
+
+Member = Annotated[Caller, Depends(caller("member"))]
+Reader = Annotated[Caller, Depends(caller("member", "agent", "operator", "sre", "service"))]
+OfMember = Annotated[MemberId | None, Query(description="whose; a member's own without it")]
+_order: Final = msgspec.json.Decoder(Order)
+
+
+def router(app: App, *, ledger: Callable[[Settings], Ledger] = HttpLedger) -> APIRouter:
+    """The shop, with its saga on the edge's Gatherer. `ledger` builds the port to points-ledger."""
+    port = ledger(app.settings)
+    shop = Shop(app, Saga(app.submit, port, app.today, app.now))
+    routes = APIRouter(lifespan=partial(_closing, port))
+    _read_routes(routes, app)
+    _write_routes(routes, app, shop)
+    return routes
+
+
+@asynccontextmanager
+async def _closing(port: Ledger, _: FastAPI) -> AsyncIterator[None]:
+    yield
+    if isinstance(port, HttpLedger):
+        await port.close()
+
+
+class Shop:
+    """Orders over HTTP: placed and driven inline, so that most callers have their code in the same answer."""
+
+    def __init__(self, app: App, saga: Saga) -> None:
+        self.app, self.saga = app, saga
+
+    async def order(self, request: Request, quote_id: str, who: Caller) -> Response:
+        """Place the quote's order, and drive it as far as the deadline lets. Asked again: the same order, as it is now."""
+        idempotency = await self.app.idempotency(request, who)
+        quote = await reads.quote(self.app.pool, quote_id)
+        if quote is None or quote.member_id != who.subject:
+            return await self._of_forgotten_quote(quote_id, who)
+        with self.app.in_flight.hold(idempotency):
+            outcome = await self.saga.place(quote, idempotency)
+            return await self._driven(outcome, status=201)
+
+    async def refund(self, request: Request, order_id: str, reason: str, who: Caller) -> Response:
+        """Ask for the points back, and see how far it comes."""
+        idempotency = await self.app.idempotency(request, who)
+        await self.visible(order_id, who)
+        day = await self.app.today()
+        until = self.app.now() + timedelta(seconds=LEASE_S)
+        command = AskRefund(order_id=order_id, reason=reason, on=day, next_try_at=until)
+        with self.app.in_flight.hold(idempotency):
+            event = self.saga.event(command, key=who.subject, day=day)
+            (outcome,) = await self.app.submit([Item(event, idempotency=idempotency)])
+            return await self._driven(outcome, status=200)
+
+    async def _driven(self, outcome: Outcome, *, status: int) -> Response:
+        answered = self.app.answer(outcome)
+        order = _order.decode(outcome.body)
+        if not outcome.seen:
+            await self.saga.drive_within(order, INLINE_DEADLINE_S)
+        now = await reads.order(self.app.pool, order.order_id)
+        replayed = {k: v for k, v in answered.headers.items() if k.lower() == REPLAYED_HEADER.lower()}
+        return answer_order(now or order, self.app.programme, status=status, headers=replayed)
+
+    async def _of_forgotten_quote(self, quote_id: str, who: Caller) -> Response:
+        """A quote is kept for a day, its order for ever: who asks late is still told what became of it."""
+        return answer_order(await self.visible(order_id_of(quote_id), who), self.app.programme, status=201)
+
+    async def visible(self, order_id: str, who: Caller) -> Order:
+        """Raises Problem not_found, for a foreign order, too."""
+        order = await reads.order(self.app.pool, order_id)
+        if order is None:
+            raise Problem("not_found")
+        who.must_see(order.member_id)
+        return order
+
+
+def _read_routes(routes: APIRouter, app: App) -> None:
+    @routes.get("/catalogue")
+    async def catalogue(who: Reader, lang: Language = "zh", member: OfMember = None) -> Response:
+        """What a member may have at their tier, with the price of the day; without a member, everything."""
+        items = await _items_for(app, who, member)
+        day, available = await app.today(), await reads.available(app.pool)
+        return json_response({"items": [show_item(i, day, available.get(i.sku, 0), lang=lang) for i in items]})
+
+    @routes.get("/orders")
+    async def orders(
+        who: Reader, member: OfMember = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """A member's orders, newest first."""
+        member_id = member or who.subject
+        who.must_see(member_id)
+        rows = await reads.orders_of(app.pool, member_id, before=decode_cursor(cursor, str), limit=limit)
+        page = page_of(rows, limit, key=lambda o: o.order_id, show=lambda o: show_order(o, app.programme))
+        return json_response(page)
+
+    @routes.get("/orders/{order_id}")
+    async def order(order_id: str, who: Reader) -> Response:
+        found = await reads.order(app.pool, order_id)
+        if found is None:
+            raise Problem("not_found")
+        who.must_see(found.member_id)
+        return json_response(show_order(found, app.programme))
+
+
+async def _items_for(app: App, who: Caller, member: str | None) -> list[CatalogueItem]:
+    day = await app.today()
+    items = list(app.programme.catalogue.at(day).items)
+    member_id = member or (who.subject if "member" in who.roles else None)
+    if member_id is None:
+        return items
+    who.must_see(member_id)
+    tier = (await reads.member(app.pool, member_id)).tier_on(day)
+    return [item for item in items if may_have(item, tier, app.programme.tiers.at(day))]
+
+
+def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
+    @routes.post("/quotes", status_code=201)
+    async def quote(request: Request, body: QuoteBody, who: Member, _: IdempotencyKey = None) -> Response:
+        """A price that holds for a while."""
+        until = app.now() + timedelta(seconds=QUOTE_TTL_S)
+        command = MakeQuote(
+            member_id=who.subject,
+            quote_id=new_quote_id(),
+            sku=body.sku,
+            quantity=body.quantity,
+            on=await app.today(),
+            valid_until=until,
+        )
+        return await app.write(request, command, key=who.subject, caller=who, status=201)
+
+    @routes.post("/orders", status_code=201)
+    async def place(request: Request, body: OrderBody, who: Member, _: IdempotencyKey = None) -> Response:
+        """Order what was quoted: 201 with the outcome, or 202 while it is still being worked on."""
+        return await shop.order(request, body.quote_id, who)
+
+    @routes.get("/orders/{order_id}/code")
+    async def code(order_id: str, who: Member) -> Response:
+        """The codes. Seeing them closes the order: they cannot be given back any more."""
+        await shop.visible(order_id, who)
+        day = await app.today()
+        event = shop.saga.event(ViewCode(order_id=order_id, on=day), key=who.subject, day=day)
+        (outcome,) = await app.submit([Item(event)])
+        app.answer(outcome)
+        return json_response({"order_id": order_id, "codes": msgspec.json.decode(outcome.body)})
+
+    @routes.post("/orders/{order_id}/after-sales")
+    async def after_sales(
+        request: Request, order_id: str, body: AfterSalesBody, who: Member, _: IdempotencyKey = None
+    ) -> Response:
+        """Give an order back: 200 with the outcome, or 202 while the points are still on their way."""
+        return await shop.refund(request, order_id, body.reason, who)

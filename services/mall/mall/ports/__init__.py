@@ -1,0 +1,1 @@
+"""The services the mall calls, one file each."""

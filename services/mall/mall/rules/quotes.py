@@ -1,0 +1,65 @@
+"""A quote promises a price for a while, to a member who may buy: the price cannot change between the view and the order."""
+
+from collections.abc import Mapping
+from datetime import date
+
+from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.event import Event
+from tenure.contracts.programme import Programme, TierRules
+from tenure.contracts.programme.catalogue import Item
+from tenure.contracts.tier import NO_TIER
+
+from mall.commands import MakeQuote, SweepQuotes
+from mall.states import Member, Quote, QuoteMade, QuotesSwept
+
+
+def on_quote(state: Member | None, event: Event, programme: Programme) -> Decision[Member | None]:
+    """Quote the price of the day. Refuses unknown_sku, tier_too_low, limit_reached."""
+    asked: MakeQuote = event.data
+    catalogue = programme.catalogue.at(asked.on)
+    item = catalogue.by_sku.get(asked.sku)
+    if item is None:
+        raise RefusedError("unknown_sku", "the catalogue of the day has no such item")
+    member = state or Member(member_id=asked.member_id)
+    if not may_have(item, member.tier_on(asked.on), programme.tiers.at(asked.on)):
+        raise RefusedError("tier_too_low", f"from tier {item.tier_min} on")
+    must_be_within_limit(item, member.taken, asked.quantity, day=asked.on)
+    quote = Quote(
+        quote_id=asked.quote_id,
+        member_id=asked.member_id,
+        sku=item.sku,
+        kind=item.kind,
+        quantity=asked.quantity,
+        points=item.points_on(asked.on) * asked.quantity,
+        cash_fen=item.cash_fen * asked.quantity,
+        catalogue_version=catalogue.version,
+        quoted_on=asked.on,
+        valid_until=asked.valid_until,
+    )
+    return Decision(state, rows=(QuoteMade(quote),), reply=quote)
+
+
+def on_sweep(state: tuple[()], event: Event, programme: Programme) -> Decision[tuple[()]]:  # noqa: ARG001
+    """Forget quotes that nobody can use any more."""
+    asked: SweepQuotes = event.data
+    return Decision(state, rows=(QuotesSwept(asked.before),))
+
+
+def may_have(item: Item, tier: str, tiers: TierRules) -> bool:
+    """Whether a tier is high enough. A `tier_min` the tier rules do not know admits nobody; "none" admits everyone."""
+    if item.tier_min == NO_TIER:
+        return True
+    wanted = tiers.rank(item.tier_min)
+    return 0 <= wanted <= tiers.rank(tier)
+
+
+def window_of(item: Item, day: date) -> str | None:
+    """The key under which units count against the item's limit; None without a limit."""
+    return None if item.limit_per_member is None else f"{item.sku} {item.limit_window(day)}"
+
+
+def must_be_within_limit(item: Item, taken: Mapping[str, int], quantity: int, *, day: date) -> None:
+    """Refuses limit_reached."""
+    window = window_of(item, day)
+    if window is not None and taken.get(window, 0) + quantity > (item.limit_per_member or 0):
+        raise RefusedError("limit_reached", f"at most {item.limit_per_member} per member and {item.limit_period}")

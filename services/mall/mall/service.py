@@ -1,0 +1,58 @@
+"""mall, on one screen: what it reads, how it decides, where it keeps state, what it serves."""
+
+from pathlib import Path
+
+from tenure.contracts.points import PointsReleased
+from tenure.contracts.tier import TierChanged
+from tenure.service import Service
+
+from mall import commands, store, worker
+from mall.api import counter, shop
+from mall.keys import keys
+from mall.problems import PROBLEMS
+from mall.rules import members, orders, quotes, shelves, steps
+from mall.states import State
+
+SERVICE = Service[State](
+    name="mall",
+    package="mall",
+    rules={
+        TierChanged: members.on_tier,
+        PointsReleased: steps.on_points_released,
+        commands.MakeQuote: quotes.on_quote,
+        commands.SweepQuotes: quotes.on_sweep,
+        commands.PlaceOrder: orders.on_order,
+        commands.ClaimOrder: orders.on_claim,
+        commands.StepAnswered: steps.on_answer,
+        commands.LastStepAnswered: steps.on_last_answer,
+        commands.ViewCode: orders.on_view,
+        commands.AskRefund: orders.on_refund,
+        commands.Ship: orders.on_ship,
+        commands.Deliver: orders.on_deliver,
+        commands.OpenShelf: shelves.on_open,
+        commands.LoadCodes: shelves.on_load,
+        commands.AdjustStock: shelves.on_adjust,
+    },
+    ignores=frozenset(
+        {
+            "tier.progressed",
+            "tier.at_risk",
+            "points.granted",
+            "points.activated",
+            "points.held",
+            "points.captured",
+            "points.refunded",
+            "points.reversed",
+            "points.expiring",
+            "points.expired",
+            "points.adjusted",
+        }
+    ),
+    load=store.load,
+    save=store.save,
+    keys=keys,
+    routers=(shop.router, counter.router),
+    background=(worker.run,),
+    problems=PROBLEMS,
+    migrations=Path(__file__).parents[1] / "migrations",
+)
