@@ -15,6 +15,7 @@ from tenure.settings import Settings
 from tenure.spine.log import open_log
 from tenure.spine.runtime import Runtime, open_door
 from tenure.spine.transact import Door
+from tenure.spine.vitals import feel_the_loop
 from tenure.telemetry import configure_logging
 
 ROLES = ("api", "worker", "migrate", "all")
@@ -52,12 +53,13 @@ async def run(services: list[Service[Any]], settings: Settings, *, api: bool, wo
         runtimes = await _start_workers(stack, doors, settings) if worker else []
         checks = {r.door.service.name: r.health for r in runtimes}
         app = create_app(doors if api else [], settings, checks=checks)
+        feeling = asyncio.create_task(feel_the_loop(stopping))
         serving = asyncio.create_task(serve(app, settings.host, settings.port, stopping=stopping))
         ends = [asyncio.create_task(event.wait()) for event in (stopping, *(r.failed for r in runtimes))]
         await asyncio.wait([serving, *ends], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
         await serving
-        for task in ends:
+        for task in (feeling, *ends):
             task.cancel()
 
 

@@ -153,3 +153,20 @@ def test_a_tick_is_the_same_event_however_often_it_is_published() -> None:
     one, two = (tick(date(2026, 1, 1)) for _ in range(2))
     assert one == two
     assert decode(one.headers, one.value).data == DayStarted(date=date(2026, 1, 1))
+
+
+async def test_retention_deletes_what_is_old_and_published_and_nothing_else(toy: Under, settings: Settings) -> None:
+    await toy.feed(grant("M-1", 1))
+    await toy.feed(grant("M-1", 2))
+    await toy.feed(grant("M-1", 3))
+    await toy.pool.execute("UPDATE outbox SET emitted_at = now() - interval '40 days' WHERE seq <= 2")
+    await toy.pool.execute("UPDATE outbox SET published = true WHERE seq = 1 OR seq = 3")
+    await toy.pool.execute(
+        "UPDATE inbox SET seen_at = now() - interval '36 days' WHERE event_key = (SELECT min(event_key) FROM inbox)"
+    )
+    log = MemoryLog("retention")
+    vitals = Runtime(toy.door, log, settings).vitals
+    assert await vitals.sweep() == 2
+    assert [r["seq"] for r in await toy.pool.fetch("SELECT seq FROM outbox ORDER BY seq")] == [2, 3]
+    assert await toy.pool.fetchval("SELECT count(*) FROM inbox") == 2
+    assert await vitals.sweep() == 0

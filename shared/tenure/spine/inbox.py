@@ -32,3 +32,19 @@ async def unclaim(conn: Connection, keys: Sequence[uuid.UUID]) -> None:
     """Give claims back, for events that turned out wrong and were parked: their replay must be able to claim them."""
     if keys:
         await conn.execute("DELETE FROM inbox WHERE event_key = ANY ($1::uuid[])", list(keys))
+
+
+async def forget_older_than(conn: Connection, *, retention_days: int, rows_max: int) -> int:
+    """Retention: delete claims and answers older than `retention_days`, a bounded number of each. Returns rows."""
+    done = await conn.fetchval(
+        """WITH old AS (SELECT event_key FROM inbox WHERE seen_at < now() - make_interval(days => $1) LIMIT $2),
+                gone AS (DELETE FROM inbox USING old WHERE inbox.event_key = old.event_key RETURNING 1),
+                stale AS (SELECT caller, key FROM idempotency
+                          WHERE answered_at < now() - make_interval(days => $1) LIMIT $2),
+                dropped AS (DELETE FROM idempotency i USING stale s
+                            WHERE i.caller = s.caller AND i.key = s.key RETURNING 1)
+           SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM dropped)""",
+        retention_days,
+        rows_max,
+    )
+    return int(done)

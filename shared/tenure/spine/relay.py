@@ -23,8 +23,6 @@ log: Final = structlog.get_logger(__name__)
 LOCK: Final = 7_200_001
 ROWS_MAX: Final = 500
 IDLE_WAIT_S: Final = 0.05
-SWEEP_EVERY_S: Final = 60.0
-SWEEP_ROWS_MAX: Final = 5_000
 
 
 @dataclass(slots=True)
@@ -34,11 +32,9 @@ class Relay:
     service: str
     pool: "asyncpg.Pool[asyncpg.Record]"
     log: Log
-    retention_h: int
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     backoff: Backoff = field(default_factory=Backoff)
     _acked: dict[tuple[str, int], int] = field(default_factory=dict)
-    _swept_at: float = 0.0
 
     async def run(self) -> None:
         while not self.backoff.stopping.is_set():
@@ -73,7 +69,6 @@ class Relay:
                 self.backoff.succeeded()
                 if not published:
                     await wait_or(self.wake, IDLE_WAIT_S)
-                    await self._sweep(conn)
         finally:
             if not conn.is_closed():
                 await conn.execute("SELECT pg_advisory_unlock($1)", LOCK)
@@ -97,9 +92,3 @@ class Relay:
             again = await outbox.publish_again(conn)
             self._acked.clear()
             log.error("log_went_backwards", service=self.service, topic=backwards[0].topic, rows_published_again=again)
-
-    async def _sweep(self, conn: asyncpg.Connection) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._swept_at >= SWEEP_EVERY_S:
-            self._swept_at = now
-            await outbox.forget_older_than(conn, retention_h=self.retention_h, rows_max=SWEEP_ROWS_MAX)

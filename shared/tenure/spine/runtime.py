@@ -22,6 +22,7 @@ from tenure.spine.log import Log
 from tenure.spine.relay import Relay
 from tenure.spine.retry import WORLD_DOWN, Backoff
 from tenure.spine.transact import Door
+from tenure.spine.vitals import Vitals
 
 log: Final = structlog.get_logger(__name__)
 STOP_WITHIN_S: Final = 5.0
@@ -58,14 +59,18 @@ class Runtime:
             poll_timeout_s=settings.poll_timeout_s,
             parked_run_max=settings.parked_run_max,
         )
-        self.relay = Relay(door.service.name, door.pool, log, retention_h=settings.outbox_retention_h)
+        self.relay = Relay(door.service.name, door.pool, log)
         self.due = DueWork(door, self.consumer, self.relay.wake)
+        self.vitals = Vitals(door, self.consumer, settings.outbox_retention_h, settings.inbox_retention_days)
         self.worker = Worker(door, settings, log, self.consumer, self.relay.wake)
         self.failed: asyncio.Event = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        loops: list[tuple[str, Callable[[], Awaitable[None]]]] = [("relay", self.relay.run)]
+        loops: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("relay", self.relay.run),
+            ("vitals", self.vitals.run),
+        ]
         if self.door.service.reads:
             loops.append(("consumer", self.consumer.run))
         if self.door.service.due is not None:
@@ -81,6 +86,7 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.worker.stopping.set()
+        self.vitals.stop()
         self.due.stop()
         self.consumer.stop()
         self.relay.stop()

@@ -7,6 +7,7 @@ CREATE TABLE inbox (                          -- which events had their effect h
   event_key uuid PRIMARY KEY,
   seen_at   timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX inbox_by_age ON inbox USING brin (seen_at);
 CREATE TABLE outbox (                         -- one row for what one transaction told the world, in order
   seq       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   records   bytea NOT NULL,                   -- msgpack: [[topic, key, value, [[header, bytes]]]]
