@@ -5,7 +5,6 @@ other, end the start with one line per setting, not with a surprise at night. Ev
 """
 
 from datetime import time
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -153,12 +152,6 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(_line(e["loc"], e["msg"]) for e in error.errors(include_input=False))) from None
-
-
-@cache
-def settings() -> Settings:
-    """The settings of this process, read once."""
-    return load_settings()
 
 
 def _line(loc: tuple[int | str, ...], message: str) -> str:

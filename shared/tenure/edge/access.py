@@ -11,13 +11,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from tenure.edge.problems import Problem
 from tenure.settings import Settings
@@ -146,10 +147,26 @@ def _texts(value: Any) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-_bearer: Final = HTTPBearer(auto_error=False, bearerFormat="JWT", scheme_name="token")
+class _Bearer(SecurityBase):
+    """The dependency behind `caller`: one step for the framework to solve, and named in the API's description."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self.wanted = wanted
+        self.model = HTTPBearer(bearerFormat="JWT")
+        self.scheme_name = "token"
+
+    async def __call__(self, request: Request) -> Caller:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise unauthenticated()
+        gate: Gate = request.app.state.gate
+        found = gate.caller_of(token.strip())
+        if not found.roles & self.wanted:
+            raise Problem("forbidden")
+        return found
 
 
-def caller(*roles: str) -> Callable[..., Awaitable[Caller]]:
+def caller(*roles: str) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency, `Depends(caller("member", "agent"))`: the caller, who must have one of these roles.
 
     Raises Problem unauthenticated, forbidden.
@@ -157,19 +174,7 @@ def caller(*roles: str) -> Callable[..., Awaitable[Caller]]:
     wanted = frozenset(roles)
     assert wanted, "name the roles that may"
     assert wanted <= ROLES, f"unknown roles {sorted(wanted - ROLES)}"
-
-    async def who(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-    ) -> Caller:
-        if credentials is None:
-            raise unauthenticated()
-        gate: Gate = request.app.state.gate
-        found = gate.caller_of(credentials.credentials)
-        if not found.roles & wanted:
-            raise Problem("forbidden")
-        return found
-
-    return who
+    return _Bearer(wanted)
 
 
 def trusted_keys(path: Path) -> list[TrustedKey]:
