@@ -162,7 +162,7 @@ async def test_retention_deletes_what_is_old_and_published_and_nothing_else(toy:
     await toy.pool.execute("UPDATE outbox SET emitted_at = now() - interval '40 days' WHERE seq <= 2")
     await toy.pool.execute("UPDATE outbox SET published = true WHERE seq = 1 OR seq = 3")
     await toy.pool.execute(
-        "UPDATE inbox SET seen_at = now() - interval '36 days' WHERE event_key = (SELECT min(event_key) FROM inbox)"
+        "UPDATE inbox SET seen_at = now() - interval '36 days' WHERE event_key = (SELECT event_key FROM inbox LIMIT 1)"
     )
     log = MemoryLog("retention")
     vitals = Runtime(toy.door, log, settings).vitals
