@@ -12,7 +12,7 @@ Cause = Literal["first_cover", "upgrade", "soft_landing"]
 
 
 class Step(Data, frozen=True, kw_only=True):
-    """From `effective` on the member has `tier`; `cause` says by what kind of rule. A timeline has at most one step a day.
+    """From `effective` on the member has `tier`; `cause` says by what kind of rule. One step a day at most.
 
     A member who qualifies for more than the lowest tier on the first covered day begins there, with cause `upgrade`.
     """
@@ -41,10 +41,10 @@ class Condition(Data, frozen=True, kw_only=True):
 class TierChanged(Data, frozen=True, kw_only=True):
     """`timeline` is the member's whole history of tiers after the change: consumers replace theirs by it.
 
-    `retroactive` = the past changed (a late or corrected fact), not only the newest step; `effective` is then the first day
-    that changed. `to_tier` "none" = as if never held. `reasons` are all conditions of `to_tier` that hold (a soft landing may
-    have none), `nearest` is the condition of the next tier that is nearest to being met. The measures are those of the day
-    the newest step counts from, or of `effective` if that is later.
+    `retroactive` = the past changed (a late or corrected fact), not only the newest step; `effective` is then the first
+    day that changed. `to_tier` "none" = as if never held. `reasons` are all conditions of `to_tier` that hold (a soft
+    landing may have none), `nearest` is the condition of the next tier that is nearest to being met. The measures are
+    those of the day the newest step counts from, or of `effective` if that is later.
     """
 
     member_id: str

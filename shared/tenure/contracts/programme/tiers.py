@@ -1,7 +1,7 @@
 """`programme/tiers.yaml`: the tiers and their conditions. Operators and thresholds are data (DESIGN 5.2).
 
-A version that could not be decided by is refused when it is read: two tiers of one name, a lowest tier with conditions, a
-higher one without, a protection of no time.
+A version that could not be decided by is refused when it is read: two tiers of one name, a lowest tier with
+conditions, a higher one without, a protection of no time.
 """
 
 from datetime import date
@@ -32,7 +32,7 @@ class TierCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class TierRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tier is reached when any of its conditions holds; the lowest has none and is reached with the first covered day."""
+    """A tier is reached when any of its conditions holds; the lowest has none: the first covered day reaches it."""
 
     name: Name
     label_zh: Label

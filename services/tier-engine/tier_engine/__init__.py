@@ -1,0 +1,1 @@
+"""Who belongs to which tier, since when and why (DESIGN 5.1, 5.2)."""

@@ -1,0 +1,44 @@
+"""The rules of tiers, pure: `days` counts, `ladder` compares, `timeline` folds, `why` explains, `decide` tells differences."""
+
+from tier_engine.rules.days import Growth, InsuredTerm, Measures, Profile, annual_premium, insured_days
+from tier_engine.rules.decide import (
+    Decided,
+    Reviewed,
+    keys,
+    on_day,
+    on_granted,
+    on_merged,
+    on_reversed,
+    on_reviewed,
+    on_term,
+)
+from tier_engine.rules.member import Member
+from tier_engine.rules.timeline import Life, Risk, live, next_change, timeline
+from tier_engine.rules.why import Standing, standing, standing_of
+
+__all__ = [
+    "Decided",
+    "Growth",
+    "InsuredTerm",
+    "Life",
+    "Measures",
+    "Member",
+    "Profile",
+    "Reviewed",
+    "Risk",
+    "Standing",
+    "annual_premium",
+    "insured_days",
+    "keys",
+    "live",
+    "next_change",
+    "on_day",
+    "on_granted",
+    "on_merged",
+    "on_reversed",
+    "on_reviewed",
+    "on_term",
+    "standing",
+    "standing_of",
+    "timeline",
+]

@@ -1,0 +1,262 @@
+"""Facts in, differences out: each fact recomputes the member's whole life, and what changed of it is told (DESIGN 5.2).
+
+The invariants: the state after a set of facts and days does not depend on their order; the newest `timeline` told is the one
+the state holds; a change of the past is told once, as one `retroactive` change; time alone tells changes of tier and risks,
+never progress.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+from tenure.contracts import policy
+from tenure.contracts.decision import Decision
+from tenure.contracts.event import Data, Event
+from tenure.contracts.points import PointsGranted, PointsReversed
+from tenure.contracts.programme import Programme, TierRules, Versions
+from tenure.contracts.tier import NO_TIER, Step, TierAtRisk, TierChanged, TierProgressed, tier_on
+
+from tier_engine.rules.days import Growth, InsuredTerm, Measures, Profile
+from tier_engine.rules.member import ID_SEPARATOR, Member, hand_over, latest, same_insured, with_growth, with_term
+from tier_engine.rules.timeline import Life, Risk, live, shares_that_count
+from tier_engine.rules.why import easiest, nearest, policies_behind, reasons
+
+NOTHING: Final = Measures(0, 0, False)
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A change as it was told, for the record: which event made us say it."""
+
+    cause: str
+    cause_type: str
+    backfill: bool
+    change: TierChanged
+
+
+class Reviewed(Data, frozen=True, kw_only=True):
+    """The rules changed since this member was last judged: judge again."""
+
+    member_id: str
+
+
+def keys(event: Event) -> tuple[str, ...]:
+    """The members an event touches: two when one takes over from another, the remaining one first."""
+    if isinstance(event.data, policy.CustomerMerged):
+        both = (event.data.member_id, event.data.merged_id)
+        return both if both[0] != both[1] else both[:1]
+    return tuple(event.key.split(ID_SEPARATOR))
+
+
+def on_term(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
+    """Any fact about a policy term: the term as it stands now."""
+    member = state or Member(member_id=event.key)
+    terms = with_term(member.terms, InsuredTerm.of(event.data.term))
+    return _Turn(event, programme).relive(member, terms, member.growth)
+
+
+def on_granted(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
+    data: PointsGranted = event.data
+    return _on_growth(state, event, programme, points=data.amount if data.wallet == "growth" else 0)
+
+
+def on_reversed(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
+    data: PointsReversed = event.data
+    return _on_growth(state, event, programme, points=-data.amount if data.wallet == "growth" else 0)
+
+
+def _on_growth(state: Member | None, event: Event, programme: Programme, *, points: int) -> Decision[Any]:
+    """Growth earned or taken back counts from the day after; other wallets mean nothing here."""
+    if not points:
+        return Decision(state=state)
+    member = state or Member(member_id=event.key)
+    growth = with_growth(member.growth, event.data.effective, points)
+    return _Turn(event, programme).relive(member, member.terms, growth)
+
+
+def on_merged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """Two ids turn out to be one person: the tier is that of the united history (DOMAIN 22)."""
+    if not isinstance(state, tuple):
+        return Decision(state=state)
+    data: policy.CustomerMerged = event.data
+    into = state[0] or Member(member_id=data.member_id)
+    old = state[1] or Member(member_id=data.merged_id)
+    if into.merged_into == old.member_id:
+        into = replace(into, merged_into=None)
+    return _Turn(event, programme).merge(into, old)
+
+
+def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """A day came on which something falls due: the next step of the timeline, a risk, or terms to hand over."""
+    turn = _Turn(event, programme)
+    if isinstance(state, tuple):
+        into, old = state
+        return Decision(state=state) if into is None or old is None else turn.merge(into, old)
+    return Decision(state=None) if state is None else turn.relive(state, state.terms, state.growth)
+
+
+def on_reviewed(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
+    """New rules were published: whatever they change is told as of the day they change it."""
+    return Decision(state=None) if state is None else _Turn(event, programme).relive(state, state.terms, state.growth)
+
+
+class _Turn:
+    """What one event does to a member."""
+
+    def __init__(self, event: Event, programme: Programme) -> None:
+        self.event, self.versions = event, programme.tiers
+        self.newest = programme.tiers.newest.version
+
+    def relive(
+        self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, *, lived_to: date | None = None
+    ) -> Decision[Any]:
+        """The member with these terms and this growth, having lived to the event's day (or further), and the differences."""
+        day = latest(member.lived_to, lived_to, self.event.day) or self.event.day
+        if member.merged_into is not None:
+            return Decision(state=self._kept_for_another(member, terms, growth, day))
+        moved = growth != member.growth or not same_insured(member.terms, terms)
+        if not moved and member.rules_version == self.newest and (member.due_on is None or day < member.due_on):
+            return Decision(state=_noted(member, terms, day))
+        life = live(terms, growth, self.versions)
+        timeline, risk = life.until(day), life.risk_at(day)
+        after = Member(
+            member_id=member.member_id,
+            terms=terms,
+            growth=growth,
+            lived_to=day,
+            timeline=timeline,
+            warned=risk or member.warned,
+            due_on=life.next_change(day),
+            rules_version=self.newest,
+        )
+        changes = tuple(_changes(member, after, life))
+        warning = (_warning(after, risk, life),) if risk is not None and risk != member.warned else ()
+        progress = self._progress(member, after, life) if moved else ()
+        return Decision(state=after, emit=(*changes, *warning, *progress), rows=self._on_record(changes))
+
+    def merge(self, into: Member, old: Member) -> Decision[Any]:
+        """`into` takes over all that `old` holds; `old` ends as if it had never been a member."""
+        terms, growth = hand_over(old, into)
+        taken = self.relive(into, terms, growth, lived_to=old.lived_to)
+        gone = Member(
+            member_id=old.member_id,
+            lived_to=latest(old.lived_to, self.event.day),
+            merged_into=into.member_id,
+            rules_version=self.newest,
+        )
+        farewell = (_never_held(gone, old.timeline, self.versions),) if old.timeline else ()
+        return Decision(
+            state=(taken.state, old if gone == old else gone),
+            emit=(*farewell, *taken.emit),
+            rows=(*self._on_record(farewell), *taken.rows),
+        )
+
+    def _kept_for_another(self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, day: date) -> Member:
+        """Facts that still come under an old id wait one turn of the due work, which hands them over."""
+        after = replace(member, terms=terms, growth=growth, lived_to=day, rules_version=self.newest)
+        after = replace(after, due_on=day if after.holds_anything else None)
+        return member if after == member else after
+
+    def _progress(self, before: Member, after: Member, life: Life) -> tuple[TierProgressed, ...]:
+        """Told if the fact moved what counts on the day lived to, which time alone would not have."""
+        assert after.lived_to is not None
+        day = after.lived_to
+        segment = life.segment_at(day)
+        measures = segment.profile.at(day)
+        if measures == self._measures_before(before, day):
+            return ()
+        tier = tier_on(after.timeline, day)
+        told = TierProgressed(
+            member_id=after.member_id,
+            tier=tier,
+            effective=day,
+            insured_days=measures.insured_days,
+            annual_premium_fen=measures.annual_premium_fen,
+            nearest=nearest(segment.ladder.rules, tier, measures, day),
+            covered=measures.covered,
+        )
+        return (told,)
+
+    def _measures_before(self, before: Member, day: date) -> Measures:
+        if not before.holds_anything:
+            return NOTHING
+        return Profile(shares_that_count(before.terms), before.growth, self.versions.at(day)).at(day)
+
+    def _on_record(self, changes: tuple[TierChanged, ...]) -> tuple[Decided, ...]:
+        event = self.event
+        return tuple(Decided(f"{event.source} {event.id}", event.type, event.backfill, c) for c in changes)
+
+
+def _noted(member: Member, terms: tuple[InsuredTerm, ...], day: date) -> Member:
+    """Nothing that counts moved: at most a version, or the day lived to."""
+    if terms is member.terms and day == member.lived_to:
+        return member
+    return replace(member, terms=terms, lived_to=day)
+
+
+def _changes(before: Member, after: Member, life: Life) -> Iterator[TierChanged]:
+    """Each step that was added, in order; or, if what had been told is no longer so, the whole correction as one."""
+    old, new, told_to = before.timeline, after.timeline, before.lived_to
+    if new[: len(old)] != old:
+        yield _change(after, life, _first_difference(old, new), was=old, retroactive=True)
+        return
+    for i in range(len(old), len(new)):
+        effective = new[i].effective
+        late = told_to is not None and effective < told_to
+        yield _change(after, life, effective, was=new[:i], steps=i + 1, retroactive=late)
+
+
+def _first_difference(old: tuple[Step, ...], new: tuple[Step, ...]) -> date:
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    return min(step.effective for step in (*old[same : same + 1], *new[same : same + 1]))
+
+
+def _change(
+    member: Member,
+    life: Life,
+    effective: date,
+    *,
+    was: tuple[Step, ...],
+    steps: int | None = None,
+    retroactive: bool = True,
+) -> TierChanged:
+    """The change to the first so many steps of the member's timeline, measured on the day the newest of them counts from."""
+    timeline = member.timeline[:steps]
+    day = max(effective, timeline[-1].effective) if timeline else effective
+    segment = life.segment_at(day)
+    rules, measures = segment.ladder.rules, segment.profile.at(day)
+    tier = timeline[-1].tier if timeline else NO_TIER
+    return TierChanged(
+        member_id=member.member_id,
+        from_tier=was[-1].tier if was else NO_TIER,
+        to_tier=tier,
+        effective=effective,
+        retroactive=retroactive,
+        reasons=reasons(rules, tier, measures, day),
+        nearest=nearest(rules, tier, measures, day),
+        policies=policies_behind(member.terms, rules, day),
+        insured_days=measures.insured_days,
+        annual_premium_fen=measures.annual_premium_fen,
+        rules_version=rules.version,
+        timeline=timeline,
+    )
+
+
+def _never_held(member: Member, was: tuple[Step, ...], versions: Versions[TierRules]) -> TierChanged:
+    return _change(member, live((), (), versions), was[0].effective, was=was)
+
+
+def _warning(member: Member, risk: Risk, life: Life) -> TierAtRisk:
+    day = member.lived_to or risk.effective
+    segment = life.segment_at(day)
+    return TierAtRisk(
+        member_id=member.member_id,
+        tier=risk.tier,
+        to_tier=risk.to_tier,
+        effective=risk.effective,
+        drops_on=risk.drops_on,
+        nearest=easiest(segment.ladder.rules, risk.tier, segment.profile.at(day), day),
+    )

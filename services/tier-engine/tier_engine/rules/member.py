@@ -1,0 +1,75 @@
+"""What is known of a member, and how facts are put into it.
+
+The invariant: what a member is after a set of facts does not depend on the order in which they came. A term is its highest
+version, growth is a sum per day, the day lived to is the latest, and a member that was merged away keeps nothing for itself.
+"""
+
+from datetime import date
+from typing import Final
+
+import msgspec
+from tenure.contracts.tier import Step
+
+from tier_engine.rules.days import Growth, InsuredTerm
+from tier_engine.rules.timeline import Risk
+
+ID_SEPARATOR: Final = " "
+"""Stands between two member ids where one key names both; an id has no space."""
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True):
+    """`timeline` is what was told so far: the steps up to `lived_to`. `due_on` is when the next one falls due by time alone.
+
+    `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over.
+    `rules_version` is the newest version of the tier rules this was last judged by.
+    """
+
+    member_id: str
+    terms: tuple[InsuredTerm, ...] = ()
+    growth: Growth = ()
+    lived_to: date | None = None
+    timeline: tuple[Step, ...] = ()
+    warned: Risk | None = None
+    due_on: date | None = None
+    merged_into: str | None = None
+    rules_version: int = 0
+
+    @property
+    def holds_anything(self) -> bool:
+        return bool(self.terms or self.growth)
+
+
+def with_term(terms: tuple[InsuredTerm, ...], term: InsuredTerm) -> tuple[InsuredTerm, ...]:
+    """The terms with this one in its newest version, in the order of their keys; the same object if it is no news."""
+    for i, held in enumerate(terms):
+        if held.policy_no == term.policy_no and held.key == term.key:
+            return terms if held.version >= term.version else (*terms[:i], term, *terms[i + 1 :])
+    return tuple(sorted((*terms, term), key=lambda t: t.key))
+
+
+def with_growth(growth: Growth, day: date, points: int) -> Growth:
+    """The growth with so many points more on that day, by day."""
+    sums = dict(growth)
+    sums[day] = sums.get(day, 0) + points
+    return tuple(sorted((d, p) for d, p in sums.items() if p))
+
+
+def latest(*days: date | None) -> date | None:
+    return max((d for d in days if d is not None), default=None)
+
+
+def same_insured(before: tuple[InsuredTerm, ...], after: tuple[InsuredTerm, ...]) -> bool:
+    """Whether two states of the terms differ in nothing but versions: a premium paid as agreed moves no measure."""
+    if len(before) != len(after):
+        return False
+    return all(a is b or a == msgspec.structs.replace(b, version=a.version) for a, b in zip(before, after, strict=True))
+
+
+def hand_over(old: Member, to: Member) -> tuple[tuple[InsuredTerm, ...], Growth]:
+    """The terms and growth of `to` when it takes over what `old` holds."""
+    terms, growth = to.terms, to.growth
+    for term in old.terms:
+        terms = with_term(terms, term)
+    for day, points in old.growth:
+        growth = with_growth(growth, day, points)
+    return terms, growth
