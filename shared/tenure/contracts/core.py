@@ -41,6 +41,8 @@ class PolicyIssued(TermFact, frozen=True, kw_only=True):
     agent_id: Id | None = None
     previous_policy_no: Id | None = None
     region: str | None = None
+    # What is insured, in the core's own word (car, flat, ...). Told on as it came; no rule reads it.
+    risk: str | None = None
 
 
 class PolicyRenewed(TermFact, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ class PolicyHolderChanged(TermFact, frozen=True, kw_only=True):
 
     effective: date
     member_id: Id
+    holder_kind: Literal["person", "organisation"] = "person"
 
 
 class ClaimFact(PolicyFact, frozen=True, kw_only=True):

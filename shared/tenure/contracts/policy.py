@@ -15,8 +15,8 @@ class Term(Data, frozen=True, kw_only=True):
 
     `covers` are the disjoint half-open periods in which cover existed (usually one: `[start, end)`; none when void);
     `end` is the end after endorsement or cancellation, `written_end` the end as sold. `premium_fen` is after endorsements and
-    refunds. `version` grows with every change: a consumer keeps the highest. `holds_from`/`holds_to` are not needed: after a
-    change of holder each member receives the part of `covers` that is theirs.
+    refunds. `version` never falls as a policy's facts come in: a consumer keeps the highest. After a change of holder each
+    member receives the part of `covers` that is theirs.
     """
 
     policy_no: str
@@ -136,7 +136,10 @@ class NoClaimYearCompleted(Data, frozen=True, kw_only=True):
 
 
 class NoClaimYearRevoked(Data, frozen=True, kw_only=True):
-    """A claim of that policy year came to light, or came back, after it had been completed."""
+    """A claim of that policy year came to light, or came back, after it had been completed.
+
+    `claim_no` is empty when it is the cover that fell away: the policy turned out cancelled or void within the year.
+    """
 
     member_id: str
     policy_no: str

@@ -1,0 +1,182 @@
+"""Raw facts made canonical: what one fact tells about each term and claim it touched, to each member concerned.
+
+The invariant: an event carries the whole term after the change, as far as it is that member's. What changed nothing tells nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec.structs import replace
+from tenure.contracts import core, policy
+from tenure.contracts.event import Data
+
+from policy_sync.rules.claims import Claim
+from policy_sync.rules.facts import Fact
+from policy_sync.rules.fold import Policy
+from policy_sync.rules.terms import TermState
+
+Copies = dict[tuple[int, str], policy.Term]
+
+
+def copy_of(whole: Policy, term: TermState, member_id: str) -> policy.Term:
+    """A term as one member sees it."""
+    holders = [h for h in whole.holders if h.member_id == member_id]
+    return policy.Term(
+        policy_no=whole.policy_no,
+        term_no=term.term_no,
+        member_id=member_id,
+        product_line=whole.product_line,
+        start=term.start,
+        end=term.end,
+        written_end=term.written_end,
+        premium_fen=term.premium_fen,
+        status=term.status,
+        version=whole.version,
+        covers=whole.held_by(member_id, term.covers),
+        cooling_off_end=term.cooling_off_end,
+        natural_person=holders[0].natural_person,
+        inception=whole.inception,
+        previous_policy_no=whole.previous_policy_no,
+        agent_id=whole.agent_id,
+        region=whole.region,
+    )
+
+
+def told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data, ...]:
+    """The canonical events of one fact that began to count."""
+    if isinstance(fact.data, core.ClaimFact):
+        return tuple(_claims_changed(before, after))
+    return (*_terms_told(fact, before, after), *_claims_changed(before, after))
+
+
+def _terms_told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data, ...]:
+    data = fact.data
+    match data:
+        case core.PolicyIssued():
+            return (policy.PolicyIssued(effective=data.start, **_of_holder(after, data.term_no, data.start)),)
+        case core.PolicyRenewed():
+            return (_renewed(after, data),)
+        case core.PremiumPaid():
+            paid = policy.PremiumPaid(
+                effective=data.paid_on,
+                amount_fen=data.amount_fen,
+                instalment_no=data.instalment_no,
+                payer_id=data.payer_id,
+                **_of_holder(after, data.term_no, data.paid_on),
+            )
+            return (paid,)
+        case core.PolicyHolderChanged():
+            return tuple(_holder_changed(fact, before, after))
+        case _:
+            return tuple(_changed(fact, before, after))
+
+
+def _of_holder(whole: Policy, term_no: int, day: date) -> dict[str, Any]:
+    """The member and copy for whoever held the term on a day, or on its nearest day."""
+    term = whole.term(term_no)
+    last = max(term.end, term.written_end) - date.resolution
+    member = whole.holder_on(min(max(day, term.start), last)).member_id
+    return {"member_id": member, "term": copy_of(whole, term, member)}
+
+
+def _renewed(whole: Policy, data: core.PolicyRenewed) -> policy.PolicyRenewed:
+    term = whole.term(data.term_no)
+    ended = [t.end for t in whole.terms if t.start < term.start and t.covers]
+    previous_end = max(ended, default=term.start)
+    return policy.PolicyRenewed(
+        effective=term.start,
+        renewed_on=term.renewed_on,
+        gap_days=(term.start - previous_end).days,
+        days_early=(previous_end - term.renewed_on).days,
+        **_of_holder(whole, term.term_no, term.start),
+    )
+
+
+def _changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]:
+    """One event for each copy that is other than before: the fact's own term first. Money and endorsements always count."""
+    earlier = _copies(before) if before else {}
+    own = getattr(fact.data, "term_no", None)
+    always = isinstance(fact.data, (core.PremiumRefunded, core.PolicyEndorsed))
+    for term in sorted(after.terms, key=lambda t: (t.term_no != own, t.start)):
+        for member in after.members_of(term):
+            copy = copy_of(after, term, member)
+            is_other = replace(copy, version=0) != earlier.get((term.term_no, member))
+            if is_other or (always and term.term_no == own):
+                yield _event(fact.data, copy, is_own=own is None or term.term_no == own)
+
+
+_PLAIN: Final[Mapping[type, type[policy.TermEvent]]] = MappingProxyType(
+    {
+        core.CancellationReversed: policy.CancellationReversed,
+        core.PolicyLapsed: policy.PolicyLapsed,
+        core.PolicyReinstated: policy.PolicyReinstated,
+        core.PolicyRescinded: policy.PolicyRescinded,
+    }
+)
+
+
+def _event(data: Any, copy: policy.Term, *, is_own: bool) -> Data:
+    about: dict[str, Any] = {"member_id": copy.member_id, "term": copy}
+    match data:
+        case core.PremiumRefunded(amount_fen=amount, refunded_on=day):
+            return policy.PremiumRefunded(**about, effective=day, amount_fen=amount)
+        case core.PolicyEndorsed(effective=day, endorsement_no=no, premium_delta_fen=delta):
+            return policy.PolicyEndorsed(**about, effective=day, endorsement_no=no, premium_delta_fen=delta)
+        case core.PolicyCancelled(effective=day, kind=kind):
+            # A later term that fell with this one had not begun: its whole premium is due back.
+            fell = not is_own and copy.status == "void"
+            return policy.PolicyCancelled(**about, effective=day, kind="flat" if fell else kind)
+        case _:
+            return _PLAIN[type(data)](**about, effective=data.effective)
+
+
+def _holder_changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]:
+    """To the former and the new holder, each with their own part of every term that changed hands."""
+    earlier = _copies(before) if before else {}
+    new = after.holder_on(fact.data.effective).member_id
+    former = after.holder_on(fact.data.effective - date.resolution).member_id
+    for term in after.terms:
+        concerned = dict.fromkeys([*(m for no, m in earlier if no == term.term_no), *after.members_of(term)])
+        for member in concerned:
+            copy = copy_of(after, term, member) if any(h.member_id == member for h in after.holders) else None
+            copy = copy or replace(earlier[term.term_no, member], covers=(), version=after.version)
+            if replace(copy, version=0) != earlier.get((term.term_no, member)):
+                yield policy.PolicyHolderChanged(
+                    member_id=member,
+                    term=copy,
+                    effective=fact.data.effective,
+                    former_member_id=former,
+                    new_member_id=new,
+                )
+
+
+def _copies(whole: Policy) -> Copies:
+    return {
+        (term.term_no, member): replace(copy_of(whole, term, member), version=0)
+        for term in whole.terms
+        for member in whole.members_of(term)
+    }
+
+
+def _claims_changed(before: Policy | None, after: Policy) -> Iterator[Data]:
+    earlier = {c.claim_no: claim_changed(before, c) for c in before.claims} if before else {}
+    for claim in after.claims:
+        now = claim_changed(after, claim)
+        if now != earlier.get(claim.claim_no):
+            yield now
+
+
+def claim_changed(whole: Policy, claim: Claim) -> policy.ClaimChanged:
+    """A claim as its member hears of it: whoever held the policy on the day of the loss."""
+    return policy.ClaimChanged(
+        member_id=whole.holder_on(claim.loss_date).member_id,
+        claim_no=claim.claim_no,
+        policy_no=whole.policy_no,
+        product_line=whole.product_line,
+        loss_date=claim.loss_date,
+        status=claim.status,
+        amount_fen=claim.amount_fen,
+        effective=claim.effective,
+    )

@@ -1,0 +1,98 @@
+"""The rules of a member: customer facts made canonical, and contact data that is kept until the member is erased.
+
+A later statement wins by the core's own time, whatever order the statements arrived in; a stale one changes and tells nothing.
+"""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+from tenure.contracts import core, policy
+from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.event import Data, Event
+from tenure.contracts.programme import Programme
+
+from policy_sync.commands import KeepContact
+from policy_sync.rules.facts import Fact, fact_of
+from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
+from policy_sync.rules.refusals import check, duplicate_of
+
+# No id holds a space, so a member's key never meets a policy's number.
+_PREFIX = "member "
+
+
+class MemberState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a member. `enrolled_on` is when its first policy began."""
+
+    member_id: str
+    enrolled_on: date | None = None
+    facts: tuple[Fact, ...] = ()
+
+    @property
+    def is_erased(self) -> bool:
+        return any(isinstance(f.data, core.CustomerErased) for f in self.facts)
+
+
+def member_key(member_id: str) -> str:
+    return _PREFIX + member_id
+
+
+def member_of(key: str) -> str | None:
+    """The member of a state's key; None for a policy's."""
+    return key.removeprefix(_PREFIX) if key.startswith(_PREFIX) else None
+
+
+def on_customer(state: MemberState, event: Event, _: Programme) -> Decision[MemberState]:
+    """Record a customer fact and tell it, unless a newer one of its kind is known. Raises RefusedError."""
+    key, fact = member_key(state.member_id), fact_of(event)
+    if (known := duplicate_of(fact, state.facts)) is not None:
+        return Decision(state, rows=(Duplicate(key, fact, known),), reply={"status": "duplicate"})
+    check(fact, len(state.facts), None)
+    rows: tuple[Any, ...] = (Recorded(key, fact),)
+    if isinstance(fact.data, core.CustomerErased):
+        rows = (*rows, ContactForgotten(state.member_id))
+    emit = () if _is_stale(fact, state) else (_canonical(fact),)
+    return Decision(replace(state, facts=(*state.facts, fact)), emit, rows, {"status": "accepted"})
+
+
+def on_contact(state: MemberState, event: Event, _: Programme) -> Decision[MemberState]:
+    """Keep sealed contact data. Raises RefusedError customer_erased."""
+    command: KeepContact = event.data
+    if state.is_erased:
+        raise RefusedError("customer_erased", "an erased customer's contact data is not kept")
+    kept = ContactKept(command.member_id, command.sealed, command.key_id)
+    return Decision(state, rows=(kept,), reply={"member_id": command.member_id, "kept": True})
+
+
+def _is_stale(fact: Fact, state: MemberState) -> bool:
+    """Whether a newer statement about the same thing is known: a consent, or the customer's own data."""
+    if not isinstance(fact.data, (core.CustomerRegistered, core.ConsentChanged)):
+        return False
+    return any(type(f.data) is type(fact.data) and f.order > fact.order for f in state.facts)
+
+
+def _canonical(fact: Fact) -> Data:
+    match fact.data:
+        case core.CustomerRegistered() as d:
+            return policy.CustomerRegistered(
+                member_id=d.member_id, effective=d.registered_on, region=d.region, language=d.language
+            )
+        case core.CustomerMerged() as d:
+            return policy.CustomerMerged(member_id=d.member_id, merged_id=d.merged_id, effective=d.on)
+        case core.ConsentChanged() as d:
+            return policy.ConsentChanged(member_id=d.member_id, marketing=d.marketing, effective=d.on)
+        case core.CustomerErased() as d:
+            return policy.CustomerErased(member_id=d.member_id, effective=d.on)
+        case core.CoverageExtensionConfirmed() as d:
+            return policy.CoverageExtensionConfirmed(
+                member_id=d.member_id,
+                request_id=d.request_id,
+                endorsement_no=d.endorsement_no,
+                start=d.start,
+                end=d.end,
+            )
+        case core.CoverageExtensionRejected() as d:
+            return policy.CoverageExtensionRejected(member_id=d.member_id, request_id=d.request_id, reason=d.reason)
+        case _:
+            raise AssertionError(f"{type(fact.data).__name__} has no canonical form")

@@ -1,0 +1,159 @@
+"""The rules of a policy: a fact is recorded, the policy folded again, and the difference told; a day shows what fell due.
+
+State is keyed by policy number. A fact that introduces a member also touches that member's own state, to enrol it once, and a
+rewrite also reads the policy it continues.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+from tenure.calendar import DAY
+from tenure.contracts import core, policy
+from tenure.contracts.decision import Decision
+from tenure.contracts.event import Data, Event
+from tenure.contracts.programme import Programme
+
+from policy_sync.rules.canonical import told as told_by
+from policy_sync.rules.customers import MemberState, member_key
+from policy_sync.rules.facts import Fact, fact_of
+from policy_sync.rules.fold import Policy, applicable, fold, grounds_first
+from policy_sync.rules.milestones import Milestone, implied, show
+from policy_sync.rules.recorded import Duplicate, Recorded
+from policy_sync.rules.refusals import check, duplicate_of
+
+_NONE_TOLD: Final[Mapping[Milestone, bool]] = MappingProxyType({})
+
+
+class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
+    """All facts of a policy and what they fold to.
+
+    `live_from`: from which day its milestones are told, the day of its first fact that is not history. `lived_to`: the last
+    day it is known to have reached. `inherited`: the inception of the policy it continues.
+    """
+
+    policy_no: str
+    facts: tuple[Fact, ...] = ()
+    policy: Policy | None = None
+    inherited: date | None = None
+    live_from: date | None = None
+    lived_to: date | None = None
+    told: Mapping[Milestone, bool] = msgspec.field(default_factory=lambda: _NONE_TOLD)
+    due_on: date | None = None
+
+
+def keys(event: Event) -> tuple[str, ...]:
+    """The states an event touches: its policy; the member it introduces; the policy it continues."""
+    data = event.data
+    if isinstance(data, core.CustomerFact):
+        return (member_key(data.member_id),)
+    touched = [event.key]
+    if isinstance(data, core.PolicyFact) and (member := _introduced(data)):
+        touched.append(member_key(member))
+    if (previous := _continued(data)) is not None:
+        touched.append(previous)
+    return tuple(touched)
+
+
+def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
+    """Record a policy or claim fact and tell what it changes. Raises RefusedError."""
+    before, *others = states if isinstance(states, tuple) else (states,)
+    fact = fact_of(event)
+    if (known := duplicate_of(fact, before.facts)) is not None:
+        return Decision(states, rows=(Duplicate(before.policy_no, fact, known),), reply={"status": "duplicate"})
+    check(fact, len(before.facts), before.policy)
+    after, emit = _recorded(_continuing(before, fact, others), fact)
+    counted = after.policy is not None and after.policy != before.policy
+    after, milestones = _shown(after, on=fact.effective)
+    others, enrolled = _enrolled(others, fact, after)
+    decided = after if not others else (after, *others)
+    emit = (*enrolled, *emit, *milestones)
+    return Decision(
+        decided, emit, (Recorded(before.policy_no, fact),), {"status": "accepted" if counted else "waiting"}
+    )
+
+
+def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicyState]:
+    """Show what fell due up to this day. A policy known from history only begins to live here."""
+    day: date = event.data.day
+    lived = max(day, state.lived_to or day)
+    after, milestones = _shown(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
+    return Decision(after, milestones)
+
+
+def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
+    """Add the fact; everything that thereby begins to count is told, each as if it had come alone and in order."""
+    facts = (*before.facts, fact)
+    counting = applicable(before.facts)
+    known = {id(f) for f in counting}
+    new = sorted((f for f in applicable(facts) if id(f) not in known), key=grounds_first)
+    whole, emit = before.policy, list[Data]()
+    for next_one in new:
+        counting = [*counting, next_one]
+        earlier, whole = whole, fold(before.policy_no, counting, inherited=before.inherited)
+        assert whole is not None
+        emit += told_by(next_one, earlier, whole)
+    return _lived(replace(before, facts=facts, policy=whole), fact, new), tuple(emit)
+
+
+def _lived(state: PolicyState, fact: Fact, new: list[Fact]) -> PolicyState:
+    """A live fact shows that its policy lives; a policy fact that began to count also shows that its day was reached.
+
+    Claims do not: they come on a topic of their own, which may run ahead. Nor does history.
+    """
+    live_from = state.live_from if fact.backfill else min(state.live_from or fact.day, fact.day)
+    reached = [f.day for f in new if not f.backfill and not isinstance(f.data, core.ClaimFact)]
+    if state.lived_to is not None:
+        reached.append(state.lived_to)
+    return replace(state, live_from=live_from, lived_to=max(reached, default=None))
+
+
+def _shown(state: PolicyState, *, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
+    if state.policy is None:
+        return replace(state, due_on=None), ()
+    if state.live_from is None or state.lived_to is None:
+        return replace(state, due_on=_first_day_to_live(state)), ()
+    shown = show(state.policy, state.told, live_from=state.live_from, lived_to=state.lived_to, on=on)
+    return replace(state, told=shown.told, due_on=shown.due_on), shown.events
+
+
+def _first_day_to_live(state: PolicyState) -> date | None:
+    """When a policy of history alone has something ahead of it, the first day that comes is the one it lives from."""
+    assert state.policy is not None
+    after = max(f.day for f in state.facts) + DAY
+    return after if any(implied(state.policy, after)) else None
+
+
+def _introduced(data: core.PolicyFact) -> str | None:
+    member: str | None = getattr(data, "member_id", None)
+    return member
+
+
+def _continued(data: Data) -> str | None:
+    """The policy that this one replaces (rewrite, transfer), if any other."""
+    if not isinstance(data, core.PolicyIssued) or data.previous_policy_no == data.policy_no:
+        return None
+    return data.previous_policy_no
+
+
+def _continuing(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyState:
+    if _continued(fact.data) is None:
+        return state
+    replaced = others[-1].policy
+    return replace(state, inherited=replaced.inception) if replaced else state
+
+
+def _enrolled(others: list[Any], fact: Fact, after: PolicyState) -> tuple[list[Any], tuple[Data, ...]]:
+    """The first policy of a member enrols it, once."""
+    if not others or not isinstance(others[0], MemberState) or after.policy is None:
+        return others, ()
+    member = others[0]
+    holders = {h.member_id for h in after.policy.holders}
+    if member.enrolled_on is not None or member.member_id not in holders:
+        return others, ()
+    since = fact.effective if isinstance(fact.data, core.PolicyHolderChanged) else after.policy.inception
+    enrolled = policy.MemberEnrolled(member_id=member.member_id, effective=since)
+    return [replace(member, enrolled_on=since), *others[1:]], (enrolled,)

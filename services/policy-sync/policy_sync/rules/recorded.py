@@ -1,0 +1,34 @@
+"""Rows that only grow: what a decision appends beside the states it changes."""
+
+from typing import NamedTuple
+
+from policy_sync.rules.facts import Fact
+
+
+class Recorded(NamedTuple):
+    """A new fact of a policy or member (`key` is the state's key)."""
+
+    key: str
+    fact: Fact
+
+
+class Duplicate(NamedTuple):
+    """The core said again, under a new id, what it had said: counted, without effect."""
+
+    key: str
+    fact: Fact
+    original: Fact
+
+
+class ContactKept(NamedTuple):
+    """A member's contact data, sealed; the newest replaces the ones before."""
+
+    member_id: str
+    sealed: bytes
+    key_id: str
+
+
+class ContactForgotten(NamedTuple):
+    """A member was erased: the contact data goes with it."""
+
+    member_id: str

@@ -1,0 +1,144 @@
+"""What a term's facts make of it: its cover, its price, its status.
+
+The invariants: covers are disjoint, sorted and half-open; a void term has no cover and no premium; a premium is never below zero.
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import msgspec
+from tenure.calendar import Period, union
+from tenure.contracts import core
+from tenure.contracts.policy import TermStatus
+
+from policy_sync.rules.facts import Fact
+
+
+class TermState(msgspec.Struct, frozen=True, kw_only=True):
+    """A term as it stands, whoever holds it. `opened_on` is the day the core recorded its sale."""
+
+    term_no: int
+    start: date
+    end: date
+    written_end: date
+    premium_fen: int
+    status: TermStatus
+    covers: tuple[Period, ...]
+    opened_on: date
+    renewed_on: date
+    cooling_off_end: date | None
+
+
+class _Life:
+    """A term on its way through its facts, in domain order."""
+
+    def __init__(self, opening: Fact) -> None:
+        self.opening = opening
+        self.end: date = opening.data.end
+        self.premium_fen: int = opening.data.premium_fen
+        self.cancelled: Fact | None = None
+        self.lapses: list[list[date | None]] = []
+
+    def live(self, fact: Fact) -> None:
+        match fact.data:
+            case core.PolicyEndorsed(premium_delta_fen=delta, end=end):
+                self.premium_fen += delta
+                self.end = end or self.end
+            case core.PremiumRefunded(amount_fen=amount):
+                self.premium_fen -= amount
+            case core.PolicyCancelled():
+                self.cancelled = fact
+            case core.CancellationReversed():
+                self.cancelled = None
+            case core.PolicyLapsed(effective=effective) if not self._is_lapsed:
+                self.lapses.append([effective, None])
+            case core.PolicyReinstated(effective=effective, bridged=bridged) if self._is_lapsed:
+                self._resume(effective, bridged=bridged)
+            case _:
+                pass
+
+    @property
+    def _is_lapsed(self) -> bool:
+        return bool(self.lapses) and self.lapses[-1][1] is None
+
+    def _resume(self, effective: date, *, bridged: bool) -> None:
+        """Arrears paid: as if it had never stopped. Otherwise cover is back from `effective`."""
+        if bridged:
+            self.lapses.pop()
+        else:
+            self.lapses[-1][1] = effective
+
+    @property
+    def start(self) -> date:
+        day: date = self.opening.data.start
+        return day
+
+    @property
+    def voided_by_own(self) -> bool:
+        """Cancelled as if it had never been, or before it began."""
+        if self.cancelled is None:
+            return False
+        return self.cancelled.data.kind != "mid_term" or self.cancelled.data.effective <= self.start
+
+    def stands_in_the_way_of(self, later: "_Life") -> bool:
+        """A cancellation takes the later terms with it that were sold already and have not begun."""
+        if self.cancelled is None or later.start <= self.start or later.opening.order > self.cancelled.order:
+            return False
+        effective: date = self.cancelled.data.effective
+        return self.voided_by_own or bool(later.start >= effective)
+
+    def finished(self, *, void: bool) -> TermState:
+        cut = self.cancelled.data.effective if self.cancelled and not self.voided_by_own else date.max
+        end = min(self.end, cut)
+        covers = () if void else self._covers(end)
+        opening = self.opening
+        return TermState(
+            term_no=opening.data.term_no,
+            start=self.start,
+            end=end,
+            written_end=opening.data.end,
+            premium_fen=0 if void else max(0, self.premium_fen),
+            status=self._status(covers, is_cut=cut < self.end),
+            covers=covers,
+            opened_on=opening.day,
+            renewed_on=getattr(opening.data, "renewed_on", None) or opening.day,
+            cooling_off_end=_cooling_off_end(opening),
+        )
+
+    def _covers(self, end: date) -> tuple[Period, ...]:
+        periods: list[Period] = []
+        start = self.start
+        for since, until in self.lapses:
+            assert since is not None
+            periods.append((start, min(since, end)))
+            start = max(start, until or end)
+        return tuple(union([*periods, (start, end)]))
+
+    def _status(self, covers: tuple[Period, ...], *, is_cut: bool) -> TermStatus:
+        if is_cut and covers:
+            return "cancelled"
+        if self._is_lapsed:
+            return "lapsed"
+        return "in_force" if covers else "void"
+
+
+def fold_terms(openings: Sequence[Fact], known: Sequence[Fact]) -> tuple[TermState, ...]:
+    """All terms in order of start, from their openings and all facts in domain order."""
+    lives = {opening.data.term_no: _Life(opening) for opening in openings}
+    for fact in known:
+        if isinstance(fact.data, core.TermFact):
+            lives[fact.data.term_no].live(fact)
+    rescinded = any(isinstance(f.data, core.PolicyRescinded) for f in known)
+    every = list(lives.values())
+    return tuple(life.finished(void=rescinded or _is_void(life, every)) for life in every)
+
+
+def _is_void(life: _Life, every: list[_Life]) -> bool:
+    return life.voided_by_own or any(other.stands_in_the_way_of(life) for other in every if other is not life)
+
+
+def _cooling_off_end(opening: Fact) -> date | None:
+    """The cooling-off period (犹豫期) runs from the day of the sale."""
+    days: Any = opening.data.cooling_off_days
+    return opening.day + timedelta(days=days) if days else None
