@@ -11,7 +11,7 @@ import uvloop
 from tenure import database, programme
 from tenure.edge.http import create_app, serve
 from tenure.service import Service
-from tenure.settings import Settings
+from tenure.settings import Settings, SettingsError, load_settings
 from tenure.spine.log import open_log
 from tenure.spine.runtime import Runtime, open_door
 from tenure.spine.transact import Door
@@ -26,7 +26,10 @@ def main(service: Service[Any]) -> None:
     role = sys.argv[1] if len(sys.argv) > 1 else "all"
     if role not in ROLES:
         sys.exit(f"usage: python -m {service.package} [{' | '.join(ROLES)}]")
-    settings = Settings()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
     configure_logging(settings)
     if role == "migrate":
         asyncio.run(database.migrate(settings, service.database, service.migrations))

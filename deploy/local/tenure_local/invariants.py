@@ -1,0 +1,60 @@
+"""Every invariant of every service, asked of the running platform; written once, for `verify`, the demo and the tests.
+
+A service answers for its own books (`/v1/ledger/verify`, `/v1/benefits/verify`, ...). What only several services together can
+answer is asked here: everything is read, nothing is parked, and the members' rows agree with the ledger and the tiers.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from tenure_local.api import Api
+from tenure_local.drained import Backlog, Targets, watch
+from tenure_local.home import Home
+
+OWN_BOOKS: Final = (
+    "/v1/facts/verify",
+    "/v1/tiers/verify",
+    "/v1/ledger/verify",
+    "/v1/benefits/verify",
+    "/v1/mall/verify",
+    "/v1/messages/verify",
+)
+
+
+def verified(home: Home) -> dict[str, bool]:
+    """Name of the invariant: whether it holds now. Meant for a platform that is drained."""
+    found: dict[str, bool] = {}
+    with Api(home, "verify", "operator") as api:
+        for path in OWN_BOOKS:
+            service = path.split("/")[2]
+            found |= {f"{service}_{name}": bool(true) for name, true in api.get(path).items()}
+        found |= _views_agree(api)
+    backlog = asyncio.run(_look(home))
+    found["everything_published_is_read"] = backlog.total == 0
+    found["nothing_is_parked"] = not any(backlog.parked.values())
+    return found
+
+
+async def _look(home: Home) -> Backlog:
+    async with watch(home.settings()) as services:
+        return await services.look(Targets(home.targets).positions())
+
+
+def _views_agree(api: Api) -> dict[str, bool]:
+    """Whether member-view's rows say what the ledger's balances and the tier timelines say."""
+    views = {row["member_id"]: row for row in api.rows("/v1/members")}
+    wallets = [row for row in api.rows("/v1/wallets") if row["wallet"] == "points"]
+    balances = all(_same_balance(row, views.get(row["member_id"])) for row in wallets)
+    tiers = all(
+        views.get(row["member_id"], {}).get("tier") == row["tier"]
+        for row in api.rows("/v1/tiers")
+        if row["tier"] != "none"
+    )
+    return {"views_show_the_ledgers_balances": balances, "views_show_the_tiers": tiers}
+
+
+def _same_balance(wallet: dict[str, Any], view: dict[str, Any] | None) -> bool:
+    if view is None:
+        return False
+    shown = view["wallets"]["points"] if "wallets" in view else view["points"]
+    return all(shown[part] == wallet[part] for part in ("available", "pending", "held", "debt"))
