@@ -1,0 +1,1 @@
+"""What the notifier decides: what is worth a message, when it may go out, and in which words. Pure."""

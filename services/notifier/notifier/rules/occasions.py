@@ -1,0 +1,157 @@
+"""Which events are worth a message, and what it is about. One function per event type, all through `ask`."""
+
+from typing import Final
+
+from msgspec.structs import replace
+from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.event import Event
+from tenure.contracts.policy import TermEvent
+from tenure.contracts.programme import Programme
+from tenure.contracts.tier import Condition
+
+from notifier.rules.asking import Draft, ask, member_of, superseded, suppress
+from notifier.rules.member import EXTENSIONS_MAX, Item, Member, Pending, waiting_at, with_book, with_pending, without
+
+DIGESTED: Final = frozenset({"anniversary", "no_claim_year", "renewal", "renewal_early"})
+EXPIRING: Final = "policy_expiring"
+Decided = Decision[Member]
+
+
+def on_member_enrolled(state: Member | None, event: Event, programme: Programme) -> Decided:
+    draft = Draft("member_welcome", "first", {"on": event.data.effective.isoformat()})
+    return ask(member_of(state, event), event, programme, draft)
+
+
+def on_policy_expiring(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Reminders of one day are one message; it says what renewing unlocks, as last measured."""
+    member, term = member_of(state, event), event.data.term
+    item = Item(term.policy_no, f"{term.policy_no} ({term.end.isoformat()})")
+    draft = Draft(EXPIRING, event.data.effective.isoformat(), _nearest(member.book.nearest), (item,))
+    return ask(member, event, programme, draft)
+
+
+def _nearest(nearest: Condition | None) -> dict[str, str | int]:
+    if nearest is None or nearest.missing <= 0:
+        return {}
+    return {"next_tier": nearest.tier, "missing": nearest.missing, "measure": nearest.measure}
+
+
+def on_term_settled(state: Member | None, event: Event, _: Programme) -> Decided:
+    """Renewed or ended: a reminder that has not gone out is no longer needed for this policy."""
+    member, data = member_of(state, event), event.data
+    assert isinstance(data, TermEvent)
+    waiting = waiting_at(member, event.time, lambda p: _reminds_of(p, data.term.policy_no))
+    if waiting is None:
+        return Decision(member)
+    rest = tuple(i for i in waiting.items if i.id != data.term.policy_no)
+    if not rest:
+        return suppress(without(member, waiting), [superseded(member, waiting, event.time)])
+    kept = (replace(p, items=rest) if p is waiting else p for p in member.book.pending)
+    return Decision(with_pending(member, kept))
+
+
+def _reminds_of(pending: Pending, policy_no: str) -> bool:
+    return pending.template == EXPIRING and any(i.id == policy_no for i in pending.items)
+
+
+def on_points_granted(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Anniversary, claim-free year and renewal are told, all of one day together; the small change of activities is not."""
+    data, member = event.data, member_of(state, event)
+    if data.wallet != "points" or data.rule not in DIGESTED:
+        return Decision(member)
+    return ask(
+        member, event, programme, Draft("points_earned", None, items=(Item(data.lot_id, data.rule, data.amount),))
+    )
+
+
+def on_points_expiring(state: Member | None, event: Event, programme: Programme) -> Decided:
+    data = event.data
+    day = data.expires_on.isoformat()
+    draft = Draft("points_expiring", f"{data.wallet}:{day}", {"points": data.amount, "expires_on": day})
+    return ask(member_of(state, event), event, programme, draft)
+
+
+def on_points_reversed(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """What one change of a policy takes back is one message, however many lots it is; what had expired anyway is not felt."""
+    data, member = event.data, member_of(state, event)
+    felt = data.amount - data.from_expired
+    if data.wallet == "growth" or felt <= 0:
+        return Decision(member)
+    on = data.effective.isoformat()
+    items = (Item(f"{data.entry_id}/{data.rule}", data.rule, felt),)
+    return ask(member, event, programme, Draft("points_reversed", f"{data.reference}:{on}", {"on": on}, items))
+
+
+def on_claim_changed(state: Member | None, event: Event, programme: Programme) -> Decided:
+    data = event.data
+    params: dict[str, str | int] = {"claim_no": data.claim_no, "status": data.status, "amount": data.amount_fen}
+    subject = f"{data.claim_no}:{data.status}:{data.effective.isoformat()}"
+    return ask(member_of(state, event), event, programme, Draft("claim_progress", subject, params))
+
+
+def on_claim_advised(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Only what the member gains is told: that nobody has to come and look."""
+    data, member = event.data, member_of(state, event)
+    if not data.on_site_survey_waived:
+        return Decision(member)
+    draft = Draft("claim_advised", data.claim_no, {"claim_no": data.claim_no, "tier": data.tier})
+    return ask(member, event, programme, draft)
+
+
+def on_extension_requested(state: Member | None, event: Event, _: Programme) -> Decided:
+    """Remembered, because the core's answer names the request and not the benefit."""
+    member, pair = member_of(state, event), (event.data.request_id, event.data.benefit)
+    if pair in member.book.extensions:
+        return Decision(member)
+    return Decision(with_book(member, extensions=(*member.book.extensions, pair)[-EXTENSIONS_MAX:]))
+
+
+def on_extension_confirmed(state: Member | None, event: Event, programme: Programme) -> Decided:
+    member, data = member_of(state, event), event.data
+    params: dict[str, str | int] = {
+        "benefit": data.request_id,
+        "endorsement_no": data.endorsement_no,
+        "start": data.start.isoformat(),
+        "end": data.end.isoformat(),
+    }
+    return ask(member, event, programme, Draft("benefit_confirmed", data.request_id, params))
+
+
+def on_extension_rejected(state: Member | None, event: Event, programme: Programme) -> Decided:
+    data = event.data
+    draft = Draft("benefit_rejected", data.request_id, {"benefit": data.request_id})
+    return ask(member_of(state, event), event, programme, draft)
+
+
+def on_order_fulfilled(state: Member | None, event: Event, programme: Programme) -> Decided:
+    return _on_order("order_fulfilled", state, event, programme)
+
+
+def on_order_failed(state: Member | None, event: Event, programme: Programme) -> Decided:
+    return _on_order("order_failed", state, event, programme)
+
+
+def _on_order(template: str, state: Member | None, event: Event, programme: Programme) -> Decided:
+    data = event.data
+    params = {"order_id": data.order_id, "sku": data.sku, "quantity": data.quantity, "points": data.points}
+    return ask(member_of(state, event), event, programme, Draft(template, data.order_id, params))
+
+
+def on_report_ready(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Several policies: one report each, one message a day."""
+    data = event.data
+    items = (Item(data.report_id, data.policy_no),)
+    draft = Draft("safety_report_ready", data.effective.isoformat(), items=items)
+    return ask(member_of(state, event), event, programme, draft)
+
+
+def on_message_requested(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Raises RefusedError unknown_template, missing_params: whoever asked has to mend it."""
+    data = event.data
+    template = programme.messages.at(event.day).template(data.template)
+    if template is None or template.event != "message.requested":
+        raise RefusedError("unknown_template", f"no template {data.template[:40]!r} can be asked for")
+    if missing := template.text.names - data.params.keys():
+        raise RefusedError("missing_params", f"{data.template} needs {', '.join(sorted(missing))}")
+    draft = Draft(data.template, data.dedupe, data.params, purpose=data.purpose)
+    return ask(member_of(state, event), event, programme, draft)

@@ -1,0 +1,79 @@
+"""What a member agrees to and prefers. The newest word counts, whichever way it came; without one, no marketing."""
+
+from msgspec.structs import replace
+from tenure.contracts.decision import Decision
+from tenure.contracts.event import Data, Event
+from tenure.contracts.programme import Programme
+from tenure.contracts.programme.messages import Language
+
+from notifier.commands import SetPreferences
+from notifier.rules.asking import member_of
+from notifier.rules.member import PENDING_MAX, Book, Member, with_pending
+
+Decided = Decision[Member]
+
+
+class Forget(Data, frozen=True, kw_only=True):
+    """Everything told to this member leaves the inbox."""
+
+    member_id: str
+
+
+class Hand(Data, frozen=True, kw_only=True):
+    """What was told to `from_id` stands in the inbox of `to_id` from now on."""
+
+    from_id: str
+    to_id: str
+
+
+def on_customer_registered(state: Member | None, event: Event, _: Programme) -> Decided:
+    member = member_of(state, event)
+    if member.language_at and event.time < member.language_at:
+        return Decision(member)
+    return Decision(replace(member, language=event.data.language, language_at=event.time))
+
+
+def on_consent_changed(state: Member | None, event: Event, _: Programme) -> Decided:
+    member = member_of(state, event)
+    if member.marketing_at and event.time < member.marketing_at:
+        return Decision(member)
+    return Decision(replace(member, marketing=event.data.marketing, marketing_at=event.time))
+
+
+def on_set_preferences(state: Member | None, event: Event, _: Programme) -> Decided:
+    member, data = member_of(state, event), event.data
+    assert isinstance(data, SetPreferences)
+    if data.marketing is not None:
+        member = replace(member, marketing=data.marketing, marketing_at=event.time)
+    if data.language is not None:
+        member = replace(member, language=data.language, language_at=event.time)
+    if data.sms is not None:
+        member = replace(member, sms=data.sms)
+    return Decision(member, reply=shown(member.marketing, member.language, sms=member.sms))
+
+
+def shown(marketing: bool, language: Language | str, *, sms: bool) -> dict[str, object]:
+    """Preferences as the API shows them."""
+    return {"marketing": marketing, "language": language, "sms": sms}
+
+
+def on_customer_erased(state: Member | None, event: Event, _: Programme) -> Decided:
+    """Nothing is left of what was told or planned, and nothing is told any more."""
+    member = member_of(state, event)
+    if member.erased:
+        return Decision(member)
+    blank = Member(member_id=member.member_id, erased=True, backfilled=member.backfilled, sms=False)
+    return Decision(blank, rows=(Forget(member_id=member.member_id),))
+
+
+def on_customer_merged(states: tuple[Member | None, Member | None], event: Event, _: Programme) -> Decision[object]:
+    """One person, one inbox and one queue: those of who remains, whose preferences count."""
+    data = event.data
+    kept = states[0] or Member(member_id=data.member_id)
+    merged = states[1] or Member(member_id=data.merged_id)
+    known = {p.dedupe for p in kept.book.pending}
+    moved = (p for p in merged.book.pending if p.dedupe not in known)
+    if merged.book.pending:
+        kept = with_pending(kept, (*kept.book.pending, *moved)[:PENDING_MAX])
+        merged = replace(merged, book=Book())
+    return Decision((kept, merged), rows=(Hand(from_id=data.merged_id, to_id=data.member_id),))

@@ -1,0 +1,117 @@
+"""Messages about the tier: one per real change.
+
+The invariant: what is told last about the tier agrees with the tier the member was last left with. A change that is undone before
+its message went out is never told, and several changes in that time are told as one, from where they began to where they ended.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+from tenure.contracts.decision import Decision
+from tenure.contracts.event import Event
+from tenure.contracts.programme import Programme
+from tenure.contracts.tier import NO_TIER, TierChanged
+
+from notifier.rules.asking import Draft, ask, both, member_of, superseded, suppress
+from notifier.rules.member import MOVES_MAX, Item, Member, Move, Pending, waiting_at, with_book, without
+
+TEMPLATES: Final = frozenset({"tier_upgraded", "tier_dropped", "tier_ended"})
+REVOKED: Final = "benefit_revoked"
+NO_NEWS: Final = frozenset({"renewed", "quota_lowered"})
+Decided = Decision[Member]
+
+
+def is_about_tier(pending: Pending) -> bool:
+    return pending.template in TEMPLATES
+
+
+def on_tier_changed(state: Member | None, event: Event, programme: Programme) -> Decided:
+    member, data = member_of(state, event), event.data
+    waiting = waiting_at(member, event.time, is_about_tier)
+    base = str(waiting.params["from_tier"]) if waiting else member.book.tier
+    member = with_book(member, tier=data.to_tier, nearest=data.nearest)
+    drafts = _drafts(base, data, event, programme)
+    if waiting is None or any(waiting.dedupe == f"{d.template}:{d.subject}" for d in drafts):
+        return ask(member, event, programme, *drafts)
+    cancelled = suppress(without(member, waiting), [superseded(member, waiting, event.time)])
+    return both(cancelled, ask(cancelled.state, event, programme, *drafts))
+
+
+def _drafts(base: str, data: TierChanged, event: Event, programme: Programme) -> tuple[Draft, ...]:
+    template = _template(base, data.to_tier, programme.tiers.at(event.day).rank)
+    if template is None:
+        return ()
+    on = data.timeline[-1].effective if data.timeline else data.effective
+    days = sorted({on, data.effective, event.day})
+    params = {
+        "tier": data.to_tier,
+        "from_tier": base,
+        "on": on.isoformat(),
+        "days": " ".join(day.isoformat() for day in days),
+    }
+    return (Draft(template, f"{data.to_tier}:{on.isoformat()}", params),)
+
+
+def _template(base: str, tier: str, rank: Callable[[str], int]) -> str | None:
+    """A first, lowest tier is told by the welcome."""
+    before, after = rank(base), rank(tier)
+    if after > max(before, 0):
+        return "tier_upgraded"
+    if after < before:
+        return "tier_ended" if tier == NO_TIER else "tier_dropped"
+    return None
+
+
+def on_tier_progressed(state: Member | None, event: Event, _: Programme) -> Decided:
+    member = member_of(state, event)
+    if member.book.nearest == event.data.nearest:
+        return Decision(member)
+    return Decision(with_book(member, nearest=event.data.nearest))
+
+
+def on_tier_at_risk(state: Member | None, event: Event, programme: Programme) -> Decided:
+    data = event.data
+    params = {"tier": data.tier, "to_tier": data.to_tier, "drops_on": data.drops_on.isoformat()}
+    draft = Draft("tier_at_risk", f"{data.tier}:{data.drops_on.isoformat()}", params)
+    return ask(member_of(state, event), event, programme, draft)
+
+
+def on_benefit_granted(state: Member | None, event: Event, _: Programme) -> Decided:
+    """Told with the tier that unlocked it; the next period of a benefit the member had is no news."""
+    member = member_of(state, event)
+    if event.data.change in NO_NEWS:
+        return Decision(member)
+    return Decision(_moved(member, Move(event.data.effective, event.data.tier, event.data.benefit, granted=True)))
+
+
+def on_benefit_revoked(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Told with the tier that was lost, or else by itself. What moved to another membership of the same person is not lost."""
+    member, data = member_of(state, event), event.data
+    if data.reason == "merged":
+        return Decision(member)
+    on = data.effective.isoformat()
+    member = _moved(member, Move(data.effective, "", data.benefit, granted=False))
+    return ask(member, event, programme, Draft(REVOKED, on, {"on": on}, (Item(data.grant_id, data.benefit),)))
+
+
+def _moved(member: Member, move: Move) -> Member:
+    if move in member.book.moves:
+        return member
+    return with_book(member, moves=(*member.book.moves, move)[-MOVES_MAX:])
+
+
+def complete(pending: Pending, member: Member) -> Pending:
+    """A message about the tier with the benefits that came or went with it, as far as they are known by now."""
+    days = str(pending.params["days"]).split(" ")
+    granted = pending.template == "tier_upgraded"
+    moved = [m.benefit for m in member.book.moves if m.granted is granted and m.effective.isoformat() in days]
+    items = tuple(Item(benefit, benefit) for benefit in dict.fromkeys(moved))
+    return replace(pending, items=items)
+
+
+def is_told_by_tier(pending: Pending, member: Member, told: Sequence[Pending]) -> bool:
+    """Whether a revocation goes without saying, because the message about the lost tier names the benefit."""
+    day = str(pending.params.get("on"))
+    about_tier = [p for p in (*told, *member.book.pending) if p.template in TEMPLATES - {"tier_upgraded"}]
+    return pending.template == REVOKED and any(day in str(p.params["days"]).split(" ") for p in about_tier)

@@ -1,0 +1,80 @@
+"""The notifier's wiring."""
+
+from pathlib import Path
+from typing import Final
+
+from tenure.contracts import benefit, mall, message, points, policy, tier
+from tenure.contracts.event import Event
+from tenure.service import Service
+
+from notifier import api, sending, store
+from notifier.commands import ClaimSms, ReadMessage, RecordReceipt, SendDue, SetPreferences, SettleSms
+from notifier.rules import letters, occasions, preferences, release, tiers
+
+
+def _keys(event: Event) -> tuple[str, ...]:
+    """Two members meet when they turn out to be one person."""
+    if isinstance(event.data, policy.CustomerMerged):
+        return event.data.member_id, event.data.merged_id
+    return (event.key,)
+
+
+SERVICE: Final = Service[store.State](
+    name="notifier",
+    package="notifier",
+    rules={
+        policy.MemberEnrolled: occasions.on_member_enrolled,
+        policy.PolicyExpiring: occasions.on_policy_expiring,
+        policy.PolicyRenewed: occasions.on_term_settled,
+        policy.PolicyCancelled: occasions.on_term_settled,
+        policy.PolicyLapsed: occasions.on_term_settled,
+        policy.PolicyRescinded: occasions.on_term_settled,
+        policy.PolicyHolderChanged: occasions.on_term_settled,
+        policy.ClaimChanged: occasions.on_claim_changed,
+        policy.CoverageExtensionConfirmed: occasions.on_extension_confirmed,
+        policy.CoverageExtensionRejected: occasions.on_extension_rejected,
+        policy.CustomerRegistered: preferences.on_customer_registered,
+        policy.ConsentChanged: preferences.on_consent_changed,
+        policy.CustomerErased: preferences.on_customer_erased,
+        policy.CustomerMerged: preferences.on_customer_merged,
+        points.PointsGranted: occasions.on_points_granted,
+        points.PointsExpiring: occasions.on_points_expiring,
+        points.PointsReversed: occasions.on_points_reversed,
+        tier.TierChanged: tiers.on_tier_changed,
+        tier.TierProgressed: tiers.on_tier_progressed,
+        tier.TierAtRisk: tiers.on_tier_at_risk,
+        benefit.BenefitGranted: tiers.on_benefit_granted,
+        benefit.BenefitRevoked: tiers.on_benefit_revoked,
+        benefit.CoverageExtensionRequested: occasions.on_extension_requested,
+        benefit.SafetyReportReady: occasions.on_report_ready,
+        benefit.ClaimAdvised: occasions.on_claim_advised,
+        mall.OrderFulfilled: occasions.on_order_fulfilled,
+        mall.OrderFailed: occasions.on_order_failed,
+        message.MessageRequested: occasions.on_message_requested,
+        SetPreferences: preferences.on_set_preferences,
+        SendDue: release.on_send_due,
+        ReadMessage: letters.on_read,
+        ClaimSms: letters.on_claim_sms,
+        SettleSms: letters.on_settle_sms,
+        RecordReceipt: letters.on_receipt,
+    },
+    ignores=frozenset(
+        {
+            *("policy.issued", "premium.paid", "premium.refunded", "policy.endorsed", "policy.cancellation_reversed"),
+            *("policy.reinstated", "policy.expired", "policy.anniversary"),
+            *("no_claim_year.completed", "no_claim_year.revoked"),
+            *("points.activated", "points.held", "points.captured", "points.released", "points.refunded"),
+            *("points.expired", "points.adjusted"),
+            *("benefit.used", "benefit.released", "benefit.expired"),
+            *("order.placed", "order.shipped", "order.delivered", "order.refunded", "order.closed"),
+            *("message.sent", "message.delivered", "message.failed", "message.suppressed"),
+        }
+    ),
+    load=store.load,
+    save=store.save,
+    keys=_keys,
+    routers=(api.router,),
+    background=(sending.send_due, sending.deliver_texts),
+    problems=api.PROBLEMS,
+    migrations=Path(__file__).parents[1] / "migrations",
+)

@@ -1,0 +1,172 @@
+"""Members and their messages in PostgreSQL: one locked read, a few set-based statements, whatever a batch's size.
+
+Two kinds of keys: a member's id, and `message <id>` for what happens to one message after it was told (`rules.letters`).
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+import msgspec
+from asyncpg import Record
+from asyncpg.connection import Connection
+from msgspec.structs import replace
+from tenure.calendar import local_date, start_of
+from tenure.service import Saved
+
+from notifier.channels import in_app
+from notifier.rules.asking import message_id
+from notifier.rules.letters import KEY_PREFIX, Letter, key_of
+from notifier.rules.member import Book, Member, Suppressed
+from notifier.rules.preferences import Forget, Hand
+from notifier.rules.release import Told
+
+State = Member | Letter
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Book).decode
+
+_MEMBERS: Final = """
+SELECT member_id, language, language_at, marketing, marketing_at, sms, erased, backfilled, book
+FROM member WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR UPDATE
+"""
+_TAKEN: Final = """
+SELECT m.member_id, m.dedupe FROM unnest($1::text[], $2::text[]) AS t (member_id, dedupe)
+JOIN message m ON m.member_id = t.member_id AND m.dedupe = t.dedupe
+"""
+_TOLD: Final = """
+SELECT t.member_id, t.since, count(*) AS told FROM unnest($1::text[], $2::timestamptz[]) AS t (member_id, since)
+JOIN message m ON m.member_id = t.member_id AND m.sent_at >= t.since AND m.sent_at < t.since + interval '24 hours'
+WHERE m.capped GROUP BY 1, 2
+"""
+_LETTERS: Final = """
+SELECT message_id, member_id, template, sent_at, read_at, sms, sms_at, sms_reason
+FROM message WHERE message_id = ANY ($1::text[]) ORDER BY message_id FOR UPDATE
+"""
+_SAVE_MEMBERS: Final = """
+UPDATE member SET language = t.language, language_at = t.language_at, marketing = t.marketing, marketing_at = t.marketing_at,
+  sms = t.sms, erased = t.erased, backfilled = t.backfilled, book = t.book, send_at = t.send_at, waiting = t.waiting,
+  touched_at = now()
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bool[], $5::timestamptz[], $6::bool[], $7::bool[], $8::bigint[],
+            $9::bytea[], $10::timestamptz[], $11::int[])
+  AS t (member_id, language, language_at, marketing, marketing_at, sms, erased, backfilled, book, send_at, waiting)
+WHERE member.member_id = t.member_id
+"""
+_SAVE_LETTERS: Final = """
+UPDATE message SET read_at = t.read_at, sms = t.sms, sms_at = t.sms_at, sms_reason = t.reason
+FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::text[])
+  AS t (message_id, read_at, sms, sms_at, reason)
+WHERE message.message_id = t.message_id
+"""
+_HAND: Final = """
+UPDATE message SET member_id = t.to_id FROM unnest($1::text[], $2::text[]) AS t (from_id, to_id)
+WHERE message.member_id = t.from_id
+  AND NOT EXISTS (SELECT 1 FROM message o WHERE o.member_id = t.to_id AND o.dedupe = message.dedupe)
+"""
+
+
+async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
+    """Lock and read. Members that were never heard of begin blank; a message that does not exist is absent."""
+    letters = [key.removeprefix(KEY_PREFIX) for key in keys if key.startswith(KEY_PREFIX)]
+    members = [key for key in keys if not key.startswith(KEY_PREFIX)]
+    found: dict[str, State] = {}
+    if members:
+        found.update(await _load_members(conn, members))
+    if letters:
+        found.update({key_of(row["message_id"]): _letter(row) for row in await conn.fetch(_LETTERS, letters)})
+    return found
+
+
+async def _load_members(conn: Connection, ids: Sequence[str]) -> dict[str, Member]:
+    rows = await conn.fetch(_MEMBERS, ids)
+    if len(rows) < len(set(ids)):
+        new = sorted(set(ids) - {row["member_id"] for row in rows})
+        await conn.execute("INSERT INTO member (member_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", new)
+        rows += await conn.fetch(_MEMBERS, new)
+    members = {row["member_id"]: _member(row) for row in rows}
+    await _look_up_queue(conn, members)
+    return members
+
+
+async def _look_up_queue(conn: Connection, members: dict[str, Member]) -> None:
+    """What the inbox says about the queued messages: dedupe keys used up, and how many were told on those days."""
+    queued = [(m.member_id, p) for m in members.values() for p in m.book.pending]
+    if not queued:
+        return
+    taken: dict[str, set[str]] = {}
+    for row in await conn.fetch(_TAKEN, [m for m, _ in queued], [p.dedupe for _, p in queued]):
+        taken.setdefault(row["member_id"], set()).add(row["dedupe"])
+    told: dict[str, dict[date, int]] = {}
+    days = sorted({(m, start_of(local_date(p.send_at))) for m, p in queued})
+    for row in await conn.fetch(_TOLD, [m for m, _ in days], [d for _, d in days]):
+        told.setdefault(row["member_id"], {})[local_date(row["since"])] = row["told"]
+    for one in {m for m, _ in queued}:
+        members[one] = replace(members[one], taken=frozenset(taken.get(one, ())), told=told.get(one, {}))
+
+
+def _member(row: Record) -> Member:
+    kept = dict(row)
+    book = kept.pop("book")
+    return Member(**kept, book=_decode(book) if book else Book())
+
+
+def _letter(row: Record) -> Letter:
+    kept = dict(row)
+    return Letter(reason=kept.pop("sms_reason"), **kept)
+
+
+async def save(conn: Connection, saved: Saved[State]) -> None:
+    """Members and messages that changed, what was told, and what was not."""
+    await _save_members(conn, [s for s in saved.after.values() if isinstance(s, Member)])
+    await _save_letters(conn, [s for s in saved.after.values() if isinstance(s, Letter)])
+    await in_app.deliver(conn, [r for r in saved.rows if isinstance(r, Told)])
+    await _record(conn, [r for r in saved.rows if isinstance(r, Suppressed)])
+    if hands := [r for r in saved.rows if isinstance(r, Hand)]:
+        await conn.execute(_HAND, [h.from_id for h in hands], [h.to_id for h in hands])
+    if forgotten := [r.member_id for r in saved.rows if isinstance(r, Forget)]:
+        await conn.execute("DELETE FROM message WHERE member_id = ANY ($1::text[])", forgotten)
+
+
+async def _save_members(conn: Connection, members: Sequence[Member]) -> None:
+    if not members:
+        return
+    await conn.execute(
+        _SAVE_MEMBERS,
+        [m.member_id for m in members],
+        [m.language for m in members],
+        [m.language_at for m in members],
+        [m.marketing for m in members],
+        [m.marketing_at for m in members],
+        [m.sms for m in members],
+        [m.erased for m in members],
+        [m.backfilled for m in members],
+        [_encode(m.book) for m in members],
+        [m.send_at for m in members],
+        [len(m.book.pending) for m in members],
+    )
+
+
+async def _save_letters(conn: Connection, letters: Sequence[Letter]) -> None:
+    if not letters:
+        return
+    await conn.execute(
+        _SAVE_LETTERS,
+        [m.message_id for m in letters],
+        [m.read_at for m in letters],
+        [m.sms for m in letters],
+        [m.sms_at for m in letters],
+        [m.reason for m in letters],
+    )
+
+
+async def _record(conn: Connection, suppressed: Sequence[Suppressed]) -> None:
+    if not suppressed:
+        return
+    await conn.execute(
+        """INSERT INTO suppression (member_id, message_id, template, reason, at)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])""",
+        [s.member_id for s in suppressed],
+        [message_id(s.member_id, s.pending.dedupe) for s in suppressed],
+        [s.pending.template for s in suppressed],
+        [s.reason for s in suppressed],
+        [s.at for s in suppressed],
+    )
