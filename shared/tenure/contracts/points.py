@@ -1,4 +1,10 @@
-"""`points.v1`: every movement of points, told once. Amounts are positive integers; wallets never mix."""
+"""`points.v1`: every movement of points, told once. Amounts are positive integers; wallets never mix.
+
+A reader who adds these up has the balances: granted goes to pending or available (by `activates_on`), activated from pending to
+available, held from available to held, captured out of held, released and refunded back to available, reversed out of pending,
+available, expired lots or into debt (by its parts), expired out of available. `repaid_debt` is the part of what just became
+available that repaid a debt at once.
+"""
 
 from datetime import date
 from typing import Literal
@@ -18,7 +24,9 @@ class PointsEvent(Data, frozen=True, kw_only=True):
 
 
 class PointsGranted(PointsEvent, frozen=True, kw_only=True):
-    """A new lot: pending until `activates_on` (= `effective` when it is active at once), expiring at the start of `expires_on`."""
+    """Points into a lot: pending until `activates_on` (= `effective` when it is active at once), expiring at the start of
+    `expires_on`. The same lot is granted points again when a reversal is itself reversed.
+    """
 
     lot_id: str
     entry_id: str
@@ -28,11 +36,13 @@ class PointsGranted(PointsEvent, frozen=True, kw_only=True):
     expires_on: date | None
     source_type: str
     reference: str = ""
+    repaid_debt: int = 0
 
 
 class PointsActivated(PointsEvent, frozen=True, kw_only=True):
     lot_id: str
     expires_on: date | None
+    repaid_debt: int = 0
 
 
 class PointsHeld(PointsEvent, frozen=True, kw_only=True):
@@ -47,22 +57,27 @@ class PointsCaptured(PointsEvent, frozen=True, kw_only=True):
 
 class PointsReleased(PointsEvent, frozen=True, kw_only=True):
     hold_id: str
-    reason: Literal["requested", "timed_out"]
+    reason: Literal["requested", "timed_out", "captured_less"]
+    repaid_debt: int = 0
 
 
 class PointsRefunded(PointsEvent, frozen=True, kw_only=True):
     hold_id: str
     reference: str = ""
+    repaid_debt: int = 0
 
 
 class PointsReversed(PointsEvent, frozen=True, kw_only=True):
-    """What a cancelled or voided term had earned, taken back: from pending, from its own and other lots, the rest as debt."""
+    """What was earned and is not due any more, taken back: from pending, from its own and other lots (or from what of them had
+    expired already), the rest as debt. The four parts add up to `amount`.
+    """
 
     entry_id: str
     rule: str
     from_pending: int
     from_lots: int
     as_debt: int
+    from_expired: int = 0
     reference: str = ""
 
 
@@ -80,3 +95,4 @@ class PointsAdjusted(PointsEvent, frozen=True, kw_only=True):
     entry_id: str
     reason: str
     ticket: str
+    repaid_debt: int = 0

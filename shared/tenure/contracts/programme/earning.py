@@ -1,10 +1,208 @@
-"""`programme/earning.yaml`."""
+"""`programme/earning.yaml`: what earns points, how many, how often, and for how long (DESIGN 5.3).
 
+Amounts are integers and percents are integers; whatever divides, floors. A file that contradicts itself is refused when it is
+loaded, with the rule and the field in the message, so that no event ever meets half a rule.
+"""
+
+from collections import Counter
 from datetime import date
+from itertools import combinations
+from typing import Literal
 
 import msgspec
 
+Trigger = Literal[
+    "premium.paid",
+    "policy.renewed",
+    "policy.endorsed",
+    "policy.anniversary",
+    "no_claim_year.completed",
+    "activity.completed",
+    "agent_service.recorded",
+    "referral.converted",
+    "streak",
+]
+Per = Literal["term", "policy_year", "day", "year", "session", "streak", "once"]
+PERCENT = 100
+PERCENT_MAX = 1_000
+POINTS_MAX = 1_000_000
 
-class EarningRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An unknown field in a rule file is a typing error that nobody noticed: refuse it."""
+
+
+class Limit(_Strict, frozen=True, kw_only=True):
+    """At most `times` per period, counted by the date of the activity, never by its arrival."""
+
+    per: Per
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        _must(self.times >= 1, f"limit.times must be at least 1, not {self.times}")
+
+
+class Window(_Strict, frozen=True, kw_only=True):
+    """Days `[start, end)`."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        _must(self.start < self.end, f"a window must end after {self.start}, not on {self.end}")
+
+    def has(self, day: date) -> bool:
+        return self.start <= day < self.end
+
+    def overlaps(self, other: "Window") -> bool:
+        return self.start < other.end and other.start < self.end
+
+
+class EarlyBonus(_Strict, frozen=True, kw_only=True):
+    """`points` more for who acts at least `days_early_min` days before the old term ends."""
+
+    days_early_min: int
+    points: int
+
+
+class Streak(_Strict, frozen=True, kw_only=True):
+    """`days` days in a row on which `rule` earned. Each pays once; the next streak begins on the day after."""
+
+    rule: str
+    days: int
+
+    def __post_init__(self) -> None:
+        _must(2 <= self.days <= 366, f"streak.days must lie in 2 to 366, not {self.days}")  # noqa: PLR2004
+
+
+class Rule(_Strict, frozen=True, kw_only=True):
+    """One line of the table: `fixed` + `per_cny` per full CNY + `per_year` per full year + a share of the premium rule.
+
+    `value_min`: the measured value that earns; a later report for the same day corrects it. `late_days_max`: how long after
+    its day an activity still counts. `refund`: what a refunded part of the premium does to it.
+    """
+
+    code: str
+    trigger: Trigger
+    label_zh: str
+    label_en: str
+    wallet: Literal["points", "agent"] = "points"
+    fixed: int = 0
+    per_cny: int = 0
+    per_year: int = 0
+    points_max: int | None = None
+    premium_percent: int = 0
+    growth: int = 0
+    pending: Literal["none", "cooling_off"] = "none"
+    limits: tuple[Limit, ...] = ()
+    bonus: EarlyBonus | None = None
+    gap_days_max: int | None = None
+    value_min: int | None = None
+    late_days_max: int | None = None
+    streak: Streak | None = None
+    window: Window | None = None
+    product_lines: frozenset[str] | None = None
+    tier_multiplier: bool = False
+    refund: Literal["pro_rata", "keep"] = "pro_rata"
+
+    def __post_init__(self) -> None:
+        for name in ("fixed", "per_cny", "per_year", "premium_percent", "growth"):
+            amount = getattr(self, name)
+            _must(0 <= amount <= POINTS_MAX, f"{self.code}.{name} must lie in 0 to {POINTS_MAX}, not {amount}")
+        for name in ("points_max", "gap_days_max", "value_min", "late_days_max"):
+            amount = getattr(self, name)
+            _must(amount is None or amount >= 0, f"{self.code}.{name} must not be below 0, but is {amount}")
+        earns = self.fixed or self.per_cny or self.per_year or self.premium_percent or self.growth
+        _must(bool(earns), f"{self.code} earns nothing")
+        _must(self.pending == "none" or not self.growth, f"{self.code}: growth is never pending")
+        _must((self.streak is not None) == (self.trigger == "streak"), f"{self.code}: a streak rule names its streak")
+        _must(self.wallet == "points" or not self.growth, f"{self.code}: agents have no growth")
+
+    @property
+    def per_session(self) -> bool:
+        return any(limit.per == "session" for limit in self.limits)
+
+    def applies_to(self, product_line: str | None, day: date) -> bool:
+        """Whether the rule's own window and product lines let it earn."""
+        in_window = self.window is None or self.window.has(day)
+        return in_window and (self.product_lines is None or product_line in self.product_lines)
+
+
+class Campaign(_Strict, frozen=True, kw_only=True):
+    """For `window`, `rules` (null: all of the points wallet) earn `percent` of their amount."""
+
+    code: str
+    window: Window
+    percent: int
+    rules: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        _must(PERCENT <= self.percent <= PERCENT_MAX, f"campaign {self.code}: percent must lie in 100 to 1000")
+
+    def collides(self, other: "Campaign") -> bool:
+        shared = self.rules is None or other.rules is None or bool(self.rules & other.rules)
+        return shared and self.window.overlaps(other.window)
+
+
+class EarningRules(_Strict, frozen=True, kw_only=True):
+    """One version of the rules, in force from `effective`. Percents missing from a table are 100."""
+
     version: int
     effective: date
+    rules: tuple[Rule, ...]
+    tier_percent: dict[str, int] = {}
+    rank_percent: dict[str, int] = {}
+    product_line_percent: dict[str, int] = {}
+    campaigns: tuple[Campaign, ...] = ()
+    natural_persons_only: bool = True
+    expiry_months: int = 24
+    expiring_notice_days: int = 30
+    refund_grace_days: int = 30
+    hold_points_max: int = POINTS_MAX
+    refundable_days_max: int = 366
+    adjustment_points_max: int = 10_000
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        codes = Counter(rule.code for rule in self.rules)
+        twice = [code for code, times in codes.items() if times > 1]
+        _must(not twice, f"rules declared twice: {twice}")
+        for rule in self.rules:
+            if rule.streak is not None:
+                _must(
+                    rule.streak.rule in codes, f"{rule.code}: there is no rule {rule.streak.rule} to make a streak of"
+                )
+        for one, other in combinations(self.campaigns, 2):
+            _must(not one.collides(other), f"campaigns {one.code} and {other.code} overlap")
+        for campaign in self.campaigns:
+            unknown = (campaign.rules or frozenset()) - set(codes)
+            _must(not unknown, f"campaign {campaign.code} names unknown rules {sorted(unknown)}")
+
+    def _check_numbers(self) -> None:
+        for name in ("expiry_months", "hold_points_max", "adjustment_points_max", "refundable_days_max"):
+            _must(getattr(self, name) >= 1, f"{name} must be at least 1")
+        for name in ("expiring_notice_days", "refund_grace_days"):
+            _must(getattr(self, name) >= 0, f"{name} must not be below 0")
+        for table in (self.tier_percent, self.rank_percent, self.product_line_percent):
+            for key, percent in table.items():
+                _must(0 <= percent <= PERCENT_MAX, f"percent of {key} must lie in 0 to {PERCENT_MAX}, not {percent}")
+
+    def find(self, code: str) -> Rule | None:
+        return next((rule for rule in self.rules if rule.code == code), None)
+
+    def on(self, trigger: Trigger) -> tuple[Rule, ...]:
+        """The rules an event of this kind may earn by."""
+        return tuple(rule for rule in self.rules if rule.trigger == trigger)
+
+    def campaign_percent(self, rule: Rule, day: date) -> int:
+        """What the campaign of that day makes of the rule's amount; 100 without one."""
+        if rule.wallet != "points":
+            return PERCENT
+        running = (c.percent for c in self.campaigns if c.window.has(day) and (c.rules is None or rule.code in c.rules))
+        return next(running, PERCENT)
+
+
+def _must(holds: bool, message: str) -> None:
+    """Raises ValueError, which the loader turns into a refusal that names the file and the place."""
+    if not holds:
+        raise ValueError(message)

@@ -1,0 +1,233 @@
+"""The state of one account, and what it remembers.
+
+An account is one member's or one agent's, and nothing in it is shared with another. A lot is what one rule earned for one fact:
+why, how much, and what became of it (`granted = remaining + held + spent + reversed + expired`). Whether a lot is pending,
+active or expired follows from its dates and the day the account has lived to; no flag says so, so no tick can be missed.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from typing import Final, Literal
+
+import msgspec
+from tenure.contracts.points import Wallet
+
+FOREVER: Final = date.max
+WALLETS: Final[tuple[Wallet, ...]] = ("points", "growth", "agent")
+BUCKETS: Final = ("pending", "available", "held", "debt")
+Bucket = Literal["pending", "available", "held", "debt"]
+Programme = Literal["issuance", "redemption", "breakage", "adjustment", "merger"]
+Ledger = Bucket | Programme
+Kind = Literal[
+    "grant",
+    "activate",
+    "hold",
+    "capture",
+    "release",
+    "refund",
+    "reverse",
+    "restore",
+    "repay",
+    "expire",
+    "adjust",
+    "merge",
+]
+GRACE: Final = "refund_grace"
+ADJUSTMENT: Final = "adjustment"
+DEBT: Final = 0
+"""Stands where a lot's number stands, in what was taken back: nothing was there to take, so it became a debt."""
+
+
+class Lot(msgspec.Struct, frozen=True):
+    """What one rule earned for one fact. `fact` is the business key: the same fact never earns twice by the same rule."""
+
+    no: int
+    wallet: Wallet
+    rule: str
+    fact: str
+    granted: int
+    remaining: int
+    earned_on: date
+    activates_on: date
+    expires_on: date | None
+    rules_version: int
+    source_type: str
+    source_id: str
+    remembered_until: date
+    base: int = 0
+    held: int = 0
+    spent: int = 0
+    reversed: int = 0
+    expired: int = 0
+    policy_no: str | None = None
+    term_no: int | None = None
+    status: str = ""
+    status_percent: int = 100
+    line_percent: int = 100
+    campaign_percent: int = 100
+    revoked: bool = False
+    taken: tuple[tuple[int, int], ...] = ()
+    origin: str = ""
+
+    @property
+    def standing(self) -> int:
+        """What the grant still counts for: granted, less what was taken back for it, from wherever."""
+        return self.granted - sum(amount for _, amount in self.taken)
+
+    @property
+    def spending_order(self) -> tuple[date, date, int]:
+        """Earliest expiry first, then earliest earned."""
+        return (self.expires_on or FOREVER, self.earned_on, self.no)
+
+    def is_pending(self, on: date) -> bool:
+        return self.activates_on > on
+
+    def is_expired(self, on: date) -> bool:
+        return self.expires_on is not None and self.expires_on <= on
+
+    def is_spendable(self, on: date) -> bool:
+        return self.remaining > 0 and not self.is_pending(on) and not self.is_expired(on)
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """One movement, never changed: `amount` from `debit` to `credit`, counted on `effective`."""
+
+    member_id: str
+    no: int
+    wallet: Wallet
+    debit: Ledger
+    credit: Ledger
+    amount: int
+    lot_no: int
+    kind: Kind
+    effective: date
+    cause: str
+    hold_id: str = ""
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """A reservation. `parts` are the lots it took, in order of use; after a capture, what was captured and not refunded."""
+
+    hold_id: str
+    wallet: Wallet
+    points: int
+    reference: str
+    state: Literal["held", "captured", "released", "timed_out"]
+    parts: tuple[tuple[int, int], ...]
+    placed_on: date
+    expires_at: datetime
+    refundable_until: date
+    captured: int = 0
+    refunded: int = 0
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A manual adjustment that waits for a second person."""
+
+    adjustment_id: str
+    wallet: Wallet
+    points: int
+    reason: str
+    ticket: str
+    proposed_by: str
+    state: Literal["proposed", "approved"] = "proposed"
+    approved_by: str = ""
+
+
+class TermMemory(msgspec.Struct, frozen=True, array_like=True):
+    """What the ledger keeps of a policy term: enough to say what its facts are worth today."""
+
+    version: int
+    start: date
+    written_end: date
+    person: bool
+    premium_fen: int
+    void: bool = False
+    ended: date | None = None
+    paid: dict[int, int] = {}
+    refunds: dict[int, int] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Neither void nor ended early nor refunded: everything it earned stands."""
+        return not self.void and self.ended is None and not self.refunds
+
+    @property
+    def paid_fen(self) -> int:
+        """What was paid for it; where no payment was seen here, what it cost before refunds."""
+        return sum(self.paid.values()) or self.premium_fen + self.refunded_fen
+
+    @property
+    def refunded_fen(self) -> int:
+        return sum(self.refunds.values())
+
+
+class Memory(msgspec.Struct, frozen=True, array_like=True):
+    """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became."""
+
+    tiers: tuple[tuple[date, str], ...] = ()
+    terms: dict[str, TermMemory] = {}
+    rescinded: frozenset[str] = frozenset()
+    referred_by: dict[str, str] = {}
+    merged_into: str = ""
+
+    def tier_on(self, day: date) -> str:
+        return next((tier for since, tier in reversed(self.tiers) if since <= day), "")
+
+    def term_of(self, policy_no: str, term_no: int | None, day: date) -> TermMemory | None:
+        """The term a fact belongs to; a fact that names none belongs to the term its completed year lies in."""
+        if term_no is not None:
+            return self.terms.get(f"{policy_no}/{term_no}")
+        return next((t for t in self._terms(policy_no) if t.start < day <= t.written_end), None)
+
+    def _terms(self, policy_no: str) -> Iterator[TermMemory]:
+        return (term for key, term in self.terms.items() if key.rpartition("/")[0] == policy_no)
+
+    def voids_first_term(self, policy_no: str) -> bool:
+        """Whether the policy never was: rescinded, or its first term void."""
+        first = min(self._terms(policy_no), key=lambda t: t.start, default=None)
+        return policy_no in self.rescinded or (first is not None and first.void)
+
+
+class ReferralNews(msgspec.Struct, frozen=True):
+    """What became of a referee's policy, left for the referrer's account to read on its own turn."""
+
+    member_id: str
+    policy_no: str
+    void: bool
+
+
+class Account(msgspec.Struct, frozen=True):
+    """`lived_to`: everything the dates imply up to that day is posted. `due_on`: the next day that brings something."""
+
+    member_id: str
+    lived_to: date | None = None
+    due_on: date | None = None
+    lots_no: int = 0
+    transfers_no: int = 0
+    balances: dict[str, int] = {}
+    lots: dict[int, Lot] = {}
+    holds: dict[str, Hold] = {}
+    proposals: dict[str, Proposal] = {}
+    memory: Memory = Memory()
+    news: tuple[ReferralNews, ...] = ()
+
+
+def lot_id(member_id: str, no: int) -> str:
+    return f"{member_id}:{no}"
+
+
+def balance(wallet: Wallet, bucket: str) -> str:
+    """The name of a balance, as in the table of accounts."""
+    return f"{wallet}_{bucket}"
+
+
+BALANCES: Final = tuple(balance(w, b) for w in WALLETS for b in BUCKETS)
+
+
+def new_account(member_id: str) -> Account:
+    return Account(member_id, balances=dict.fromkeys(BALANCES, 0))
+
+
+def standing_of(lots: Iterable[Lot]) -> int:
+    return sum(lot.standing for lot in lots)

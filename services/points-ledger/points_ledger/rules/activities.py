@@ -1,0 +1,200 @@
+"""What members do between policies and agents do for them: once each, within caps, by the date of the activity.
+
+The invariant: caps and streaks count days of activity, never days of arrival; a corrected day undoes what it must.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import msgspec
+from tenure.contracts.activity import ActivityCompleted, AgentServiceRecorded
+from tenure.contracts.decision import RefusedError
+from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
+from tenure.contracts.programme.earning import Limit, Rule, Streak
+
+from points_ledger.commands import RecordActivity
+from points_ledger.rules.account import FOREVER, Lot
+from points_ledger.rules.book import Book
+from points_ledger.rules.earning import Fact, earn
+from points_ledger.rules.reversal import revoke
+
+Activity = ActivityCompleted | AgentServiceRecorded
+MEMORY_MARGIN_DAYS = 7
+
+
+class ActivityResult(msgspec.Struct, frozen=True):
+    """What one activity came to: points granted now, less points taken back now (a correction), by wallet."""
+
+    activity_id: str
+    points: int
+    growth: int
+    agent: int
+
+
+def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
+    """An activity from a caller. Raises RefusedError activity_too_late, besides what `on_activity` refuses."""
+    activity = command.activity
+    rule = _rule(book, activity)
+    if rule is not None and _is_too_late(book, activity, rule):
+        raise RefusedError("activity_too_late", f"{activity.kind} counts up to {rule.late_days_max} days after its day")
+    return on_activity(book, activity)
+
+
+def on_activity(book: Book, activity: Activity) -> ActivityResult:
+    """An activity as the log tells it; one that is too late has no effect. Raises RefusedError activity_in_future, no_session."""
+    if activity.on > book.event.day:
+        raise RefusedError("activity_in_future", "an activity is reported after it happened")
+    rule = _rule(book, activity)
+    if rule is not None and not book.event.backfill and not _is_too_late(book, activity, rule):
+        _record(book, activity, rule)
+    return ActivityResult(activity.activity_id, *(_net(book, wallet) for wallet in ("points", "growth", "agent")))
+
+
+def _rule(book: Book, activity: Activity) -> Rule | None:
+    """The rule that pays this kind on that day, if one does."""
+    rule = book.programme.earning.at(activity.on).find(activity.kind)
+    line = activity.product_line if isinstance(activity, ActivityCompleted) else None
+    return rule if rule is not None and rule.applies_to(line, activity.on) else None
+
+
+def _is_too_late(book: Book, activity: Activity, rule: Rule) -> bool:
+    return rule.late_days_max is not None and (book.event.day - activity.on).days > rule.late_days_max
+
+
+def _record(book: Book, activity: Activity, rule: Rule) -> None:
+    fact = _fact(book, activity, rule)
+    if rule.value_min is not None and isinstance(activity, ActivityCompleted):
+        _measure(book, activity, rule, fact)
+    elif _within_limits(book, rule, fact):
+        earn(book, fact)
+
+
+def _fact(book: Book, activity: Activity, rule: Rule) -> Fact:
+    return Fact(
+        rule=rule,
+        key=_key(activity, rule),
+        on=activity.on,
+        activates_on=activity.on,
+        base=rule.fixed,
+        product_line=(activity.product_line or "") if isinstance(activity, ActivityCompleted) else "",
+        rank=activity.rank if isinstance(activity, AgentServiceRecorded) else "",
+        remembered_until=_remembered_until(book, rule, activity.on),
+    )
+
+
+def _key(activity: Activity, rule: Rule) -> str:
+    """The business key: the day of a measured value (so that a correction meets it), the session attended, or the activity."""
+    if rule.value_min is not None:
+        return activity.on.isoformat()
+    if not rule.per_session:
+        return activity.activity_id
+    session = activity.session_id if isinstance(activity, ActivityCompleted) else None
+    if session is None:
+        raise RefusedError("no_session", f"{rule.code} counts once a session: name the session")
+    return session
+
+
+def _remembered_until(book: Book, rule: Rule, on: date) -> date:
+    """As long as another activity could still count against it, or a streak over it change."""
+    late = timedelta((rule.late_days_max or 0) + MEMORY_MARGIN_DAYS)
+    streaks = [streak.days for _, streak in _streaks_of(book, rule, on)]
+    if any(limit.per in ("session", "once") for limit in rule.limits):
+        return FOREVER
+    if any(limit.per == "year" for limit in rule.limits):
+        return date(on.year, 12, 31) + late
+    return on + late + timedelta(2 * max(streaks, default=0))
+
+
+def _within_limits(book: Book, rule: Rule, fact: Fact) -> bool:
+    return all(limit.times > _used(book, rule, limit, fact) for limit in rule.limits)
+
+
+def _used(book: Book, rule: Rule, limit: Limit, fact: Fact) -> int:
+    """How many other facts of the rule's period already earned."""
+    others = {lot.fact for lot in _earned(book, rule.code, rule.wallet) if _same_period(limit, lot.earned_on, fact.on)}
+    return len(others - {fact.key})
+
+
+def _same_period(limit: Limit, one: date, other: date) -> bool:
+    if limit.per == "day":
+        return one == other
+    return limit.per == "once" or (limit.per == "year" and one.year == other.year)
+
+
+def _earned(book: Book, rule: str, wallet: Wallet) -> Iterator[Lot]:
+    return (t for t in book.lots.values() if t.rule == rule and t.wallet == wallet and t.standing > 0)
+
+
+def _measure(book: Book, activity: ActivityCompleted, rule: Rule, fact: Fact) -> None:
+    """A measured day earns once it reaches the threshold; the newest report of a day is the one that counts."""
+    if activity.value >= (rule.value_min or 0):
+        earn(book, fact)
+    else:
+        revoke(book, book.group(rule.code, rule.wallet, fact.key), fact.on)
+    for streak_rule, streak in _streaks_of(book, rule, fact.on):
+        _Streaks(book, rule, streak_rule, streak).settle(fact.on)
+
+
+def _streaks_of(book: Book, rule: Rule, day: date) -> list[tuple[Rule, Streak]]:
+    rules = book.programme.earning.at(day).on("streak")
+    return [(r, r.streak) for r in rules if r.streak is not None and r.streak.rule == rule.code]
+
+
+class _Streaks:
+    """The streaks of one kind. Each pays once, for days that belong to no other paid streak."""
+
+    def __init__(self, book: Book, rule: Rule, streak_rule: Rule, streak: Streak) -> None:
+        self.book, self.rule, self.length = book, streak_rule, streak.days
+        self.days = {lot.earned_on for lot in _earned(book, rule.code, rule.wallet)}
+        self.starts = {date.fromisoformat(t.fact) for t in _earned(book, streak_rule.code, streak_rule.wallet)}
+
+    def settle(self, day: date) -> None:
+        """After `day` changed: undo the streak it broke, and pay what is whole now."""
+        for start in sorted(start for start in self.starts if day in self._days_from(start)):
+            if not self._is_whole(start):
+                self._undo(start, day)
+        for near in (day, day - timedelta(1), day + timedelta(1)):
+            if self._is_free(near):
+                self._pay_run(near)
+
+    def _days_from(self, start: date) -> set[date]:
+        return {start + timedelta(n) for n in range(self.length)}
+
+    def _is_whole(self, start: date) -> bool:
+        return self._days_from(start) <= self.days
+
+    def _is_free(self, day: date) -> bool:
+        return day in self.days and not any(day in self._days_from(start) for start in self.starts)
+
+    def _undo(self, start: date, day: date) -> None:
+        self.starts.discard(start)
+        for wallet in (self.rule.wallet, "growth"):
+            revoke(self.book, self.book.group(self.rule.code, wallet, start.isoformat()), day)
+
+    def _pay_run(self, day: date) -> None:
+        """Pay the full streaks in the run of free days around `day`, from its beginning."""
+        while self._is_free(day - timedelta(1)):
+            day -= timedelta(1)
+        while all(map(self._is_free, self._days_from(day))):
+            self.starts.add(day)
+            self._pay(day)
+            day += timedelta(self.length)
+
+    def _pay(self, start: date) -> None:
+        last = start + timedelta(self.length - 1)
+        earn(
+            self.book,
+            Fact(
+                rule=self.rule,
+                key=start.isoformat(),
+                on=last,
+                activates_on=last,
+                base=self.rule.fixed,
+                remembered_until=last + timedelta(2 * self.length),
+            ),
+        )
+
+
+def _net(book: Book, wallet: Wallet) -> int:
+    granted = sum(t.amount for t in book.told if isinstance(t, PointsGranted) and t.wallet == wallet)
+    return granted - sum(t.amount for t in book.told if isinstance(t, PointsReversed) and t.wallet == wallet)

@@ -1,0 +1,160 @@
+"""The working copy of an account that one event writes on: every movement of points is posted here, twice, and told.
+
+The invariants: a posting changes its two sides and one row of the journal and nothing else; no balance of a member goes below
+zero; the account the event started from is never touched.
+"""
+
+from datetime import date
+from typing import Any
+
+from msgspec.structs import replace
+from tenure.contracts.decision import Decision
+from tenure.contracts.event import Data, Event
+from tenure.contracts.points import Wallet
+from tenure.contracts.programme import EarningRules, Programme
+
+from points_ledger.rules.account import (
+    Account,
+    Hold,
+    Kind,
+    Ledger,
+    Lot,
+    Memory,
+    Proposal,
+    ReferralNews,
+    Transfer,
+    balance,
+    lot_id,
+)
+
+
+class Book:
+    """One account while an event is decided."""
+
+    def __init__(self, account: Account, event: Event, programme: Programme) -> None:
+        self.before, self.event, self.programme = account, event, programme
+        self.member_id = account.member_id
+        self.lived_to = account.lived_to or event.day
+        self.balances = dict(account.balances)
+        self.lots = dict(account.lots)
+        self.holds = account.holds
+        self.proposals = account.proposals
+        self.memory = account.memory
+        self.news = account.news
+        self.lots_no, self.transfers_no = account.lots_no, account.transfers_no
+        self.rows: list[Any] = []
+        self.told: list[Data] = []
+        self.changed = False
+
+    @property
+    def rules(self) -> EarningRules:
+        """The rules in force on the event's day. What a fact is worth is asked of the rules of its own date."""
+        return self.programme.earning.at(self.event.day)
+
+    def post(
+        self,
+        wallet: Wallet,
+        debit: Ledger,
+        credit: Ledger,
+        amount: int,
+        *,
+        lot_no: int,
+        kind: Kind,
+        on: date,
+        hold_id: str = "",
+    ) -> None:
+        """Move `amount` > 0 from `debit` to `credit`. A debt is what the member owes, so it grows by debits."""
+        assert amount > 0, "a transfer moves something"
+        self.transfers_no += 1
+        self._add(wallet, debit, amount if debit == "debt" else -amount)
+        self._add(wallet, credit, -amount if credit == "debt" else amount)
+        self.rows.append(
+            Transfer(
+                self.member_id,
+                self.transfers_no,
+                wallet,
+                debit,
+                credit,
+                amount,
+                lot_no,
+                kind,
+                on,
+                self.event.id,
+                hold_id,
+            )
+        )
+        self.changed = True
+
+    def _add(self, wallet: Wallet, ledger: Ledger, amount: int) -> None:
+        name = balance(wallet, ledger)
+        if name in self.balances:
+            self.balances[name] += amount
+            assert self.balances[name] >= 0, f"{name} of {self.member_id} would be {self.balances[name]}"
+
+    def of(self, wallet: Wallet, ledger: Ledger) -> int:
+        return self.balances[balance(wallet, ledger)]
+
+    def next_lot_no(self) -> int:
+        self.lots_no += 1
+        return self.lots_no
+
+    def put(self, lot: Lot) -> Lot:
+        """Write a lot, new or changed."""
+        self.lots[lot.no] = lot
+        self.changed = True
+        return lot
+
+    def group(self, rule: str, wallet: Wallet, fact: str) -> list[Lot]:
+        """The lots one fact earned by one rule: the first, and top-ups after it."""
+        return [lot for lot in self.lots.values() if lot.fact == fact and lot.rule == rule and lot.wallet == wallet]
+
+    def put_hold(self, hold: Hold) -> Hold:
+        self.holds = {**self.holds, hold.hold_id: hold}
+        self.changed = True
+        return hold
+
+    def put_proposal(self, proposal: Proposal) -> Proposal:
+        self.proposals = {**self.proposals, proposal.adjustment_id: proposal}
+        self.changed = True
+        return proposal
+
+    def remember(self, memory: Memory) -> None:
+        if memory is not self.memory:
+            self.memory, self.changed = memory, True
+
+    def empty(self, *, merged_into: str) -> None:
+        """Everything this account held and knew is another's now."""
+        if self.lots or self.holds or self.proposals:
+            self.lots, self.holds, self.proposals, self.changed = {}, {}, {}, True
+        if self.memory != Memory(merged_into=merged_into):
+            self.remember(Memory(merged_into=merged_into))
+
+    def leave_news(self, referrer: str, policy_no: str, *, void: bool) -> None:
+        self.rows.append(ReferralNews(referrer, policy_no, void))
+
+    def lot_id(self, lot: Lot) -> str:
+        return lot_id(self.member_id, lot.no)
+
+    def tell(self, *data: Data) -> None:
+        self.told += data
+
+    def account(self, due_on: date | None) -> Account:
+        """The account after the event; the very same object when nothing happened."""
+        if not self.changed:
+            return self.before
+        return replace(
+            self.before,
+            lived_to=self.lived_to,
+            due_on=due_on,
+            lots_no=self.lots_no,
+            transfers_no=self.transfers_no,
+            balances=self.balances,
+            lots=self.lots,
+            holds=self.holds,
+            proposals=self.proposals,
+            memory=self.memory,
+            news=self.news,
+        )
+
+    def close(self, due_on: date | None, reply: Any = None) -> Decision[Account]:
+        return Decision(self.account(due_on), emit=tuple(self.told), rows=tuple(self.rows), reply=reply)

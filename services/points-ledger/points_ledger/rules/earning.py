@@ -1,0 +1,205 @@
+"""What a fact is worth, and how it earns.
+
+The invariant: `worth` is a pure function of a lot's own facts, the tier on its date, its term as it stands, and the rules of its
+date. Whatever changes one of these only calls `settle` (`reversal`), which posts the difference; so it never matters whether the
+tier, the payment or the cancellation was heard first.
+"""
+
+from datetime import date
+
+import msgspec
+from msgspec.structs import replace
+from tenure.contracts.points import Wallet
+from tenure.contracts.policy import (
+    NoClaimYearCompleted,
+    PolicyAnniversary,
+    PolicyEndorsed,
+    PolicyRenewed,
+    PremiumPaid,
+    Term,
+)
+from tenure.contracts.programme import EarningRules
+from tenure.contracts.programme.earning import Rule, Trigger
+
+from points_ledger.rules.account import FOREVER, Lot, TermMemory
+from points_ledger.rules.book import Book
+from points_ledger.rules.lots import expiry_of, grant
+from points_ledger.rules.reversal import restate
+from points_ledger.rules.worth import tier_percent, worth
+
+FEN_PER_CNY = 100
+PERCENT = 100
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened and earns `base` points (and the rule's growth) before multipliers, once per `key`."""
+
+    rule: Rule
+    key: str
+    on: date
+    activates_on: date
+    base: int
+    policy_no: str | None = None
+    term_no: int | None = None
+    product_line: str = ""
+    rank: str = ""
+    remembered_until: date = FOREVER
+
+
+def earn(book: Book, fact: Fact) -> None:
+    """Grant what a fact is worth; one that earned before is settled again, so a duplicate changes nothing."""
+    amounts: tuple[tuple[Wallet, int], ...] = ((fact.rule.wallet, fact.base), ("growth", fact.rule.growth))
+    for wallet, base in amounts:
+        if base <= 0:
+            continue
+        group = book.group(fact.rule.code, wallet, fact.key)
+        if group:
+            restate(book, group, fact.on)
+        else:
+            _grant_new(book, fact, wallet, base)
+
+
+def _grant_new(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
+    lot = _lot(book, fact, wallet, base)
+    amount = worth(book, lot)
+    grant(book, replace(lot, granted=amount, remaining=amount))
+
+
+def _lot(book: Book, fact: Fact, wallet: Wallet, base: int) -> Lot:
+    """The lot of a fact, with nothing in it yet, and every number that will explain it."""
+    rules = book.programme.earning.at(fact.on)
+    lot = Lot(
+        no=book.next_lot_no(),
+        wallet=wallet,
+        rule=fact.rule.code,
+        fact=fact.key,
+        granted=0,
+        remaining=0,
+        earned_on=min(fact.on, book.event.day),
+        activates_on=fact.activates_on,
+        expires_on=expiry_of(wallet, fact.activates_on, rules.expiry_months),
+        rules_version=rules.version,
+        source_type=book.event.type,
+        source_id=book.event.id,
+        remembered_until=fact.remembered_until,
+        base=base,
+        policy_no=fact.policy_no,
+        term_no=fact.term_no,
+    )
+    return lot if wallet == "growth" else _with_multipliers(book, lot, fact, rules)
+
+
+def _with_multipliers(book: Book, lot: Lot, fact: Fact, rules: EarningRules) -> Lot:
+    """Growth is never multiplied; points are by tier (or agent rank), product line and campaign, each in percent."""
+    status, percent = fact.rank, rules.rank_percent.get(fact.rank, PERCENT)
+    if fact.rule.tier_multiplier:
+        status, percent = book.memory.tier_on(lot.earned_on), tier_percent(book, lot)
+    return replace(
+        lot,
+        status=status,
+        status_percent=percent,
+        line_percent=rules.product_line_percent.get(fact.product_line, PERCENT),
+        campaign_percent=rules.campaign_percent(fact.rule, fact.on),
+    )
+
+
+def rules_for(book: Book, trigger: Trigger, day: date, *, person: bool) -> tuple[Rule, ...]:
+    """The rules that may earn: none in backfill, none for an organisation's term where the programme is for persons."""
+    rules = book.programme.earning.at(day)
+    if book.event.backfill or (rules.natural_persons_only and not person):
+        return ()
+    return rules.on(trigger)
+
+
+def _earn_by_term(book: Book, rule: Rule, term: Term, *, key: str, on: date, base: int) -> None:
+    waits = rule.pending == "cooling_off" and term.cooling_off_end is not None
+    earn(
+        book,
+        Fact(
+            rule=rule,
+            key=key,
+            on=on,
+            activates_on=max(on, term.cooling_off_end) if waits and term.cooling_off_end else on,
+            base=base,
+            policy_no=term.policy_no,
+            term_no=term.term_no,
+            product_line=term.product_line,
+        ),
+    )
+
+
+def on_premium_paid(book: Book, paid: PremiumPaid) -> None:
+    """1 point per full CNY of each payment. A payer who is not the member earns for the member."""
+    for rule in rules_for(book, "premium.paid", paid.effective, person=paid.term.natural_person):
+        base = rule.fixed + paid.amount_fen // FEN_PER_CNY * rule.per_cny
+        _earn_by_term(book, rule, paid.term, key=f"{paid.term.id}#{paid.instalment_no}", on=paid.effective, base=base)
+
+
+def on_renewed(book: Book, renewed: PolicyRenewed) -> None:
+    """A fixed amount, a share of what the new term's premium earns, and a bonus for renewing early; once a term."""
+    on = min(renewed.renewed_on, book.event.day)
+    for rule in rules_for(book, "policy.renewed", on, person=renewed.term.natural_person):
+        if rule.gap_days_max is not None and renewed.gap_days > rule.gap_days_max:
+            continue
+        base = rule.fixed + _share_of_premium(book, rule, renewed.term, on)
+        if rule.bonus is not None and renewed.days_early >= rule.bonus.days_early_min:
+            base += rule.bonus.points
+        _earn_by_term(book, rule, renewed.term, key=renewed.term.id, on=on, base=base)
+
+
+def _share_of_premium(book: Book, rule: Rule, term: Term, on: date) -> int:
+    per_cny = sum(premium.per_cny for premium in book.programme.earning.at(on).on("premium.paid"))
+    return term.premium_fen // FEN_PER_CNY * per_cny * rule.premium_percent // PERCENT
+
+
+def on_endorsed(book: Book, endorsed: PolicyEndorsed) -> None:
+    """Points for what cover was added; a reduction earns nothing and costs nothing by itself."""
+    if endorsed.premium_delta_fen <= 0:
+        return
+    for rule in rules_for(book, "policy.endorsed", endorsed.effective, person=endorsed.term.natural_person):
+        base = rule.fixed + endorsed.premium_delta_fen // FEN_PER_CNY * rule.per_cny
+        key = f"{endorsed.term.id}+{endorsed.endorsement_no}"
+        _earn_by_term(book, rule, endorsed.term, key=key, on=endorsed.effective, base=base)
+
+
+def on_anniversary(book: Book, reached: PolicyAnniversary) -> None:
+    """So many points a full year, up to a maximum; once a policy year."""
+    term = book.memory.terms.get(f"{reached.policy_no}/{reached.term_no}")
+    for rule in rules_for(book, "policy.anniversary", reached.effective, person=_is_person(term)):
+        base = rule.fixed + rule.per_year * reached.years
+        earn(
+            book,
+            Fact(
+                rule=rule,
+                key=f"{reached.policy_no}@{reached.years}",
+                on=reached.effective,
+                activates_on=reached.effective,
+                base=base if rule.points_max is None else min(base, rule.points_max),
+                policy_no=reached.policy_no,
+                term_no=reached.term_no,
+                product_line=reached.product_line,
+            ),
+        )
+
+
+def on_no_claim_year(book: Book, completed: NoClaimYearCompleted) -> None:
+    """Once a policy year; which claims break it is policy-sync's to say."""
+    term = book.memory.term_of(completed.policy_no, None, completed.effective)
+    for rule in rules_for(book, "no_claim_year.completed", completed.effective, person=_is_person(term)):
+        earn(
+            book,
+            Fact(
+                rule=rule,
+                key=f"{completed.policy_no}@{completed.policy_year}",
+                on=completed.effective,
+                activates_on=completed.effective,
+                base=rule.fixed,
+                policy_no=completed.policy_no,
+                product_line=completed.product_line,
+            ),
+        )
+
+
+def _is_person(term: TermMemory | None) -> bool:
+    """A milestone of a term never seen here is taken for a person's: organisations' terms are announced first."""
+    return term is None or term.person

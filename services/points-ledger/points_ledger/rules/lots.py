@@ -1,0 +1,166 @@
+"""How a lot lives: granted, pending, active, told before it expires, expired; and in which order lots are spent.
+
+The invariant: what a lot is on a day follows from its dates alone. `live_through` only posts what the dates already imply, each
+thing with its own date, so that ticks may come early, late, or several at once.
+"""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from itertools import groupby
+
+from msgspec.structs import replace
+from tenure.calendar import add_months, end_of_month
+from tenure.contracts.points import PointsActivated, PointsExpired, PointsExpiring, PointsGranted, Wallet
+
+from points_ledger.rules.account import Bucket, Lot
+from points_ledger.rules.book import Book
+
+
+def expiry_of(wallet: Wallet, activates_on: date, months: int) -> date | None:
+    """The day at whose start the lot expires: the end of the month, `months` after its activation. Growth never does."""
+    return None if wallet == "growth" else end_of_month(add_months(activates_on, months))
+
+
+def live_through(book: Book, day: date) -> None:
+    """Post every activation, notice and expiry up to `day`, in order of date."""
+    while (due := next_due(book)) is not None and due <= day:
+        book.lived_to, book.changed = due, True
+        _reveal(book, due)
+    book.lived_to = max(book.lived_to, day)
+
+
+def next_due(book: Book) -> date | None:
+    """The next day after `lived_to` that brings something."""
+    notice = timedelta(book.rules.expiring_notice_days)
+    days = (day for lot in book.lots.values() if lot.remaining for day in _days_of(lot, notice))
+    return min((day for day in days if day > book.lived_to), default=None)
+
+
+def _days_of(lot: Lot, notice: timedelta) -> tuple[date, ...]:
+    if lot.expires_on is None:
+        return (lot.activates_on,)
+    return (lot.activates_on, lot.expires_on - notice, lot.expires_on)
+
+
+def _reveal(book: Book, day: date) -> None:
+    for lot in list(book.lots.values()):
+        if lot.remaining and lot.activates_on == day:
+            activate(book, lot)
+    for no in list(book.lots):
+        expire(book, no)
+    _announce(book, day)
+
+
+def _announce(book: Book, day: date) -> None:
+    """Tell once for each expiry date, so many days before it, what will expire."""
+    expires_on = day + timedelta(book.rules.expiring_notice_days)
+    expiring = [lot for lot in book.lots.values() if lot.expires_on == expires_on and lot.is_spendable(day)]
+    for wallet, lots in groupby(sorted(expiring, key=lambda lot: lot.wallet), key=lambda lot: lot.wallet):
+        amount = sum(lot.remaining for lot in lots)
+        book.tell(
+            PointsExpiring(member_id=book.member_id, wallet=wallet, amount=amount, effective=day, expires_on=expires_on)
+        )
+
+
+def grant(book: Book, lot: Lot) -> None:
+    """A new lot. Late ones live at once through what the days since would have brought."""
+    book.put(lot)
+    if not lot.granted:
+        return
+    at_once = lot.activates_on <= min(lot.earned_on, book.lived_to)
+    credit: Bucket = "available" if at_once else "pending"
+    book.post(lot.wallet, "issuance", credit, lot.granted, lot_no=lot.no, kind="grant", on=lot.earned_on)
+    repaid = repay(book, lot.no, lot.activates_on) if at_once else 0
+    tell_granted(book, lot, lot.granted, repaid)
+    if not at_once and not lot.is_pending(book.lived_to):
+        activate(book, lot)
+    expire(book, lot.no)
+
+
+def tell_granted(book: Book, lot: Lot, amount: int, repaid: int) -> None:
+    book.tell(
+        PointsGranted(
+            member_id=book.member_id,
+            wallet=lot.wallet,
+            amount=amount,
+            effective=lot.earned_on,
+            lot_id=book.lot_id(lot),
+            entry_id=book.lot_id(lot),
+            rule=lot.rule,
+            rules_version=lot.rules_version,
+            activates_on=lot.activates_on,
+            expires_on=lot.expires_on,
+            source_type=lot.source_type,
+            reference=lot.fact,
+            repaid_debt=repaid,
+        )
+    )
+
+
+def activate(book: Book, lot: Lot) -> None:
+    """Pending points become available, and repay a debt first."""
+    on, amount = lot.activates_on, lot.remaining
+    book.post(lot.wallet, "pending", "available", amount, lot_no=lot.no, kind="activate", on=on)
+    repaid = repay(book, lot.no, on)
+    book.tell(
+        PointsActivated(
+            member_id=book.member_id,
+            wallet=lot.wallet,
+            amount=amount,
+            effective=on,
+            lot_id=book.lot_id(lot),
+            expires_on=lot.expires_on,
+            repaid_debt=repaid,
+        )
+    )
+
+
+def repay(book: Book, no: int, on: date) -> int:
+    """A debt is repaid by points as they become active. Returns how many."""
+    lot = book.lots[no]
+    amount = 0 if lot.is_pending(book.lived_to) else min(book.of(lot.wallet, "debt"), lot.remaining)
+    if amount:
+        book.post(lot.wallet, "available", "debt", amount, lot_no=no, kind="repay", on=on)
+        book.put(replace(lot, remaining=lot.remaining - amount, reversed=lot.reversed + amount))
+    return amount
+
+
+def expire(book: Book, no: int) -> None:
+    """What is left of a lot whose time is over becomes breakage; points held for an order are kept for it."""
+    lot = book.lots[no]
+    if not lot.remaining or lot.expires_on is None or not lot.is_expired(book.lived_to):
+        return
+    book.post(lot.wallet, "available", "breakage", lot.remaining, lot_no=no, kind="expire", on=lot.expires_on)
+    book.put(replace(lot, remaining=0, expired=lot.expired + lot.remaining))
+    book.tell(
+        PointsExpired(
+            member_id=book.member_id,
+            wallet=lot.wallet,
+            amount=lot.remaining,
+            effective=lot.expires_on,
+            lot_id=book.lot_id(lot),
+        )
+    )
+
+
+def spendable(lots: Iterable[Lot], wallet: Wallet, on: date) -> list[Lot]:
+    """The lots points may be taken from on a day, in the order in which they are."""
+    return sorted((t for t in lots if t.wallet == wallet and t.is_spendable(on)), key=lambda t: t.spending_order)
+
+
+def split(lots: Iterable[Lot], amount: int) -> list[tuple[int, int]]:
+    """How `amount` falls on lots in their order: (lot number, points). Takes less when there is less."""
+    parts: list[tuple[int, int]] = []
+    for lot in lots:
+        take = min(amount, lot.remaining)
+        if take:
+            parts.append((lot.no, take))
+            amount -= take
+    return parts
+
+
+def with_taken(lot: Lot, source: int, amount: int) -> Lot:
+    """The lot, remembering that `amount` of its grant was taken back from lot number `source` (or became a debt)."""
+    taken = dict(lot.taken)
+    taken[source] = taken.get(source, 0) + amount
+    return replace(lot, taken=tuple((no, points) for no, points in taken.items() if points))

@@ -1,0 +1,68 @@
+"""Two customer numbers turn out to be one person: the lots move to the survivor, with their dates and all they remember.
+
+Every point leaves one account through `merger` and enters the other from it, so both journals stay whole.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+from tenure.contracts.points import Wallet
+from tenure.contracts.policy import CustomerMerged
+
+from points_ledger.rules.account import DEBT, WALLETS, Bucket, Lot, Memory
+from points_ledger.rules.book import Book
+from points_ledger.rules.lots import repay
+
+_WITHOUT_LOT: Final = 0
+
+
+def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
+    """Move everything; a second telling finds nothing to move."""
+    assert (survivor.member_id, merged.member_id) == (told.member_id, told.merged_id)
+    numbers = {no: survivor.next_lot_no() for no in merged.lots}
+    for lot in list(merged.lots.values()):
+        _move_lot(survivor, merged, lot, numbers)
+    for wallet in WALLETS:
+        _move(survivor, merged, wallet, "debt", merged.of(wallet, "debt"), _WITHOUT_LOT, _WITHOUT_LOT)
+    for hold in merged.holds.values():
+        parts = tuple((numbers[no], amount) for no, amount in hold.parts if no in numbers)
+        survivor.put_hold(replace(hold, parts=parts))
+    for proposal in merged.proposals.values():
+        survivor.put_proposal(proposal)
+    for no in numbers.values():
+        repay(survivor, no, survivor.event.day)
+    survivor.remember(_united(survivor.memory, merged.memory))
+    merged.empty(merged_into=survivor.member_id)
+
+
+def _move_lot(survivor: Book, merged: Book, lot: Lot, numbers: dict[int, int]) -> None:
+    no = numbers[lot.no]
+    fresh: Bucket = "pending" if lot.is_pending(merged.lived_to) else "available"
+    _move(survivor, merged, lot.wallet, fresh, lot.remaining, lot.no, no)
+    _move(survivor, merged, lot.wallet, "held", lot.held, lot.no, no)
+    taken = tuple((numbers.get(source, DEBT), amount) for source, amount in lot.taken)
+    survivor.put(replace(lot, no=no, taken=taken, origin=lot.origin or merged.lot_id(lot)))
+
+
+def _move(survivor: Book, merged: Book, wallet: Wallet, bucket: Bucket, amount: int, old: int, new: int) -> None:
+    if not amount:
+        return
+    day = survivor.event.day
+    if bucket == "debt":
+        merged.post(wallet, "merger", bucket, amount, lot_no=old, kind="merge", on=day)
+        survivor.post(wallet, bucket, "merger", amount, lot_no=new, kind="merge", on=day)
+    else:
+        merged.post(wallet, bucket, "merger", amount, lot_no=old, kind="merge", on=day)
+        survivor.post(wallet, "merger", bucket, amount, lot_no=new, kind="merge", on=day)
+
+
+def _united(one: Memory, other: Memory) -> Memory:
+    """Terms and referrals of both; the tiers of the survivor stand until tier-engine tells them anew."""
+    if other == Memory(merged_into=other.merged_into):
+        return one
+    return replace(
+        one,
+        terms=other.terms | one.terms,
+        rescinded=one.rescinded | other.rescinded,
+        referred_by=other.referred_by | one.referred_by,
+    )

@@ -1,0 +1,55 @@
+"""Referrals: the reward of who brought a customer, while that customer's policy stands.
+
+The referrer and the referee have an account each. The referee's remembers who referred the policy; when the policy turns out void,
+it leaves word for the referrer's account, which reads it on its own turn (`DayReached`), so that no event ever needs to look up
+whose lock it should take.
+"""
+
+from msgspec.structs import replace
+from tenure.contracts.activity import ReferralConverted
+
+from points_ledger.rules.book import Book
+from points_ledger.rules.earning import Fact, earn, rules_for
+from points_ledger.rules.reversal import restate, revoke
+
+
+def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
+    """Pending until the referee's cooling-off ends."""
+    for rule in rules_for(referrer, "referral.converted", referral.on, person=True):
+        earn(
+            referrer,
+            Fact(
+                rule=rule,
+                key=referral.policy_no,
+                on=referral.on,
+                activates_on=max(referral.on, referral.cooling_off_end or referral.on),
+                base=rule.fixed,
+            ),
+        )
+    _follow(referrer, referee, referral)
+
+
+def _follow(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
+    memory = referee.memory
+    if memory.referred_by.get(referral.policy_no) != referrer.member_id:
+        referred_by = {**memory.referred_by, referral.policy_no: referrer.member_id}
+        referee.remember(replace(memory, referred_by=referred_by))
+    if memory.voids_first_term(referral.policy_no):
+        _settle(referrer, referral.policy_no, void=True)
+
+
+def read_news(book: Book) -> None:
+    """What became of the policies this account's referrals brought."""
+    for news in book.news:
+        if book.memory.merged_into:
+            book.leave_news(book.memory.merged_into, news.policy_no, void=news.void)
+        else:
+            _settle(book, news.policy_no, void=news.void)
+    if book.news:
+        book.news, book.changed = (), True
+
+
+def _settle(book: Book, policy_no: str, *, void: bool) -> None:
+    for rule in book.programme.earning.newest.on("referral.converted"):
+        group = book.group(rule.code, rule.wallet, policy_no)
+        (revoke if void else restate)(book, group, book.event.day)

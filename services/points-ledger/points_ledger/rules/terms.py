@@ -1,0 +1,99 @@
+"""What the ledger learns of policy terms: payments, refunds, and whether a term still stands.
+
+The invariant: the memory of a term is the same whatever the order of its events: the highest version says how it stands, payments
+and refunds add up by their own numbers. After every change, what the policy earned is settled anew.
+"""
+
+from datetime import date, timedelta
+
+from msgspec.structs import replace
+from tenure.contracts.policy import (
+    CancellationReversed,
+    NoClaimYearRevoked,
+    PolicyRescinded,
+    PremiumPaid,
+    PremiumRefunded,
+    Term,
+    TermEvent,
+)
+from tenure.contracts.tier import NO_TIER, TierChanged
+
+from points_ledger.rules.account import Memory, TermMemory
+from points_ledger.rules.book import Book
+from points_ledger.rules.reversal import revoke, settle_where
+
+TERM_KEPT_DAYS = 2 * 366
+"""How long after its end a term that stands whole is remembered; its lots are for ever."""
+
+
+def learn(book: Book, data: TermEvent) -> None:
+    """Take in what an event says of its term, and settle what the policy earned if the term is not whole, or was not."""
+    term, key = data.term, data.term.id
+    before = book.memory
+    known = before.terms.get(key)
+    now = _with_money(_standing(known, term), data)
+    rescinded = before.rescinded | {term.policy_no} if isinstance(data, PolicyRescinded) else before.rescinded
+    if now == known and rescinded == before.rescinded:
+        return
+    terms = {**_kept(before, book.lived_to), key: now}
+    book.remember(replace(before, terms=terms, rescinded=rescinded))
+    if not now.is_whole or (known is not None and not known.is_whole) or rescinded != before.rescinded:
+        settle_where(book, min(data.effective, book.event.day), policy_no=term.policy_no)
+        _tell_referrer(book, before, term.policy_no)
+
+
+def _standing(known: TermMemory | None, term: Term) -> TermMemory:
+    """The term as its highest version says."""
+    if known is not None and known.version > term.version:
+        return known
+    stands = TermMemory(
+        version=term.version,
+        start=term.start,
+        written_end=term.written_end,
+        person=term.natural_person,
+        premium_fen=term.premium_fen,
+        void=term.status == "void",
+        ended=term.end if term.status == "cancelled" else None,
+    )
+    return stands if known is None else replace(stands, paid=known.paid, refunds=known.refunds)
+
+
+def _with_money(term: TermMemory, data: TermEvent) -> TermMemory:
+    """Payments by instalment and refunds by the version that made them; a reversed cancellation takes its refunds with it."""
+    match data:
+        case PremiumPaid():
+            return replace(term, paid={**term.paid, data.instalment_no: data.amount_fen})
+        case PremiumRefunded():
+            return replace(term, refunds={**term.refunds, data.term.version: data.amount_fen})
+        case CancellationReversed():
+            return replace(term, refunds={v: fen for v, fen in term.refunds.items() if v > data.term.version})
+    return term
+
+
+def _kept(memory: Memory, day: date) -> dict[str, TermMemory]:
+    oldest = day - timedelta(TERM_KEPT_DAYS)
+    return {key: term for key, term in memory.terms.items() if term.written_end >= oldest or not term.is_whole}
+
+
+def _tell_referrer(book: Book, before: Memory, policy_no: str) -> None:
+    """A referee's policy that turns out void (or not void after all) is news for the referrer's account."""
+    referrer = book.memory.referred_by.get(policy_no)
+    void = book.memory.voids_first_term(policy_no)
+    if referrer is not None and void != before.voids_first_term(policy_no):
+        book.leave_news(referrer, policy_no, void=void)
+
+
+def on_no_claim_year_revoked(book: Book, revoked: NoClaimYearRevoked) -> None:
+    """A loss of that year came to light: the reward goes, points and growth."""
+    fact = f"{revoked.policy_no}@{revoked.policy_year}"
+    for rule in book.programme.earning.at(revoked.effective).on("no_claim_year.completed"):
+        for wallet in (rule.wallet, "growth"):
+            revoke(book, book.group(rule.code, wallet, fact), revoked.effective)
+
+
+def on_tier_changed(book: Book, changed: TierChanged) -> None:
+    """The member's tiers over time, whole; what was granted under another tier is rated again."""
+    tiers = tuple((step.effective, "" if step.tier == NO_TIER else step.tier) for step in changed.timeline)
+    if tiers != book.memory.tiers:
+        book.remember(replace(book.memory, tiers=tiers))
+        settle_where(book, book.event.day)

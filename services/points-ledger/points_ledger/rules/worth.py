@@ -1,0 +1,44 @@
+"""What a fact is worth today: its base by the multipliers, less what its term has lost.
+
+Rounding is fixed here: the amount is floored once, after all multipliers; of a refund the points taken back are floored, so the
+member keeps the fraction.
+"""
+
+from tenure.contracts.programme.earning import Rule
+
+from points_ledger.rules.account import Lot, TermMemory
+from points_ledger.rules.book import Book
+
+PERCENT = 100
+
+
+def worth(book: Book, lot: Lot) -> int:
+    """Points (or growth) this lot's fact is worth by everything known so far."""
+    if lot.revoked or lot.policy_no in book.memory.rescinded:
+        return 0
+    percents = tier_percent(book, lot) * lot.line_percent * lot.campaign_percent
+    amount = lot.base * percents // PERCENT**3
+    term = book.memory.term_of(lot.policy_no, lot.term_no, lot.earned_on) if lot.policy_no else None
+    return amount if term is None or term.is_whole else _left_of(amount, lot, term, _rule(book, lot))
+
+
+def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:
+    """A void term never was; what is dated after an early end never came; a refund takes its share of what premium earned."""
+    if term.void or (term.ended is not None and lot.earned_on > term.ended):
+        return 0
+    if rule is None or rule.refund == "keep" or not term.paid_fen:
+        return amount
+    return amount - amount * min(term.refunded_fen, term.paid_fen) // term.paid_fen
+
+
+def tier_percent(book: Book, lot: Lot) -> int:
+    """The multiplier of the tier on the fact's own date, where the rule has one; otherwise what the lot was granted with."""
+    rule = _rule(book, lot)
+    if rule is None or not rule.tier_multiplier or lot.wallet == "growth":
+        return lot.status_percent
+    rules = book.programme.earning.at(lot.earned_on)
+    return rules.tier_percent.get(book.memory.tier_on(lot.earned_on), PERCENT)
+
+
+def _rule(book: Book, lot: Lot) -> Rule | None:
+    return book.programme.earning.at(lot.earned_on).find(lot.rule)
