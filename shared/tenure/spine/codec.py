@@ -4,12 +4,12 @@ What cannot be understood is a `WrongEventError` with a stable code, never an ex
 """
 
 import hashlib
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+from asyncpg.pgproto.pgproto import UUID
 
 from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.contracts.topics import TOPIC_OF, TYPE_OF, TYPES, key_of
@@ -128,7 +128,7 @@ def parse_time(text: str) -> datetime:
     return when
 
 
-def event_key(source: str, event_id: str) -> uuid.UUID:
+def event_key(source: str, event_id: str) -> UUID:
     """Sixteen bytes that stand for (source, id) in the inbox.
 
     A time-ordered UUID keeps its leading half, so that the inbox's index grows at its right edge whatever its size.
@@ -136,10 +136,10 @@ def event_key(source: str, event_id: str) -> uuid.UUID:
     digest = hashlib.blake2b(f"{source}\0{event_id}".encode(), digest_size=16).digest()
     if len(event_id) == 36 and event_id[14] == "7":  # noqa: PLR2004 - the text form of a UUIDv7
         try:
-            return uuid.UUID(bytes=uuid.UUID(event_id).bytes[:8] + digest[:8])
+            return UUID(bytes.fromhex(event_id[:8] + event_id[9:13] + event_id[14:18]) + digest[:8])
         except ValueError:
             pass
-    return uuid.UUID(bytes=digest)
+    return UUID(digest)
 
 
 def utc_now() -> datetime:
