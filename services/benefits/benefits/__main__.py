@@ -1,7 +1,8 @@
 """`python -m benefits api | worker | migrate | all`."""
 
-from benefits.service import SERVICE
 from tenure.process import main
+
+from benefits.service import SERVICE
 
 if __name__ == "__main__":
     main(SERVICE)

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Final
 
-from benefits import api, appointments, claims_api, commands, rules, store
-from benefits.state import State
 from tenure.contracts import policy, tier
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Event
 from tenure.service import Service
+
+from benefits import api, appointments, claims_api, commands, rules, store
+from benefits.state import State
 
 
 def keys(event: Event) -> tuple[str, ...]:

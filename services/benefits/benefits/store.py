@@ -9,10 +9,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from asyncpg.connection import Connection
-
-from benefits.state import Appointment, ClaimKnown, Report, State
 from tenure.contracts.tier import tier_on
 from tenure.service import Saved
+
+from benefits.state import Appointment, ClaimKnown, Report, State
 
 _encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(State)

@@ -8,14 +8,6 @@ from datetime import date
 from typing import Any
 
 import msgspec
-
-from benefits.rules.claims import advise, take_claim
-from benefits.rules.merge import on_merged
-from benefits.rules.plan import region_of
-from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
-from benefits.rules.settle import settle
-from benefits.rules.use import on_release, on_use
-from benefits.state import Answer, ClaimKnown, KnownTerm, Report, State
 from tenure.contracts.benefit import SafetyReportReady
 from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Event
@@ -30,6 +22,14 @@ from tenure.contracts.policy import (
 )
 from tenure.contracts.programme import Programme
 from tenure.contracts.tier import TierChanged
+
+from benefits.rules.claims import advise, take_claim
+from benefits.rules.merge import on_merged
+from benefits.rules.plan import region_of
+from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
+from benefits.rules.settle import settle
+from benefits.rules.use import on_release, on_use
+from benefits.state import Answer, ClaimKnown, KnownTerm, Report, State
 
 replace = msgspec.structs.replace
 _json = msgspec.json.Encoder()
@@ -93,9 +93,7 @@ def on_anniversary(state: State | None, event: Event, programme: Programme) -> D
     if event.backfill or data.product_line != PRODUCT_LINE or name in before.reports:
         return settled
     body = _json.encode(diagnose(settled.state, data, programme))
-    row = Report(
-        report_id=name, member_id=data.member_id, policy_no=data.policy_no, made_on=data.effective, body=body
-    )
+    row = Report(report_id=name, member_id=data.member_id, policy_no=data.policy_no, made_on=data.effective, body=body)
     ready = SafetyReportReady(
         member_id=data.member_id, report_id=name, policy_no=data.policy_no, effective=data.effective
     )
@@ -104,7 +102,7 @@ def on_anniversary(state: State | None, event: Event, programme: Programme) -> D
 
 
 def on_erased(state: State | None, event: Event, programme: Programme) -> Decision[State | None]:  # noqa: ARG001
-    """What a caller wrote freely, and where the member lives, goes; what was granted and used stays, under the number alone."""
+    """What a caller wrote freely, and where the member lives, goes; what was granted and used stays under the number."""
     if state is None:
         return Decision(None)
     uses = tuple(replace(use, reference="", slot_region=None) for use in state.uses)
@@ -157,10 +155,8 @@ def _is_extended(term: Term, programme: Programme) -> bool:
     return any(b.is_extension and b.product_line == term.product_line for b in programme.benefits.newest.benefits)
 
 
-def _settled(
-    before: State, after: State, event: Event, programme: Programme, *, matters: bool
-) -> Decision[State]:
-    """Make visible what the change implies, if it `matters` to grants, or if the event's day is one on which something falls due."""
+def _settled(before: State, after: State, event: Event, programme: Programme, *, matters: bool) -> Decision[State]:
+    """Make visible what the change implies, if it `matters` to grants, or if something falls due by the event's day."""
     told: tuple[Any, ...] = ()
     if matters or _is_due(after, event.day) or region_of(before) != region_of(after):
         after, told = settle(after, programme, event.day, ask=not event.backfill)

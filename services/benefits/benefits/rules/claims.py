@@ -10,14 +10,14 @@ from datetime import date
 from typing import Final
 
 import msgspec
-
-from benefits.rules.plan import is_entitled
-from benefits.state import Advice, KnownClaim, State
 from tenure.contracts.benefit import ClaimAdvised
 from tenure.contracts.policy import ClaimChanged
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.benefits import Benefit
 from tenure.contracts.tier import NO_TIER, tier_on
+
+from benefits.rules.plan import is_entitled
+from benefits.state import Advice, KnownClaim, State
 
 YOUNG: Final = frozenset({"reported", "registered"})
 OPEN: Final = YOUNG | {"surveyed", "assessed", "reopened"}
@@ -50,7 +50,11 @@ def entitlements(state: State, claim: KnownClaim, programme: Programme) -> Entit
     """What this claim is entitled to, with the reasons."""
     tier = tier_on(state.timeline, claim.reported_on)
     covered = _covered(state, claim)
-    held = [b for b in programme.benefits.at(claim.reported_on).benefits if is_entitled(b, tier, programme, claim.reported_on)]
+    held = [
+        b
+        for b in programme.benefits.at(claim.reported_on).benefits
+        if is_entitled(b, tier, programme, claim.reported_on)
+    ]
     fast_track = covered and any(b.entitlement == "fast_track" for b in held)
     waived = covered and any(_waives(b, claim.amount_fen) for b in held)
     adviser = covered and any(b.kind == "adviser" for b in held)
@@ -172,7 +176,9 @@ def _reason(benefit: Benefit, claim: KnownClaim, zh: str, en: str, programme: Pr
             f"{benefit.label_en}: needs {needed_en} or higher; the member was {en} on the day of the report.",
         )
     if benefit.amount_max_fen is None:
-        return Reason(benefit.code, f"{benefit.label_zh}：{zh}会员享有。", f"{benefit.label_en}: granted to {en} members.")
+        return Reason(
+            benefit.code, f"{benefit.label_zh}：{zh}会员享有。", f"{benefit.label_en}: granted to {en} members."
+        )
     return _reason_of_amount(benefit, claim.amount_fen)
 
 

@@ -8,15 +8,15 @@ policy-sync says of them under the survivor's number replaces them.
 from typing import Any
 
 import msgspec
-
-from benefits.rules.claims import advise
-from benefits.rules.settle import answer_of, settle
-from benefits.state import ClaimKnown, Grant, State
 from tenure.contracts.benefit import BenefitRevoked
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
 from tenure.contracts.policy import CustomerMerged
 from tenure.contracts.programme import Programme
+
+from benefits.rules.claims import advise
+from benefits.rules.settle import answer_of, settle
+from benefits.state import ClaimKnown, Grant, State
 
 replace = msgspec.structs.replace
 
@@ -39,7 +39,9 @@ def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
 
 def _united(survivor: State, merged: State) -> State:
     moved_terms = {i: replace(term, version=0) for i, term in merged.terms.items()}
-    moved_grants = {i: replace(grant, status="revoked") for i, grant in merged.grants.items() if _is_worth(grant, merged)}
+    moved_grants = {
+        i: replace(grant, status="revoked") for i, grant in merged.grants.items() if _is_worth(grant, merged)
+    }
     moved_uses = tuple(replace(use, is_moved=True) for use in merged.uses)
     return replace(
         survivor,

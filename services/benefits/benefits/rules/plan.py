@@ -10,11 +10,12 @@ from datetime import date
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from benefits.state import Grant, State
-from tenure.calendar import DAY, add_years
+from tenure.calendar import DAY, Period, add_years
 from tenure.contracts.programme import BenefitRules, Programme
 from tenure.contracts.programme.benefits import Benefit
-from tenure.contracts.tier import Step, tier_on
+from tenure.contracts.tier import tier_on
+
+from benefits.state import Grant, KnownTerm, State, Use
 
 YEARS_MAX: Final = 100
 FOREVER: Final = date.max

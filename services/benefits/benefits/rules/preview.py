@@ -3,10 +3,10 @@
 from datetime import date
 
 import msgspec
-
-from benefits.rules.plan import is_entitled, quota_at
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.benefits import Benefit
+
+from benefits.rules.plan import is_entitled, quota_at
 
 
 class Unlocked(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,12 @@ from datetime import date
 from typing import Final
 
 import msgspec
-
-from benefits.rules.plan import region_of
-from benefits.state import State
 from tenure.calendar import add_years
 from tenure.contracts.policy import PolicyAnniversary
 from tenure.contracts.programme import Programme
+
+from benefits.rules.plan import region_of
+from benefits.state import State
 
 CLAIM_YEARS: Final = 3
 PRODUCT_LINE: Final = "home"

@@ -10,9 +10,6 @@ from datetime import date
 from typing import Final
 
 import msgspec
-
-from benefits.rules.plan import Life, entitled, in_force, planned, region_of, stretches, terms_of
-from benefits.state import Answer, Grant, State, Status, Use
 from tenure.calendar import DAY
 from tenure.contracts.benefit import (
     BenefitEvent,
@@ -22,6 +19,9 @@ from tenure.contracts.benefit import (
     CoverageExtensionRequested,
 )
 from tenure.contracts.programme import Programme
+
+from benefits.rules.plan import Life, entitled, in_force, planned, region_of, stretches, terms_of
+from benefits.state import Answer, Grant, State, Status, Use
 
 ORDER_IN_A_DAY: Final = (BenefitExpired, BenefitRevoked, BenefitGranted, CoverageExtensionRequested)
 replace = msgspec.structs.replace
@@ -77,7 +77,8 @@ def _standing(life: Life) -> dict[str, Grant]:
     plan = {i: _with_request(g, state.grants.get(i), orphans) for i, g in plan.items()}
     kept = {g.id: g for g in (_kept(orphan, plan, state) for orphan in orphans) if g is not None}
     return {
-        i: replace(g, status=status_of(g, answer_of(g, state.answers), life.lived_to)) for i, g in {**plan, **kept}.items()
+        i: replace(g, status=status_of(g, answer_of(g, state.answers), life.lived_to))
+        for i, g in {**plan, **kept}.items()
     }
 
 
@@ -88,7 +89,9 @@ def _with_request(grant: Grant, before: Grant | None, orphans: Iterable[Grant]) 
     source = before or next((o for o in orphans if o.benefit == grant.benefit and _overlap(o, grant)), None)
     if source is None or source.request_id is None:
         return grant
-    return replace(grant, request_id=source.request_id, asked=source.asked, policy_no=grant.policy_no or source.policy_no)
+    return replace(
+        grant, request_id=source.request_id, asked=source.asked, policy_no=grant.policy_no or source.policy_no
+    )
 
 
 def _overlap(a: Grant, b: Grant) -> bool:
@@ -103,7 +106,7 @@ def _kept(orphan: Grant, plan: Mapping[str, Grant], state: State) -> Grant | Non
     endorsed = answer is not None and answer.is_confirmed and all(h.request_id != orphan.request_id for h in heirs)
     if not uses and not endorsed:
         return None
-    return replace(orphan, is_kept=True, used=uses, quota=uses if uses else None)
+    return replace(orphan, is_kept=True, used=uses, quota=uses or None)
 
 
 def _counts(heir: Grant, use: Use) -> bool:

@@ -5,15 +5,15 @@ coverage extension is used within the days its endorsement covers; the same refe
 """
 
 import msgspec
+from tenure.contracts.benefit import BenefitReleased, BenefitUsed
+from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.event import Event
+from tenure.contracts.programme import Programme
 
 from benefits.commands import ReleaseUse, UseBenefit
 from benefits.rules.plan import in_force
 from benefits.rules.settle import answer_of, settle
 from benefits.state import Appointment, Grant, State, Use
-from tenure.contracts.benefit import BenefitReleased, BenefitUsed
-from tenure.contracts.decision import Decision, RefusedError
-from tenure.contracts.event import Event
-from tenure.contracts.programme import Programme
 
 replace = msgspec.structs.replace
 
@@ -30,7 +30,9 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def on_use(state: State | None, event: Event, programme: Programme) -> Decision[State | None]:
-    """Raises RefusedError: grant_unknown, benefit_revoked, outside_period, not_in_force, extension_not_active, quota_used_up."""
+    """Raises RefusedError: grant_unknown, benefit_revoked, outside_period, not_in_force, extension_not_active, quota_used_up,
+    not_bookable.
+    """
     asked: UseBenefit = event.data
     if state is None:
         raise RefusedError("grant_unknown", "there is no such grant")
@@ -40,6 +42,7 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
         raise RefusedError("grant_unknown", "there is no such grant")
     if again := _same_reference(settled, asked):
         return Decision(state, reply=_reply(grant, again))
+    _must_be_bookable(grant, asked, programme)
     _must_be_usable(settled, grant, asked)
     use = Use(
         id=event.id,
@@ -83,6 +86,13 @@ def on_release(state: State | None, event: Event, programme: Programme) -> Decis
     )
     reply = _reply(grant, use) if grant else None
     return Decision(after, emit=(released, *told), rows=_rows(state, use, "cancelled"), reply=reply)
+
+
+def _must_be_bookable(grant: Grant, asked: UseBenefit, programme: Programme) -> None:
+    """Somebody comes to the house for a service; nobody does for a discount."""
+    benefit = programme.benefits.at(asked.today).benefit(grant.benefit)
+    if asked.is_appointment and (benefit is None or benefit.kind != "service"):
+        raise RefusedError("not_bookable", f"{grant.benefit} is not a service")
 
 
 def _must_be_usable(state: State, grant: Grant, asked: UseBenefit) -> None:

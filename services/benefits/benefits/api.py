@@ -1,0 +1,156 @@
+"""Benefits over HTTP: what a member has, using it, giving it back; and what operators look at.
+
+A grant's id begins with its member's number, so a caller who may not see the member is answered as if there were no such grant.
+"""
+
+from datetime import date
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import StringConstraints
+from tenure.edge import App, Body, Caller, IdempotencyKey, MemberId, Problem, caller, json_response
+
+from benefits import store, verify
+from benefits.commands import ReleaseUse, UseBenefit
+from benefits.state import State
+from benefits.views import Language, member_view
+
+PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
+    "grant_unknown": (404, "There is no such benefit grant.", "没有该权益。"),
+    "use_unknown": (404, "There is no such use.", "没有该使用记录。"),
+    "quota_used_up": (409, "The benefit is used up for this period.", "本周期的权益次数已用完。"),
+    "not_in_force": (409, "No policy is in force on that day.", "当日没有有效保单，暂不能使用权益。"),
+    "benefit_revoked": (409, "The benefit is no longer granted.", "该权益已收回。"),
+    "outside_period": (409, "The day lies outside the benefit's period.", "该日期不在权益有效期内。"),
+    "extension_not_active": (
+        409,
+        "The coverage extension is not in force; it needs the insurer's endorsement.",
+        "扩展保障尚未生效，须以保险公司批单为准。",
+    ),
+    "use_in_future": (422, "A use cannot lie in the future; make an appointment.", "不能登记未来的使用，请改为预约。"),
+    "slot_in_past": (422, "An appointment cannot lie in the past.", "预约日期不能早于今天。"),
+    "not_bookable": (422, "This benefit is not one to make an appointment for.", "该权益无需预约。"),
+    "tier_engine_unreachable": (
+        503,
+        "The renewal preview cannot be computed now; ask again shortly.",
+        "暂时无法计算续保预览，请稍后重试。",
+    ),
+}
+LIST_MAX: Final = 5_000
+USERS: Final = ("member", "agent", "operator", "service")
+
+GrantId = Annotated[str, StringConstraints(min_length=1, max_length=160, pattern=r"^[^\s\x00-\x1f\x7f/]+$")]
+UseId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f/]+$")]
+Reference = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class UseBody(Body):
+    """`reference`: the work order, claim or shop receipt; the same one twice is one use. `on`: default today, never later."""
+
+    reference: Reference = ""
+    on: date | None = None
+
+
+def router(app: App) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/benefits")
+    async def list_members(
+        who: Annotated[Caller, Depends(caller("operator", "service"))],  # noqa: ARG001
+        after: Annotated[str, Query(max_length=64)] = "",
+        limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 500,
+    ) -> Response:
+        """All members in order of their numbers, with what stands open; `next_after` is null on the last page."""
+        rows = await app.pool.fetch(
+            """SELECT member_id, tier, open_grants, used FROM members WHERE member_id > $1 AND state <> ''
+               ORDER BY member_id LIMIT $2""",
+            after,
+            limit,
+        )
+        items = [
+            {"member_id": r["member_id"], "tier": r["tier"], "active_grants": r["open_grants"], "used": r["used"]}
+            for r in rows
+        ]
+        return json_response({"items": items, "next_after": items[-1]["member_id"] if len(items) == limit else None})
+
+    @routes.get("/benefits-totals")
+    async def totals(who: Annotated[Caller, Depends(caller("operator", "service"))]) -> Response:  # noqa: ARG001
+        """Members, open grants and uses, by tier."""
+        rows = await app.pool.fetch(
+            """SELECT tier, count(*) AS members, sum(open_grants)::bigint AS active_grants, sum(used)::bigint AS used
+               FROM members WHERE state <> '' GROUP BY tier ORDER BY tier"""
+        )
+        return json_response({"by_tier": [dict(row) for row in rows]})
+
+    @routes.get("/benefits/verify")
+    async def verify_all(who: Annotated[Caller, Depends(caller("operator", "sre"))]) -> Response:  # noqa: ARG001
+        """What must hold, each sentence with whether it does. Reads every member: not for every minute."""
+        return json_response(await verify.verify(app.pool, app.programme))
+
+    @routes.get("/benefits/{member_id}")
+    async def of_member(
+        member_id: MemberId,
+        who: Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "service"))],
+        lang: Annotated[Language, Query()] = "zh",
+        *,
+        history: bool = False,
+    ) -> Response:
+        """A member's benefits today: what they are, how often they can still be used, until when."""
+        who.must_see(member_id)
+        state = await store.state_of(app.pool, member_id)
+        if state is None:
+            raise Problem("not_found")
+        return json_response(member_view(state, app.programme, await app.today(), language=lang, history=history))
+
+    @routes.post("/benefits/{grant_id}/use")
+    async def use(
+        grant_id: GrantId,
+        body: UseBody,
+        request: Request,
+        who: Annotated[Caller, Depends(caller(*USERS))],
+        key: IdempotencyKey = None,  # noqa: ARG001 - App.write reads it
+    ) -> Response:
+        """Use a benefit once. Refused when it is used up, taken back, not yet endorsed, or the member has no cover."""
+        holder = await holder_of_grant(app, grant_id, who)
+        today = await app.today()
+        on = body.on or today
+        if on > today:
+            raise Problem("use_in_future")
+        command = UseBenefit(
+            member_id=holder.member_id, grant_id=grant_id, reference=body.reference, on=on, today=today
+        )
+        return await app.write(request, command, key=holder.member_id, caller=who)
+
+    @routes.post("/benefits/{grant_id}/uses/{use_id}/release")
+    async def release(
+        grant_id: GrantId,
+        use_id: UseId,
+        request: Request,
+        who: Annotated[Caller, Depends(caller(*USERS))],
+        key: IdempotencyKey = None,  # noqa: ARG001
+    ) -> Response:
+        """Give a use back: it did not take place."""
+        holder = await holder_of_grant(app, grant_id, who)
+        command = ReleaseUse(member_id=holder.member_id, grant_id=grant_id, use_id=use_id, today=await app.today())
+        return await app.write(request, command, key=holder.member_id, caller=who)
+
+    return routes
+
+
+async def holder_of_grant(app: App, grant_id: str, who: Caller) -> State:
+    """The member whose grant it is, or who took that member over. Raises Problem not_found for everyone who may not see it."""
+    member_id, *rest = grant_id.rsplit(".", 2)
+    if len(rest) != 2:  # noqa: PLR2004 - benefit and period
+        raise Problem("not_found")
+    return await holder(app, member_id, who)
+
+
+async def holder(app: App, member_id: str, who: Caller) -> State:
+    """The member's state, followed to the survivor of a merger. Raises Problem not_found."""
+    state = await store.state_of(app.pool, member_id)
+    if state is not None and state.merged_into is not None:
+        state = await store.state_of(app.pool, state.merged_into)
+    if state is None:
+        raise Problem("not_found")
+    who.must_see(state.member_id)
+    return state
