@@ -17,6 +17,7 @@ from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 
+from policy_sync.commands import KeepContact
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, fact_of
@@ -48,7 +49,7 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
 def keys(event: Event) -> tuple[str, ...]:
     """The states an event touches: its policy; the member it introduces; the policy it continues."""
     data = event.data
-    if isinstance(data, core.CustomerFact):
+    if isinstance(data, (core.CustomerFact, KeepContact)):
         return (member_key(data.member_id),)
     touched = [event.key]
     if isinstance(data, core.PolicyFact) and (member := _introduced(data)):

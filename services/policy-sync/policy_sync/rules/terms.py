@@ -79,14 +79,14 @@ class _Life:
         """Cancelled as if it had never been, or before it began."""
         if self.cancelled is None:
             return False
-        return self.cancelled.data.kind != "mid_term" or self.cancelled.data.effective <= self.start
+        return self.cancelled.data.kind != "mid_term" or bool(self.cancelled.data.effective <= self.start)
 
     def stands_in_the_way_of(self, later: "_Life") -> bool:
         """A cancellation takes the later terms with it that were sold already and have not begun."""
         if self.cancelled is None or later.start <= self.start or later.opening.order > self.cancelled.order:
             return False
         effective: date = self.cancelled.data.effective
-        return self.voided_by_own or bool(later.start >= effective)
+        return self.voided_by_own or later.start >= effective
 
     def finished(self, *, void: bool) -> TermState:
         cut = self.cancelled.data.effective if self.cancelled and not self.voided_by_own else date.max

@@ -1,0 +1,133 @@
+"""policy-sync over REST: facts in, policies, claims, contact data and counts out."""
+
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import StringConstraints
+from tenure.contracts.event import Event
+from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import Body, MemberId
+from tenure.edge.http import App, json_response
+from tenure.edge.idempotency import IdempotencyKey
+from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
+from tenure.edge.problems import Problem
+from tenure.spine.transact import Item
+
+from policy_sync import pushed, reads
+from policy_sync.commands import KeepContact
+from policy_sync.contact import Contact, Seal, phone_of
+
+PROBLEMS: Final = {
+    "phone_invalid": (422, "This is not a phone number that can be reached.", "手机号码无效。"),
+    "contact_unavailable": (503, "Contact data cannot be read or kept here now.", "联系方式暂时无法读取或保存。"),
+    "customer_erased": (409, "This customer was erased.", "该客户的个人信息已删除。"),
+}
+_FACTS_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": pushed.FACTS_MAX,
+                    "items": {"type": "object", "required": ["id", "source", "type", "data"]},
+                }
+            }
+        },
+    }
+}
+Pusher = Annotated[Caller, Depends(caller("core", "operator"))]
+Reader = Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "service"))]
+Keeper = Annotated[Caller, Depends(caller("member", "core", "operator", "service"))]
+Staff = Annotated[Caller, Depends(caller("operator", "core", "service"))]
+Counter = Annotated[Caller, Depends(caller("operator", "core", "sre", "service"))]
+
+
+class ContactBody(Body):
+    phone: Annotated[str, StringConstraints(min_length=3, max_length=32)]
+    language: Literal["zh", "en"] = "zh"
+
+
+def router(app: App) -> APIRouter:
+    routes = APIRouter()
+    _facts(routes, app)
+    _policies(routes, app)
+    _claims(routes, app)
+    _contacts(routes, app)
+    return routes
+
+
+def _facts(routes: APIRouter, app: App) -> None:
+    @routes.post("/facts", openapi_extra=_FACTS_BODY)
+    async def push_facts(request: Request, _: Pusher) -> Response:
+        """Push 1 to 1,000 facts as CloudEvents; each is answered. Pushing again is safe: ids make it so."""
+        elements = pushed.split(await request.body())
+        moment = await app.moment()
+        latest = app.now() + pushed.AHEAD_MAX if app.settings.clock == "wall" else None
+        read = [pushed.read(raw, moment=moment, latest=latest) for raw in elements]
+        outcomes = await app.submit([Item(event, once=True) for event in read if isinstance(event, Event)])
+        return json_response(pushed.results(read, outcomes, app.catalogue))
+
+    @routes.get("/reconciliation")
+    async def reconcile(_: Counter, on: date | None = None) -> Response:
+        """Counts of facts, and policies, terms and premium in force on a day, per product line."""
+        return json_response(await reads.reconciliation(app.pool, on or await app.today()))
+
+
+def _policies(routes: APIRouter, app: App) -> None:
+    @routes.get("/policies/{policy_no}")
+    async def policy(policy_no: str, who: Reader) -> Response:
+        found = await reads.policy(app.pool, policy_no)
+        if found is None or not any(map(who.sees, found.member_ids)):
+            raise Problem("not_found")
+        return json_response(found)
+
+    @routes.get("/policies")
+    async def policies(
+        who: Reader, member_id: MemberId, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+    ) -> Response:
+        """The policies a member holds or held."""
+        who.must_see(member_id)
+        after = decode_cursor(cursor, str)
+        found = await reads.policies(app.pool, member_id, after=after, rows_max=limit + 1)
+        return json_response(page_of(found, limit, key=lambda p: p.policy_no, show=lambda p: p))
+
+
+def _claims(routes: APIRouter, app: App) -> None:
+    @routes.get("/claims/{claim_no}")
+    async def claim(claim_no: str, who: Reader) -> Response:
+        found = next((c for c in await reads.claims(app.pool, claim_no) if who.sees(c.member_id)), None)
+        if found is None:
+            raise Problem("not_found")
+        return json_response(found)
+
+    @routes.get("/members/{member_id}/claims")
+    async def claims(member_id: MemberId, who: Reader, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Response:
+        """A member's claims, by day of loss."""
+        who.must_see(member_id)
+        after = decode_cursor(cursor, tuple[date, str, str])
+        found = await reads.claims_of(app.pool, member_id, after=after, rows_max=limit + 1)
+        page = page_of(found, limit, key=lambda c: (c.loss_date, c.claim_no, c.policy_no), show=lambda c: c)
+        return json_response(page)
+
+
+def _contacts(routes: APIRouter, app: App) -> None:
+    @routes.put("/members/{member_id}/contact")
+    async def keep_contact(
+        request: Request, member_id: MemberId, body: ContactBody, who: Keeper, _: IdempotencyKey = None
+    ) -> Response:
+        """Keep how to reach a member. It is stored encrypted, and told to no other service."""
+        who.must_see(member_id)
+        seal = Seal(app.settings.contact_key)
+        sealed = seal.seal(member_id, Contact(phone_of(body.phone), body.language))
+        command = KeepContact(member_id=member_id, sealed=sealed, key_id=seal.key_id)
+        return await app.write(request, command, key=member_id, caller=who)
+
+    @routes.get("/members/{member_id}/contact")
+    async def contact(member_id: MemberId, _: Staff) -> Response:
+        sealed = await reads.sealed_contact(app.pool, member_id)
+        if sealed is None:
+            raise Problem("not_found")
+        return json_response(Seal(app.settings.contact_key).open(member_id, sealed))

@@ -1,0 +1,63 @@
+"""policy-sync on one screen: the core's facts in, canonical policy events and milestones out."""
+
+from pathlib import Path
+from types import MappingProxyType
+
+from tenure.contracts import core
+from tenure.contracts.decision import DayReached
+from tenure.service import Service
+from tenure.spine import clock
+
+from policy_sync import api, rules, store
+from policy_sync.commands import KeepContact
+
+_POLICY_FACTS = (
+    core.PolicyIssued,
+    core.PremiumPaid,
+    core.PremiumRefunded,
+    core.PolicyRenewed,
+    core.PolicyEndorsed,
+    core.PolicyCancelled,
+    core.CancellationReversed,
+    core.PolicyLapsed,
+    core.PolicyReinstated,
+    core.PolicyRescinded,
+    core.PolicyHolderChanged,
+    core.ClaimReported,
+    core.ClaimRegistered,
+    core.ClaimSurveyed,
+    core.ClaimAssessed,
+    core.ClaimApproved,
+    core.ClaimDeclined,
+    core.ClaimPaid,
+    core.ClaimClosed,
+    core.ClaimReopened,
+    core.ClaimWithdrawn,
+)
+_CUSTOMER_FACTS = (
+    core.CustomerRegistered,
+    core.CustomerMerged,
+    core.ConsentChanged,
+    core.CustomerErased,
+    core.CoverageExtensionConfirmed,
+    core.CoverageExtensionRejected,
+)
+
+SERVICE = Service(
+    name="policy-sync",
+    package="policy_sync",
+    rules={
+        **dict.fromkeys(_POLICY_FACTS, rules.on_fact),
+        **dict.fromkeys(_CUSTOMER_FACTS, rules.on_customer),
+        DayReached: rules.on_day,
+        KeepContact: rules.on_contact,
+    },
+    load=store.load,
+    save=store.save,
+    due=store.due,
+    keys=rules.keys,
+    routers=(api.router,),
+    background=(clock.lead,),
+    problems=MappingProxyType({**rules.PROBLEMS, **api.PROBLEMS}),
+    migrations=Path(__file__).parents[1] / "migrations",
+)

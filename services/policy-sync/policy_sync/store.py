@@ -1,0 +1,188 @@
+"""policy-sync's SQL: facts are only ever added; terms, claims and milestones are written as they come out of the fold.
+
+The invariants: every state is read under its row's lock, policies before members and each in order; a batch costs a fixed
+number of statements, however many policies it touches.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from asyncpg.connection import Connection
+from tenure.contracts.topics import TYPE_OF, TYPES
+from tenure.service import Saved
+
+from policy_sync import projection
+from policy_sync.rules.customers import MemberState, member_key, member_of
+from policy_sync.rules.facts import Fact, fact
+from policy_sync.rules.fold import applicable, fold
+from policy_sync.rules.milestones import Milestone
+from policy_sync.rules.policies import PolicyState
+from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
+
+State = PolicyState | MemberState
+
+_decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = MappingProxyType(
+    {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
+)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
+    """The states of these keys, locked; one that is new begins empty."""
+    policies = [k for k in keys if member_of(k) is None]
+    members = [m for k in keys if (m := member_of(k)) is not None]
+    rows = await _locked_policies(conn, policies)
+    enrolled = await _locked_members(conn, members)
+    facts = await _facts(conn, keys)
+    told = await _told(conn, policies)
+    states: dict[str, State] = {no: _policy(rows[no], facts.get(no, ()), told.get(no, {})) for no in policies}
+    for member in members:
+        key = member_key(member)
+        states[key] = MemberState(member_id=member, enrolled_on=enrolled[member], facts=facts.get(key, ()))
+    return states
+
+
+async def save(conn: Connection, saved: Saved[State]) -> None:
+    await _add_facts(conn, [r for r in saved.rows if isinstance(r, Recorded)])
+    await _count_duplicates(conn, [r for r in saved.rows if isinstance(r, Duplicate)])
+    await _keep_contacts(conn, saved.rows)
+    after = [s for s in saved.after.values() if isinstance(s, PolicyState)]
+    before = {no: s for no, s in saved.before.items() if isinstance(s, PolicyState)}
+    if after:
+        await projection.write(conn, before, after)
+    await _enrol(conn, [s for s in saved.after.values() if isinstance(s, MemberState)])
+
+
+async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
+    rows = await conn.fetch(
+        """SELECT policy_no FROM policies WHERE due_on <= $1
+           ORDER BY due_on, policy_no LIMIT $2 FOR UPDATE SKIP LOCKED""",
+        day,
+        keys_max,
+    )
+    return [row["policy_no"] for row in rows]
+
+
+async def _locked_policies(conn: Connection, policies: list[str]) -> dict[str, Any]:
+    if not policies:
+        return {}
+    await conn.execute("INSERT INTO policies (policy_no) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", policies)
+    rows = await conn.fetch(
+        """SELECT policy_no, inherited, live_from, lived_to, due_on FROM policies
+           WHERE policy_no = ANY ($1::text[]) ORDER BY policy_no FOR UPDATE""",
+        policies,
+    )
+    return {row["policy_no"]: row for row in rows}
+
+
+async def _locked_members(conn: Connection, members: list[str]) -> dict[str, date | None]:
+    if not members:
+        return {}
+    await conn.execute("INSERT INTO members (member_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", members)
+    rows = await conn.fetch(
+        "SELECT member_id, enrolled_on FROM members WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR UPDATE",
+        members,
+    )
+    return {row["member_id"]: row["enrolled_on"] for row in rows}
+
+
+async def _facts(conn: Connection, keys: Sequence[str]) -> dict[str, tuple[Fact, ...]]:
+    rows = await conn.fetch(
+        """SELECT key, type, source, id, time, backfill, data FROM facts
+           WHERE key = ANY ($1::text[]) ORDER BY key, seq""",
+        keys,
+    )
+    found: dict[str, list[Fact]] = {}
+    for key, name, source, id_, time, backfill, data in rows:
+        known = fact(id_, source, time, backfill=backfill, data=_decoders[name].decode(data))
+        found.setdefault(key, []).append(known)
+    return {key: tuple(facts) for key, facts in found.items()}
+
+
+async def _told(conn: Connection, policies: list[str]) -> dict[str, dict[Milestone, bool]]:
+    rows = await conn.fetch(
+        "SELECT policy_no, day, kind, number, stands FROM milestones WHERE policy_no = ANY ($1::text[])", policies
+    )
+    told: dict[str, dict[Milestone, bool]] = {}
+    for policy_no, day, kind, number, stands in rows:
+        told.setdefault(policy_no, {})[Milestone(day, kind, number)] = stands
+    return told
+
+
+def _policy(row: Any, facts: tuple[Fact, ...], told: dict[Milestone, bool]) -> PolicyState:
+    return PolicyState(
+        policy_no=row["policy_no"],
+        facts=facts,
+        policy=fold(row["policy_no"], applicable(facts), inherited=row["inherited"]),
+        inherited=row["inherited"],
+        live_from=row["live_from"],
+        lived_to=row["lived_to"],
+        told=told,
+        due_on=row["due_on"],
+    )
+
+
+async def _add_facts(conn: Connection, rows: list[Recorded]) -> None:
+    if not rows:
+        return
+    await conn.execute(
+        """INSERT INTO facts (key, type, source, id, time, effective, backfill, data)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::date[],
+                                $7::bool[], $8::json[])""",
+        [r.key for r in rows],
+        [TYPE_OF[type(r.fact.data)] for r in rows],
+        [r.fact.source for r in rows],
+        [r.fact.id for r in rows],
+        [r.fact.time for r in rows],
+        [r.fact.effective for r in rows],
+        [r.fact.backfill for r in rows],
+        [_encode(r.fact.data).decode() for r in rows],
+    )
+
+
+async def _count_duplicates(conn: Connection, rows: list[Duplicate]) -> None:
+    if not rows:
+        return
+    await conn.execute(
+        """INSERT INTO duplicates (key, source, id, original_source, original_id)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])""",
+        [r.key for r in rows],
+        [r.fact.source for r in rows],
+        [r.fact.id for r in rows],
+        [r.original.source for r in rows],
+        [r.original.id for r in rows],
+    )
+
+
+async def _keep_contacts(conn: Connection, rows: Sequence[Any]) -> None:
+    """The last word in the batch counts: contact data kept, or forgotten."""
+    last = {r.member_id: r for r in rows if isinstance(r, (ContactKept, ContactForgotten))}
+    if not last:
+        return
+    kept = [r for r in last.values() if isinstance(r, ContactKept)]
+    await conn.execute(
+        "DELETE FROM contacts WHERE member_id = ANY ($1::text[])",
+        [m for m, r in last.items() if isinstance(r, ContactForgotten)],
+    )
+    await conn.execute(
+        """INSERT INTO contacts (member_id, sealed, key_id) SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[])
+           ON CONFLICT (member_id) DO UPDATE
+           SET sealed = excluded.sealed, key_id = excluded.key_id, kept_at = now()""",
+        [r.member_id for r in kept],
+        [r.sealed for r in kept],
+        [r.key_id for r in kept],
+    )
+
+
+async def _enrol(conn: Connection, members: list[MemberState]) -> None:
+    if not members:
+        return
+    await conn.execute(
+        """UPDATE members SET enrolled_on = t.enrolled_on FROM unnest($1::text[], $2::date[]) AS t (member_id, enrolled_on)
+           WHERE members.member_id = t.member_id""",
+        [m.member_id for m in members],
+        [m.enrolled_on for m in members],
+    )
