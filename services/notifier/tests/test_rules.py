@@ -1,0 +1,301 @@
+"""What is told, when, and why not: tables of examples over the pure rules."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from notifier.commands import SendDue
+from notifier.rules import occasions, quiet, tiers, wording
+from notifier.rules.member import Book, Member, Suppressed
+from notifier.rules.release import Told, on_send_due
+from notifier.service import SERVICE
+from tenure.contracts import points, tier
+from tenure.contracts.decision import RefusedError
+from tenure.contracts.event import Data
+from tenure.contracts.message import MessageRequested, MessageSuppressed
+from tenure.contracts.programme import Programme
+from tenure.contracts.programme.messages import PLACEHOLDERS
+from tenure.contracts.tier import Condition
+
+from .cast import D, M, at, claim, consent, earned, event, expiring, fulfilled, granted, renewed, reversed_points
+from .cast import revoked, tier_changed
+
+NEXT = D + timedelta(days=1)
+
+
+class Desk:
+    """One member at the notifier: events go in by their own time, and what is told comes out."""
+
+    def __init__(self, rules: Programme, **member: Any) -> None:
+        self.rules, self.member = rules, Member(member_id=M, **member)
+        self.rows: list[Any] = []
+
+    def hears(self, data: Data, when: datetime | None = None, *, backfill: bool = False) -> "Desk":
+        self._keep(SERVICE.decide(self.member, event(data, when, backfill=backfill), self.rules))
+        return self
+
+    def tells(self, now: datetime | None = None) -> list[Told]:
+        before = len(self.rows)
+        self._keep(on_send_due(self.member, event(SendDue(member_id=M, now=now), now), self.rules))
+        return [row for row in self.rows[before:] if isinstance(row, Told)]
+
+    def _keep(self, decided: Any) -> None:
+        self.member = decided.state
+        self.rows += decided.rows
+
+    def why_not(self) -> list[tuple[str, str]]:
+        return [(row.pending.template, row.reason) for row in self.rows if isinstance(row, Suppressed)]
+
+
+@pytest.mark.parametrize(
+    ("happened", "due"),
+    [
+        (at(0), at(8)),  # a day begins: anniversaries wait for the morning
+        (at(7, 59), at(8)),
+        (at(8), at(8)),  # 08:00 is not quiet
+        (at(20, 59), at(20, 59)),
+        (at(21), at(8, day=NEXT)),  # 21:00 is
+        (at(23, 59), at(8, day=NEXT)),
+        (at(12), at(12)),
+    ],
+)
+def test_nothing_goes_out_in_quiet_hours(rules: Programme, happened: datetime, due: datetime) -> None:
+    (told,) = Desk(rules).hears(claim(), happened).tells()
+    assert (told.scheduled_for, told.sent_at) == (due, due)
+
+
+def test_quiet_hours_may_lie_within_one_day(rules: Programme) -> None:
+    siesta = replace(rules.messages.newest, quiet_start=at(12).time(), quiet_end=at(14).time())
+    assert quiet.sendable(at(13), siesta) == at(14)
+    assert quiet.sendable(at(14), siesta) == at(14)
+    assert not quiet.is_quiet(at(23), siesta)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "template"),
+    [
+        ("none", "basic", None),  # the welcome says it
+        ("none", "silver", "tier_upgraded"),
+        ("basic", "silver", "tier_upgraded"),
+        ("basic", "diamond", "tier_upgraded"),
+        ("gold", "silver", "tier_dropped"),
+        ("silver", "none", "tier_ended"),
+        ("gold", "gold", None),  # only the past changed
+    ],
+)
+def test_a_change_of_tier_is_told_once(rules: Programme, before: str, after: str, template: str | None) -> None:
+    desk = Desk(rules, book=Book(tier=before)).hears(tier_changed(before, after))
+    assert [t.template for t in desk.tells()] == ([template] if template else [])
+
+
+def test_an_upgrade_names_what_it_unlocked_in_both_languages(rules: Programme) -> None:
+    first, second = [b for b in rules.benefits.newest.benefits if b.from_tier == "silver"][:2]
+    desk = Desk(rules, book=Book(tier="basic"))
+    desk.hears(granted(first.code)).hears(tier_changed("basic", "silver")).hears(granted(second.code))
+    desk.hears(granted("other", effective=D - timedelta(days=9))).hears(granted("renewed", change="renewed"))
+    (told,) = desk.tells()
+    assert told.text_zh == f"恭喜，您自 2026-03-01 起升为白银会员。已解锁权益：{first.label_zh}、{second.label_zh}。"
+    assert told.text_en.endswith(f"Now yours: {first.label_en}, {second.label_en}.")
+
+
+def test_an_upgrade_reversed_within_minutes_is_never_told(rules: Programme) -> None:
+    desk = Desk(rules, book=Book(tier="basic"))
+    desk.hears(tier_changed("basic", "silver"), at(12)).hears(tier_changed("silver", "basic"), at(12, 9))
+    assert desk.tells() == []
+    assert desk.why_not() == [("tier_upgraded", "superseded")]
+
+
+def test_an_upgrade_reversed_after_it_was_told_is_told_too(rules: Programme) -> None:
+    """Even when a replay's sender has not run in between: the events' own times decide."""
+    desk = Desk(rules, book=Book(tier="basic"))
+    desk.hears(tier_changed("basic", "silver"), at(12)).hears(tier_changed("silver", "basic"), at(12, 11))
+    assert [t.template for t in desk.tells()] == ["tier_upgraded", "tier_dropped"]
+
+
+def test_two_upgrades_within_minutes_are_one(rules: Programme) -> None:
+    desk = Desk(rules, book=Book(tier="basic"))
+    desk.hears(tier_changed("basic", "silver"), at(12)).hears(tier_changed("silver", "gold"), at(12, 5))
+    (told,) = desk.tells()
+    assert "黄金" in told.text_zh
+    assert desk.why_not() == [("tier_upgraded", "superseded")]
+
+
+def test_a_lost_tier_names_what_went_with_it_and_the_loss_is_not_told_twice(rules: Programme) -> None:
+    code = rules.benefits.newest.benefits[-1].code
+    desk = Desk(rules, book=Book(tier="gold")).hears(tier_changed("gold", "silver")).hears(revoked(code))
+    (told,) = desk.tells()
+    assert rules.benefits.newest.benefits[-1].label_zh in told.text_zh
+    assert desk.why_not() == [("benefit_revoked", "superseded")]
+
+
+def test_points_of_one_day_are_one_message_and_each_lot_counts_once(rules: Programme) -> None:
+    desk = Desk(rules).hears(earned("anniversary", 110, lot="L-1")).hears(earned("no_claim_year", 300, lot="L-2"))
+    desk.hears(earned("anniversary", 110, lot="L-1")).hears(earned("steps", 10, lot="L-3"))
+    desk.hears(earned("anniversary", 10, lot="L-4", wallet="growth"))
+    (told,) = desk.tells()
+    assert told.text_en == "You earned 410 points (anniversary, claim-free year)."
+    assert told.sent_at == at(8)
+
+
+def test_points_earned_after_the_morning_come_with_the_next(rules: Programme) -> None:
+    desk = Desk(rules).hears(earned("anniversary", 110)).hears(earned("renewal", 260, lot="L-2"), at(14))
+    assert [t.sent_at for t in desk.tells()] == [at(8), at(8, day=NEXT)]
+
+
+def test_what_is_taken_back_is_one_sum_without_what_had_expired(rules: Programme) -> None:
+    desk = Desk(rules).hears(reversed_points(200)).hears(reversed_points(100, entry="E-10", expired=40))
+    desk.hears(reversed_points(70, entry="E-11", expired=70))
+    (told,) = desk.tells()
+    assert "260 points were taken back" in told.text_en
+
+
+def test_reminders_of_one_day_are_one_message_that_says_what_renewing_unlocks(rules: Programme) -> None:
+    nearest = Condition(tier="gold", measure="insured_years", actual=4, threshold=5, operator=">=", missing=31)
+    desk = Desk(rules, book=Book(tier="silver", nearest=nearest)).hears(expiring("P-1")).hears(expiring("P-2"))
+    (told,) = desk.tells()
+    assert "P-1 (2026-04-01)、P-2 (2026-04-01)" in told.text_zh
+    assert "续保后再投保 31 天即可升为黄金会员" in told.text_zh
+    assert told.sms
+
+
+def test_premium_that_is_missing_is_said_in_yuan(rules: Programme) -> None:
+    nearest = Condition(
+        tier="silver", measure="annual_premium_fen", actual=30_000, threshold=30_000, operator=">", missing=1
+    )
+    (told,) = Desk(rules, book=Book(nearest=nearest)).hears(expiring()).tells()
+    assert "CNY 0.01 more annual premium makes you a Silver member" in told.text_en
+
+
+def test_no_reminder_for_what_was_renewed_before_it_went_out(rules: Programme) -> None:
+    desk = Desk(rules).hears(expiring("P-1")).hears(expiring("P-2")).hears(renewed("P-1"), at(7))
+    assert "P-1" not in desk.tells()[0].text_en
+    desk = Desk(rules).hears(expiring("P-1")).hears(renewed("P-1"), at(7))
+    assert desk.tells() == []
+    assert desk.why_not() == [("policy_expiring", "superseded")]
+
+
+def test_every_step_of_a_claim_is_told_beyond_any_cap(rules: Programme) -> None:
+    desk = Desk(rules)
+    for status in ("reported", "registered", "surveyed", "assessed", "approved", "paid", "closed"):
+        desk.hears(claim(status), at(12))
+    told = desk.tells()
+    assert len(told) == 7 > rules.messages.newest.daily_max
+    assert told[0].text_zh.startswith("您的理赔 C-1 ")
+    assert "5,000.00" in told[0].text_en
+
+
+def test_the_days_cap_lets_service_go_before_marketing(rules: Programme) -> None:
+    """Cap 5: of six service messages and an invitation, the invitation and the last of the file's order stay behind."""
+    desk = Desk(rules).hears(consent(), at(9))
+    desk.hears(invitation("class-1"), at(9))
+    for n in range(6):
+        desk.hears(fulfilled(f"O-{n}"), at(10, n))
+    told = desk.tells()
+    assert [t.dedupe for t in told] == [f"order_fulfilled:O-{n}" for n in range(5)]
+    assert desk.why_not() == [("order_fulfilled", "daily_cap"), ("class_invitation", "daily_cap")]
+
+
+def invitation(dedupe: str, template: str = "class_invitation", **params: str | int) -> MessageRequested:
+    return MessageRequested(
+        member_id=M, template=template, dedupe=dedupe, params=params or {"on": "2026-03-20", "topic": "防水"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], False),  # nobody asked the member: no
+        ([(True, 9)], True),
+        ([(True, 9), (False, 10)], False),
+        ([(False, 10), (True, 9)], False),  # an older word that arrives late
+    ],
+)
+def test_marketing_needs_the_members_newest_word(rules: Programme, words: list[tuple[bool, int]], told: bool) -> None:
+    desk = Desk(rules)
+    for marketing, hour in words:
+        desk.hears(consent(marketing=marketing), at(hour))
+    assert bool(desk.hears(invitation("c"), at(12)).tells()) is told
+
+
+def test_history_is_counted_and_told_to_nobody(rules: Programme) -> None:
+    desk = Desk(rules).hears(tier_changed("none", "silver"), backfill=True).hears(claim(), backfill=True)
+    assert desk.tells() == []
+    assert desk.member.backfilled == 2
+    assert desk.member.book.tier == "silver"
+    assert desk.rows == []
+
+
+def test_the_same_change_under_another_id_is_not_told_again(rules: Programme) -> None:
+    desk = Desk(rules).hears(claim(), at(12))
+    assert len(desk.tells()) == 1
+    desk.hears(claim(), at(13))
+    assert desk.tells() == []
+    assert desk.why_not() == [("claim_progress", "duplicate")]
+
+
+def test_a_live_sender_waits_for_the_instant_and_never_sends_late_at_night(rules: Programme) -> None:
+    desk = Desk(rules).hears(tier_changed("none", "silver"), at(20, 55))
+    assert desk.tells(at(20, 56)) == []
+    assert desk.tells(at(21, 30)) == []  # the sender was down at 21:05, which is quiet anyway
+    assert desk.tells(at(8, day=NEXT))[0].sent_at == at(8, day=NEXT)
+
+
+def test_a_live_sender_that_was_down_puts_off_then_gives_up(rules: Programme) -> None:
+    late = Desk(rules).hears(fulfilled(), at(12))
+    assert late.tells(at(12, day=NEXT)) == []  # first the other day's messages are counted
+    assert [t.sent_at for t in late.tells(at(12, 1, day=NEXT))] == [at(12, 1, day=NEXT)]
+    stale = Desk(rules).hears(fulfilled(), at(12))
+    assert stale.tells(at(13, day=D + timedelta(days=3))) == []
+    assert stale.why_not() == [("order_fulfilled", "stale")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (MessageRequested(member_id=M, template="no_such", dedupe="1"), "unknown_template"),
+        (MessageRequested(member_id=M, template="tier_upgraded", dedupe="1"), "unknown_template"),
+        (MessageRequested(member_id=M, template="class_invitation", dedupe="1"), "missing_params"),
+    ],
+)
+def test_a_request_that_cannot_be_written_is_refused(rules: Programme, request_: MessageRequested, code: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        Desk(rules).hears(request_)
+    assert refused.value.code == code
+
+
+def test_points_about_to_expire_are_told_with_their_day(rules: Programme) -> None:
+    soon = points.PointsExpiring(member_id=M, wallet="points", amount=1240, effective=D, expires_on=date(2026, 4, 1))
+    (told,) = Desk(rules).hears(soon).tells()
+    assert told.text_en == "1,240 points expire at the start of 2026-04-01; use them in time."
+
+
+def test_a_tier_at_risk_is_told(rules: Programme) -> None:
+    risk = tier.TierAtRisk(member_id=M, tier="gold", to_tier="silver", effective=D, drops_on=date(2027, 3, 1))
+    (told,) = Desk(rules).hears(risk).tells()
+    assert told.text_en == "On 2027-03-01 your Gold tier becomes Silver; renewing or adding cover keeps it."
+
+
+def test_every_placeholder_has_its_way_of_writing() -> None:
+    assert wording.PLACES.keys() == PLACEHOLDERS
+
+
+def test_the_queue_is_bounded(rules: Programme, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("notifier.rules.asking.PENDING_MAX", 1)
+    decided = occasions.on_order_fulfilled(Member(member_id=M), event(fulfilled("O-1")), rules)
+    decided = occasions.on_order_fulfilled(decided.state, event(fulfilled("O-2")), rules)
+    assert len(decided.state.book.pending) == 1
+    assert [type(e) for e in decided.emit] == [MessageSuppressed]
+
+
+def test_a_state_is_never_changed_in_place(rules: Programme) -> None:
+    member = Member(member_id=M)
+    after = tiers.on_tier_changed(member, event(tier_changed("none", "gold")), rules).state
+    assert member == Member(member_id=M)
+    assert tiers.on_tier_progressed(after, event(_progress(after.book.nearest)), rules).state is after
+
+
+def _progress(nearest: Condition | None) -> tier.TierProgressed:
+    return tier.TierProgressed(
+        member_id=M, tier="gold", effective=D, insured_days=1, annual_premium_fen=1, nearest=nearest, covered=True
+    )
