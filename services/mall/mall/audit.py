@@ -1,10 +1,10 @@
 """What the mall adds up to, and whether its books agree: read by operators and by the demo's invariants."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 _TOTALS: Final = """
 SELECT count(*) AS orders,

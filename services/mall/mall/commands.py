@@ -82,11 +82,18 @@ class Deliver(OrderCommand, frozen=True, kw_only=True):
 
 
 class OpenShelf(Data, frozen=True, kw_only=True):
-    """The first stock of a SKU, given once."""
+    """The first stock of a SKU whose units are counted, given once."""
 
     sku: str
     units: int
-    codes: tuple[str, ...] = ()
+    by: str
+
+
+class OpenCodeShelf(Data, frozen=True, kw_only=True):
+    """The first stock of a SKU whose units are codes, given once; at least one code."""
+
+    sku: str
+    codes: tuple[str, ...]
     by: str
 
 

@@ -10,6 +10,7 @@ from mall.commands import (
     LastStepAnswered,
     LoadCodes,
     MakeQuote,
+    OpenCodeShelf,
     OpenShelf,
     OrderCommand,
     PlaceOrder,
@@ -37,9 +38,9 @@ def keys(event: Event) -> tuple[str, ...]:  # noqa: PLR0911 - a table
             return (MEMBER + data.member_id,)
         case PointsReleased():
             return (ORDER + data.hold_id,)
-        case OpenShelf() | LoadCodes():
+        case OpenCodeShelf() | LoadCodes():
             return SHELF + data.sku, *(f"{CODE}{data.sku}/{code}" for code in data.codes)
-        case AdjustStock():
+        case AdjustStock() | OpenShelf():
             return (SHELF + data.sku,)
         case SweepQuotes():
             return ()

@@ -1,7 +1,7 @@
 """What the API reads, one statement each, without locks."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import msgspec
@@ -10,7 +10,7 @@ from tenure.contracts.tier import Step
 from mall.states import Member, Order, Quote
 from mall.store import order_of, quote_of
 
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 async def quote(pool: Pool, quote_id: str) -> Quote | None:

@@ -30,6 +30,7 @@ SERVICE = Service[State](
         commands.Ship: orders.on_ship,
         commands.Deliver: orders.on_deliver,
         commands.OpenShelf: shelves.on_open,
+        commands.OpenCodeShelf: shelves.on_open_codes,
         commands.LoadCodes: shelves.on_load,
         commands.AdjustStock: shelves.on_adjust,
     },

@@ -7,7 +7,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 import structlog
@@ -18,14 +18,14 @@ from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.runtime import Worker
 from tenure.spine.transact import Item
 
-from mall.commands import OpenShelf, SweepQuotes
+from mall.commands import OpenCodeShelf, OpenShelf, SweepQuotes
 from mall.limits import IDLE_WAIT_S, ORDERS_AT_ONCE_MAX, QUOTES_KEPT_S, SWEEP_QUOTES_EVERY_S
 from mall.ports.ledger import HttpLedger
 from mall.saga import Saga
 from mall.states import Order
 
 log: Final = structlog.get_logger(__name__)
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 async def run(worker: Worker) -> None:
@@ -91,13 +91,15 @@ async def open_shelves(saga: Saga, pool: Pool, programme: Programme) -> int:
     return len(closed)
 
 
-def _first_stock(item: CatalogueItem) -> OpenShelf:
+def _first_stock(item: CatalogueItem) -> OpenShelf | OpenCodeShelf:
     """Codes are made up here, where randomness is allowed; nobody can guess one from another."""
+    if not item.initial_codes:
+        return OpenShelf(sku=item.sku, units=item.initial_stock, by="catalogue")
     codes = tuple(f"{item.code_prefix or 'C'}-{secrets.token_hex(8).upper()}" for _ in range(item.initial_codes))
-    return OpenShelf(sku=item.sku, units=item.initial_stock, codes=codes, by="catalogue")
+    return OpenCodeShelf(sku=item.sku, codes=codes, by="catalogue")
 
 
-async def _submit(saga: Saga, commands: Sequence[OpenShelf | SweepQuotes], *, day: date) -> None:
+async def _submit(saga: Saga, commands: Sequence[OpenShelf | OpenCodeShelf | SweepQuotes], *, day: date) -> None:
     outcomes = await saga.submit([Item(saga.event(c, key=getattr(c, "sku", "quotes"), day=day)) for c in commands])
     for outcome in outcomes:
         if outcome.wrong is not None:

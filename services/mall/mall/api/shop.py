@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from tenure.contracts.programme.catalogue import Item as CatalogueItem
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import MemberId
+from tenure.edge.bodies import Id, MemberId
 from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import REPLAYED_HEADER, IdempotencyKey
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
@@ -120,7 +120,7 @@ def _read_routes(routes: APIRouter, app: App) -> None:
         return json_response(page)
 
     @routes.get("/orders/{order_id}")
-    async def order(order_id: str, who: Reader) -> Response:
+    async def order(order_id: Id, who: Reader) -> Response:
         found = await reads.order(app.pool, order_id)
         if found is None:
             raise Problem("not_found")
@@ -160,7 +160,7 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
         return await shop.order(request, body.quote_id, who)
 
     @routes.get("/orders/{order_id}/code")
-    async def code(order_id: str, who: Member) -> Response:
+    async def code(order_id: Id, who: Member) -> Response:
         """The codes. Seeing them closes the order: they cannot be given back any more."""
         await shop.visible(order_id, who)
         day = await app.today()
@@ -171,7 +171,7 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
 
     @routes.post("/orders/{order_id}/after-sales")
     async def after_sales(
-        request: Request, order_id: str, body: AfterSalesBody, who: Member, _: IdempotencyKey = None
+        request: Request, order_id: Id, body: AfterSalesBody, who: Member, _: IdempotencyKey = None
     ) -> Response:
         """Give an order back: 200 with the outcome, or 202 while the points are still on their way."""
         return await shop.refund(request, order_id, body.reason, who)

@@ -1,6 +1,6 @@
 """What stands on the shelves: a first stock given once, codes loaded without duplicates, counts corrected with a reason."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 from tenure.contracts.decision import Decision, RefusedError
@@ -8,19 +8,28 @@ from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.catalogue import ItemKind
 
-from mall.commands import AdjustStock, LoadCodes, OpenShelf
+from mall.commands import AdjustStock, LoadCodes, OpenCodeShelf, OpenShelf
 from mall.states import Code, Restocked, Shelf
 
+FIRST: Final = "first_stock"
 
-def on_open(state: tuple[Any, ...], event: Event, programme: Programme) -> Decision[tuple[Any, ...]]:  # noqa: ARG001
-    """The catalogue's first stock of a SKU. A shelf that was opened before stays as it is."""
+
+def on_open(state: Shelf | None, event: Event, programme: Programme) -> Decision[Shelf]:  # noqa: ARG001
+    """The catalogue's first stock of a counted SKU. A shelf that was opened before stays as it is."""
     asked: OpenShelf = event.data
+    shelf = state or Shelf(sku=asked.sku)
+    if shelf.opened:
+        return Decision(shelf)
+    return _restocked(replace(shelf, opened=True), asked.units, FIRST, by=asked.by)
+
+
+def on_open_codes(state: tuple[Any, ...], event: Event, programme: Programme) -> Decision[tuple[Any, ...]]:  # noqa: ARG001
+    """The same for a SKU of codes."""
+    asked: OpenCodeShelf = event.data
     shelf: Shelf = state[0] or Shelf(sku=asked.sku)
     if shelf.opened:
         return Decision(state)
-    return _stocked(
-        replace(shelf, opened=True), state[1:], asked.codes, units=asked.units, row=("first_stock", asked.by)
-    )
+    return _loaded(replace(shelf, opened=True), state[1:], asked.codes, reason=FIRST, by=asked.by)
 
 
 def on_load(state: tuple[Any, ...], event: Event, programme: Programme) -> Decision[tuple[Any, ...]]:
@@ -28,7 +37,7 @@ def on_load(state: tuple[Any, ...], event: Event, programme: Programme) -> Decis
     asked: LoadCodes = event.data
     if _kind(asked.sku, event, programme) != "code":
         raise RefusedError("not_a_code", "the stock of this item is a count")
-    return _stocked(state[0] or Shelf(sku=asked.sku), state[1:], asked.codes, units=0, row=("codes_loaded", asked.by))
+    return _loaded(state[0] or Shelf(sku=asked.sku), state[1:], asked.codes, reason="codes_loaded", by=asked.by)
 
 
 def on_adjust(state: Shelf | None, event: Event, programme: Programme) -> Decision[Shelf]:
@@ -39,22 +48,25 @@ def on_adjust(state: Shelf | None, event: Event, programme: Programme) -> Decisi
     shelf = state or Shelf(sku=asked.sku)
     if shelf.available + asked.delta < 0:
         raise RefusedError("stock_below_zero", f"only {shelf.available} units are on the shelf")
-    after = replace(shelf, stocked=shelf.stocked + asked.delta, available=shelf.available + asked.delta)
-    row = Restocked(asked.sku, asked.delta, asked.reason, asked.by)
-    return Decision(after, rows=(row,), reply=after)
+    return _restocked(shelf, asked.delta, asked.reason, by=asked.by)
 
 
-def _stocked(
-    shelf: Shelf, known: tuple[Code | None, ...], codes: tuple[str, ...], *, units: int, row: tuple[str, str]
+def _loaded(
+    shelf: Shelf, known: tuple[Code | None, ...], codes: tuple[str, ...], *, reason: str, by: str
 ) -> Decision[Any]:
-    """The shelf with its new units; each code is a state of its own, so that a known one is seen to be known."""
+    """The shelf with the codes that are new; each code is a state of its own, so that a known one is seen to be known."""
     after = tuple(old or Code(sku=shelf.sku, code=code) for old, code in zip(known, codes, strict=True))
     new = sum(old is None for old in known)
-    more = units + new
-    full = replace(shelf, stocked=shelf.stocked + more, available=shelf.available + more) if more else shelf
-    reply = {"sku": shelf.sku, "loaded": new, "duplicates": len(codes) - new, "available": full.available}
-    rows = (Restocked(shelf.sku, more, *row),) if more else ()
-    return Decision((full, *after), rows=rows, reply=reply)
+    full = _restocked(shelf, new, reason, by=by)
+    reply = {"sku": shelf.sku, "loaded": new, "duplicates": len(codes) - new, "available": full.state.available}
+    return Decision((full.state, *after), rows=full.rows, reply=reply)
+
+
+def _restocked(shelf: Shelf, units: int, reason: str, *, by: str) -> Decision[Shelf]:
+    if not units:
+        return Decision(shelf, reply=shelf)
+    after = replace(shelf, stocked=shelf.stocked + units, available=shelf.available + units)
+    return Decision(after, rows=(Restocked(shelf.sku, units, reason, by),), reply=after)
 
 
 def _kind(sku: str, event: Event, programme: Programme) -> ItemKind:

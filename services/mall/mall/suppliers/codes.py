@@ -20,7 +20,7 @@ WITH asked  AS (SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) AS t (or
      free   AS (SELECT sku, code, row_number() OVER (PARTITION BY sku) AS n
                 FROM (SELECT sku, sum(quantity) AS units FROM asked GROUP BY sku) AS per_sku
                 CROSS JOIN LATERAL (SELECT code FROM codes c WHERE c.sku = per_sku.sku AND c.order_id IS NULL
-                                    ORDER BY c.code_id LIMIT per_sku.units FOR UPDATE SKIP LOCKED) AS some)
+                                    ORDER BY c.code_id LIMIT per_sku.units FOR UPDATE SKIP LOCKED) AS picked)
 UPDATE codes SET order_id = wanted.order_id
 FROM wanted JOIN free USING (sku, n)
 WHERE codes.sku = free.sku AND codes.code = free.code
