@@ -12,11 +12,13 @@ from tier_engine.rules.decide import (
     on_reviewed,
     on_term,
 )
-from tier_engine.rules.member import Member
+from tier_engine.rules.ladder import newest_version
+from tier_engine.rules.member import ID_SEPARATOR, Member
 from tier_engine.rules.timeline import Life, Risk, live, next_change, timeline
 from tier_engine.rules.why import Standing, standing, standing_of
 
 __all__ = [
+    "ID_SEPARATOR",
     "Decided",
     "Growth",
     "InsuredTerm",
@@ -31,6 +33,7 @@ __all__ = [
     "insured_days",
     "keys",
     "live",
+    "newest_version",
     "next_change",
     "on_day",
     "on_granted",

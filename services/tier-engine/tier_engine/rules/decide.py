@@ -19,6 +19,7 @@ from tenure.contracts.programme import Programme, TierRules, Versions
 from tenure.contracts.tier import NO_TIER, Step, TierAtRisk, TierChanged, TierProgressed, tier_on
 
 from tier_engine.rules.days import Growth, InsuredTerm, Measures, Profile
+from tier_engine.rules.ladder import newest_version
 from tier_engine.rules.member import ID_SEPARATOR, Member, hand_over, latest, same_insured, with_growth, with_term
 from tier_engine.rules.timeline import Life, Risk, live, shares_that_count
 from tier_engine.rules.why import easiest, nearest, policies_behind, reasons
@@ -92,7 +93,7 @@ def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     turn = _Turn(event, programme)
     if isinstance(state, tuple):
         into, old = state
-        return Decision(state=state) if into is None or old is None else turn.merge(into, old)
+        return Decision(state=state) if old is None else turn.merge(into or Member(member_id=keys(event)[0]), old)
     return Decision(state=None) if state is None else turn.relive(state, state.terms, state.growth)
 
 
@@ -106,7 +107,7 @@ class _Turn:
 
     def __init__(self, event: Event, programme: Programme) -> None:
         self.event, self.versions = event, programme.tiers
-        self.newest = programme.tiers.newest.version
+        self.newest = newest_version(programme.tiers)
 
     def relive(
         self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, *, lived_to: date | None = None

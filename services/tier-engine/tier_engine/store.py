@@ -1,0 +1,146 @@
+"""Where members are kept: one row each, the whole state in one column, because a tier is judged from all of it at once.
+
+The invariant: a batch costs four statements, however many members it touches, and rows are locked in the order of their ids.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+from asyncpg.connection import Connection
+from tenure.service import Saved
+
+from tier_engine.rules import ID_SEPARATOR, Decided, Member
+
+DECISIONS_MAX: Final = 50
+Reader = asyncpg.Pool[asyncpg.Record] | Connection
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack: Final = msgspec.msgpack.Decoder(Member).decode
+_json: Final = msgspec.json.Encoder().encode
+
+
+class Record(NamedTuple):
+    """One decision as it was told."""
+
+    decided_at: datetime
+    effective: date
+    from_tier: str
+    to_tier: str
+    retroactive: bool
+    backfill: bool
+    cause: str
+    cause_type: str
+
+
+async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Member]:
+    """The members known under these ids, locked; an id nothing is known of gets a row to lock."""
+    await conn.execute(
+        "INSERT INTO members (member_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING",
+        keys,
+    )
+    rows = await conn.fetch(
+        "SELECT member_id, state FROM members WHERE member_id = ANY($1::text[]) ORDER BY member_id FOR UPDATE",
+        keys,
+    )
+    return {row["member_id"]: _unpack(row["state"]) for row in rows if row["state"] is not None}
+
+
+async def save(conn: Connection, saved: Saved[Member]) -> None:
+    members = list(saved.after.values())
+    if members:
+        await conn.execute(
+            """UPDATE members m
+               SET state = t.state, tier = t.tier, tier_since = t.tier_since, lived_to = t.lived_to, due_on = t.due_on,
+                   merged_into = t.merged_into, rules_version = t.rules_version
+               FROM unnest($1::text[], $2::bytea[], $3::text[], $4::date[], $5::date[], $6::date[], $7::text[], $8::int[])
+                 AS t (member_id, state, tier, tier_since, lived_to, due_on, merged_into, rules_version)
+               WHERE m.member_id = t.member_id""",
+            [m.member_id for m in members],
+            [_pack(m) for m in members],
+            [m.timeline[-1].tier if m.timeline else None for m in members],
+            [m.timeline[-1].effective if m.timeline else None for m in members],
+            [m.lived_to for m in members],
+            [m.due_on for m in members],
+            [m.merged_into for m in members],
+            [m.rules_version for m in members],
+        )
+    await _record(conn, saved.rows)
+
+
+async def _record(conn: Connection, rows: Sequence[Decided]) -> None:
+    if not rows:
+        return
+    await conn.execute(
+        """INSERT INTO decisions
+             (member_id, effective, from_tier, to_tier, retroactive, rules_version, backfill, cause, cause_type, change)
+           SELECT m, e, f, t, r, v, b, c, ct, j::jsonb
+           FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::bool[], $6::int[], $7::bool[], $8::text[],
+                       $9::text[], $10::text[]) AS u (m, e, f, t, r, v, b, c, ct, j)""",
+        [d.change.member_id for d in rows],
+        [d.change.effective for d in rows],
+        [d.change.from_tier for d in rows],
+        [d.change.to_tier for d in rows],
+        [d.change.retroactive for d in rows],
+        [d.change.rules_version for d in rows],
+        [d.backfill for d in rows],
+        [d.cause for d in rows],
+        [d.cause_type for d in rows],
+        [_json(d.change).decode() for d in rows],
+    )
+
+
+async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
+    """Members something falls due for. One that was merged away comes with the member it goes to: `into old`."""
+    rows = await conn.fetch(
+        """SELECT member_id, merged_into FROM members WHERE due_on <= $1
+           ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED""",
+        day,
+        keys_max,
+    )
+    return [
+        r["member_id"] if r["merged_into"] is None else r["merged_into"] + ID_SEPARATOR + r["member_id"] for r in rows
+    ]
+
+
+async def member(reader: Reader, member_id: str) -> Member | None:
+    state = await reader.fetchval("SELECT state FROM members WHERE member_id = $1", member_id)
+    return None if state is None else _unpack(state)
+
+
+async def members(reader: Reader, after: str, rows_max: int) -> list[Member]:
+    """The next members by id, with all their terms and growth; ids that were merged away are left out."""
+    rows = await reader.fetch(
+        """SELECT state FROM members WHERE member_id > $1 AND state IS NOT NULL AND merged_into IS NULL
+           ORDER BY member_id LIMIT $2""",
+        after,
+        rows_max,
+    )
+    return [_unpack(row["state"]) for row in rows]
+
+
+async def judged_by_older_rules(
+    reader: Reader, version: int, *, after: str, rows_max: int
+) -> list[tuple[str, date | None]]:
+    """The next members by id that were last judged by other rules than these, and the day each has lived to."""
+    rows = await reader.fetch(
+        """SELECT member_id, lived_to FROM members WHERE member_id > $1 AND rules_version <> $2 AND state IS NOT NULL
+           ORDER BY member_id LIMIT $3""",
+        after,
+        version,
+        rows_max,
+    )
+    return [(row["member_id"], row["lived_to"]) for row in rows]
+
+
+async def decisions(reader: Reader, member_id: str) -> list[Record]:
+    """The newest decisions about a member, newest first."""
+    rows: list[Any] = await reader.fetch(
+        """SELECT decided_at, effective, from_tier, to_tier, retroactive, backfill, cause, cause_type
+           FROM decisions WHERE member_id = $1 ORDER BY seq DESC LIMIT $2""",
+        member_id,
+        DECISIONS_MAX,
+    )
+    return [Record(*row.values()) for row in rows]

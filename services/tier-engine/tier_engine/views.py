@@ -1,0 +1,281 @@
+"""What the API answers with, built from a member and a day: the same pure rules that decide, labelled and worded.
+
+The invariant: an answer for a past day is what the rules say today about that day, so it never disagrees with the timeline.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+
+import msgspec
+from tenure.calendar import DAYS_PER_YEAR, add_years, full_years
+from tenure.contracts.programme import Programme, TierRules
+from tenure.contracts.tier import NO_TIER, Condition, Step, tier_on
+
+from tier_engine.rules import InsuredTerm, Life, Member, live, standing_of
+from tier_engine.rules.days import annualised
+from tier_engine.rules.why import policies_behind, reasons
+from tier_engine.words import Words, at_risk, changed, label, missing, progress
+
+
+class LabelledStep(msgspec.Struct, frozen=True):
+    effective: date
+    tier: str
+    cause: str
+    label_zh: str
+    label_en: str
+
+
+class AtRisk(msgspec.Struct, frozen=True):
+    since: date
+    to_tier: str
+    drops_on: date
+    zh: str
+    en: str
+
+
+class TierView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a member stands. `upcoming` is what follows by time alone from what is known, no renewal assumed."""
+
+    member_id: str
+    as_of: date
+    tier: str
+    label_zh: str
+    label_en: str
+    tier_since: date | None
+    qualified_tier: str
+    insured_days: int
+    insured_years: int
+    annual_premium_fen: int
+    covered: bool
+    lapsed: bool
+    nearest: Condition | None
+    nearest_zh: str
+    nearest_en: str
+    at_risk: AtRisk | None
+    timeline: tuple[LabelledStep, ...]
+    upcoming: tuple[LabelledStep, ...]
+    merged_into: str | None = None
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of the tier and why, measured on its day under the rules of its day."""
+
+    effective: date
+    from_tier: str
+    to_tier: str
+    cause: str
+    reasons: tuple[Condition, ...]
+    insured_days: int
+    annual_premium_fen: int
+    policies: tuple[str, ...]
+    rules_version: int
+    zh: str
+    en: str
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision as it was told at the time, whatever is known now."""
+
+    decided_at: datetime
+    effective: date
+    from_tier: str
+    to_tier: str
+    retroactive: bool
+    backfill: bool
+    cause: str
+    cause_type: str
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True):
+    member_id: str
+    as_of: date
+    tier: str
+    zh: str
+    en: str
+    changes: tuple[Reason, ...]
+    nearest: Condition | None
+    nearest_zh: str
+    nearest_en: str
+    decisions: tuple[Said, ...]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's line in the listing of all."""
+
+    member_id: str
+    insured_days: int
+    annual_premium_fen: int
+    qualified_tier: str
+    tier: str
+    tier_since: date | None
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """`next_after` is where the next page begins; null on the last one."""
+
+    as_of: date
+    items: Sequence[Row]
+    next_after: str | None
+
+
+class Renewal(msgspec.Struct, frozen=True, kw_only=True):
+    """What renewing a policy for the same length and premium from its current end would bring."""
+
+    member_id: str
+    policy_no: str
+    renewed_from: date
+    renewed_to: date
+    tier_now: str
+    qualified_at_start: str
+    tier_at_start: str
+    tier_at_end: str
+    insured_years_at_end: int
+    annual_premium_fen_at_start: int
+
+
+def tier_view(member: Member, programme: Programme, day: date) -> TierView:
+    life = live(member.terms, member.growth, programme.tiers)
+    rules, s = programme.tiers.at(day), standing_of(life, day)
+    named, still = label(rules, s.tier), _still_missing(s.tier, s.nearest, rules)
+    return TierView(
+        member_id=member.member_id,
+        as_of=day,
+        tier=s.tier,
+        label_zh=named.zh,
+        label_en=named.en,
+        tier_since=s.tier_since,
+        qualified_tier=s.qualified_tier,
+        insured_days=s.insured_days,
+        insured_years=s.insured_days // DAYS_PER_YEAR,
+        annual_premium_fen=s.annual_premium_fen,
+        covered=s.covered,
+        lapsed=s.lapsed,
+        nearest=s.nearest,
+        nearest_zh=still.zh,
+        nearest_en=still.en,
+        at_risk=_at_risk(life, rules, day),
+        timeline=_labelled(life.until(day), programme),
+        upcoming=_labelled((step for step in life.steps if step.effective > day), programme),
+        merged_into=member.merged_into,
+    )
+
+
+def why(member: Member, programme: Programme, day: date, said: Iterable[tuple[object, ...]]) -> Why:
+    life = live(member.terms, member.growth, programme.tiers)
+    rules, s = programme.tiers.at(day), standing_of(life, day)
+    still, sum_up = _still_missing(s.tier, s.nearest, rules), progress(s.insured_days, s.annual_premium_fen)
+    return Why(
+        member_id=member.member_id,
+        as_of=day,
+        tier=s.tier,
+        zh=sum_up.zh,
+        en=sum_up.en,
+        changes=_reasons(member, life, day),
+        nearest=s.nearest,
+        nearest_zh=still.zh,
+        nearest_en=still.en,
+        decisions=tuple(Said(**dict(zip(Said.__struct_fields__, one, strict=True))) for one in said),  # type: ignore[arg-type]
+    )
+
+
+def row(member: Member, programme: Programme, day: date) -> Row:
+    s = standing_of(live(member.terms, member.growth, programme.tiers), day)
+    return Row(
+        member_id=member.member_id,
+        insured_days=s.insured_days,
+        annual_premium_fen=s.annual_premium_fen,
+        qualified_tier=s.qualified_tier,
+        tier=s.tier,
+        tier_since=s.tier_since,
+    )
+
+
+def renewal(member: Member, policy_no: str, programme: Programme, day: date) -> Renewal | None:
+    """None if the member has no term of that policy that could be renewed."""
+    term = max((t for t in member.terms if t.policy_no == policy_no and t.covers), key=lambda t: t.end, default=None)
+    if term is None:
+        return None
+    again = renewed(term)
+    if again is None:
+        return None
+    life = live((*member.terms, again), member.growth, programme.tiers)
+    at_start, at_end = standing_of(life, again.start), standing_of(life, again.end)
+    return Renewal(
+        member_id=member.member_id,
+        policy_no=policy_no,
+        renewed_from=again.start,
+        renewed_to=again.end,
+        tier_now=tier_on(life.steps, day),
+        qualified_at_start=at_start.qualified_tier,
+        tier_at_start=at_start.tier,
+        tier_at_end=at_end.tier,
+        insured_years_at_end=at_end.insured_days // DAYS_PER_YEAR,
+        annual_premium_fen_at_start=at_start.annual_premium_fen,
+    )
+
+
+def renewed(term: InsuredTerm) -> InsuredTerm | None:
+    """The next term: from this one's end, as long (in whole years where this one is), for the same premium.
+
+    None for cover that lasts for life: nothing comes after it.
+    """
+    years = full_years(term.start, term.end)
+    whole = years > 0 and add_years(term.start, years) == term.end
+    try:
+        end = add_years(term.end, years) if whole else term.end + (term.end - term.start)
+    except (OverflowError, ValueError):
+        return None
+    return msgspec.structs.replace(
+        term,
+        term_no=term.term_no + 1,
+        start=term.end,
+        end=end,
+        annual_fen=annualised(term.premium_fen, term.end, end),
+        covers=((term.end, end),),
+    )
+
+
+def _labelled(steps: Iterable[Step], programme: Programme) -> tuple[LabelledStep, ...]:
+    found = []
+    for step in steps:
+        words = label(programme.tiers.at(step.effective), step.tier)
+        found.append(LabelledStep(step.effective, step.tier, step.cause, words.zh, words.en))
+    return tuple(found)
+
+
+def _still_missing(tier: str, nearest: Condition | None, rules: TierRules) -> Words:
+    return Words("尚无保障。", "No cover yet.") if tier == NO_TIER else missing(nearest, rules)
+
+
+def _at_risk(life: Life, rules: TierRules, day: date) -> AtRisk | None:
+    risk = life.risk_at(day)
+    if risk is None:
+        return None
+    words = at_risk(risk.drops_on, risk.to_tier, rules)
+    return AtRisk(risk.effective, risk.to_tier, risk.drops_on, words.zh, words.en)
+
+
+def _reasons(member: Member, life: Life, day: date) -> tuple[Reason, ...]:
+    timeline = life.until(day)
+    before = (NO_TIER, *(step.tier for step in timeline))
+    return tuple(_reason(member, life, step, came) for step, came in zip(timeline, before, strict=False))
+
+
+def _reason(member: Member, life: Life, step: Step, came_from: str) -> Reason:
+    segment = life.segment_at(step.effective)
+    rules, measures = segment.ladder.rules, segment.profile.at(step.effective)
+    met = reasons(rules, step.tier, measures, step.effective)
+    words = changed(step, came_from, met, rules)
+    return Reason(
+        effective=step.effective,
+        from_tier=came_from,
+        to_tier=step.tier,
+        cause=step.cause,
+        reasons=met,
+        insured_days=measures.insured_days,
+        annual_premium_fen=measures.annual_premium_fen,
+        policies=policies_behind(member.terms, rules, step.effective),
+        rules_version=rules.version,
+        zh=words.zh,
+        en=words.en,
+    )
