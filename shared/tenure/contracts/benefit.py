@@ -40,7 +40,7 @@ class BenefitReleased(BenefitEvent, frozen=True, kw_only=True):
 
 
 class BenefitRevoked(BenefitEvent, frozen=True, kw_only=True):
-    """What is unused is taken back: `tier_lost`, `corrected` (the past changed), or `merged` into another member."""
+    """What is unused is taken back: `tier_lost`, `withdrawn` (from the programme), `corrected` (the past changed), `merged`."""
 
     reason: str
 
