@@ -5,7 +5,7 @@ The invariant: a batch costs four statements, however many members it touches, a
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import asyncpg
 import msgspec
@@ -15,7 +15,7 @@ from tenure.service import Saved
 from tier_engine.rules import ID_SEPARATOR, Decided, Member
 
 DECISIONS_MAX: Final = 50
-Reader = asyncpg.Pool[asyncpg.Record] | Connection
+Reader: TypeAlias = "asyncpg.Pool[asyncpg.Record] | Connection"
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(Member).decode

@@ -1,0 +1,164 @@
+"""What the app, the agent platform and the operators are answered."""
+
+import pytest
+from tenure.contracts.policy import PolicyIssued
+from tenure.testing import under_test
+from tier_engine.service import SERVICE
+
+from .cases import continuous, day, term
+
+
+def issued(t):
+    return PolicyIssued(member_id=t.member_id, term=t, effective=t.start)
+
+
+@pytest.fixture
+async def t(settings):
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        await t.feed(*map(issued, continuous("2016-01-01", 2)))
+        await t.feed(issued(term("2018-01-01", premium=900, no=3)))
+        await t.feed(issued(term("2017-06-01", premium=301, member="M-2", policy="P-2")))
+        await t.day(day("2018-06-15"))
+        yield t
+
+
+def member(t, who="M-1"):
+    return t.auth("member", subject=who)
+
+
+async def test_my_tier(t):
+    answer = (await t.http.get("/v1/tiers/M-1", headers=member(t))).json()
+    assert (answer["as_of"], answer["tier"], answer["label_zh"], answer["label_en"]) == (
+        "2018-06-15",
+        "gold",
+        "黄金",
+        "Gold",
+    )
+    assert (answer["tier_since"], answer["insured_years"], answer["annual_premium_fen"]) == ("2018-01-01", 2, 900_00)
+    assert [(s["effective"], s["label_zh"]) for s in answer["timeline"]] == [
+        ("2016-01-01", "基础"),
+        ("2018-01-01", "黄金"),
+    ]
+    assert [(s["effective"], s["tier"]) for s in answer["upcoming"]] == [("2019-12-31", "silver")]
+    assert answer["nearest"]["tier"] == "diamond"
+    assert answer["nearest_zh"] == "年度保费再增加 600.01 元即可成为钻石会员。"
+    assert answer["nearest_en"] == "Diamond needs CNY 600.01 more annual premium."
+
+
+async def test_as_of_any_day(t):
+    asked = {
+        d: (await t.http.get(f"/v1/tiers/M-1?as_of={d}", headers=member(t))).json()
+        for d in ("2015-06-01", "2017-12-31")
+    }
+    assert (asked["2015-06-01"]["tier"], asked["2015-06-01"]["label_zh"], asked["2015-06-01"]["timeline"]) == (
+        "none",
+        "无等级",
+        [],
+    )
+    assert (asked["2017-12-31"]["tier"], asked["2017-12-31"]["insured_days"]) == ("basic", 729)
+    assert asked["2017-12-31"]["nearest_zh"] == "再投保 1 天即可成为白银会员，保障不间断则在2018年1月1日达到。"
+
+
+async def test_a_member_at_risk_hears_when_the_tier_would_go(t):
+    answer = (await t.http.get("/v1/tiers/M-2", headers=member(t, "M-2"))).json()
+    assert answer["lapsed"]
+    assert answer["at_risk"] == {
+        "since": "2018-06-01",
+        "to_tier": "basic",
+        "drops_on": "2019-05-31",
+        "zh": "如不再满足条件，将于2019年5月31日降为基础。",
+        "en": "It becomes Basic on 2019-05-31 unless a condition holds again.",
+    }
+
+
+async def test_why_in_sentences_to_read_aloud(t):
+    answer = (
+        await t.http.get("/v1/tiers/M-1/why?as_of=2020-01-01", headers=t.auth("agent", subject="A-7", book=["M-1"]))
+    ).json()
+    assert [c["en"] for c in answer["changes"]] == [
+        "Basic since 2016-01-01: the first day with cover.",
+        "Gold since 2018-01-01: an annual premium of CNY 900.00 (more than CNY 800.00 needed).",
+        "Silver since 2019-12-31, one level down: the protection of Gold ended, and none of its conditions held again.",
+    ]
+    assert [c["zh"] for c in answer["changes"]] == [
+        "自2016年1月1日起为基础会员：首个保障日。",
+        "自2018年1月1日起为黄金会员：年度保费 900.00 元（要求超过 800.00 元）。",
+        "自2019年12月31日起由黄金降为白银：保护期已满，其间未再满足黄金的任何条件。",
+    ]
+    assert answer["changes"][2]["reasons"][0]["measure"] == "insured_years"
+    assert answer["en"] == "Insured for 3 years and 0 days; annual premium CNY 0.00."
+    assert [(d["to_tier"], d["cause_type"]) for d in answer["decisions"]] == [
+        ("gold", "policy.issued"),
+        ("basic", "policy.issued"),
+    ]
+
+
+async def test_the_renewal_preview_follows_the_rules_of_the_real_upgrade(t):
+    url = "/v1/tiers/M-2/renewal?policy_no=P-2&as_of=2018-06-01"
+    preview = (await t.http.get(url, headers=t.auth("service"))).json()
+    assert preview == {
+        "member_id": "M-2",
+        "policy_no": "P-2",
+        "renewed_from": "2018-06-01",
+        "renewed_to": "2019-06-01",
+        "tier_now": "silver",
+        "qualified_at_start": "silver",
+        "tier_at_start": "silver",
+        "tier_at_end": "silver",
+        "insured_years_at_end": 2,
+        "annual_premium_fen_at_start": 301_00,
+    }
+    unknown = await t.http.get("/v1/tiers/M-2/renewal?policy_no=P-404", headers=t.auth("service"))
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_renewable")
+
+
+async def test_all_members_page_by_page(t):
+    rows, after = [], ""
+    while after is not None:
+        page = (
+            await t.http.get(f"/v1/tiers?as_of=2018-01-01&limit=1&after={after}", headers=t.auth("operator"))
+        ).json()
+        rows, after = rows + page["items"], page["next_after"]
+    assert rows == [
+        {
+            "member_id": "M-1",
+            "insured_days": 730,
+            "annual_premium_fen": 900_00,
+            "qualified_tier": "gold",
+            "tier": "gold",
+            "tier_since": "2018-01-01",
+        },
+        {
+            "member_id": "M-2",
+            "insured_days": 214,
+            "annual_premium_fen": 301_00,
+            "qualified_tier": "silver",
+            "tier": "silver",
+            "tier_since": "2017-06-01",
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "status"),
+    [
+        ("/v1/tiers", "member", 403),
+        ("/v1/tiers", "agent", 403),
+        ("/v1/tiers?limit=5001", "operator", 422),
+        ("/v1/tiers?as_of=yesterday", "operator", 422),
+        ("/v1/tiers/M-2", "member", 404),  # a foreign member does not exist
+        ("/v1/tiers/M-2/why", "member", 404),
+        ("/v1/tiers/M-2/renewal?policy_no=P-2", "member", 404),
+        ("/v1/tiers/M-2", "agent", 404),  # nor does one outside the agent's book
+        ("/v1/tiers/M-404", "operator", 404),
+        ("/v1/tiers/M-1/renewal", "operator", 422),
+    ],
+)
+async def test_who_may_ask_what(t, path, role, status):
+    answer = await t.http.get(path, headers=t.auth(role, subject="M-1" if role == "member" else "A-7"))
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_nobody_without_a_token(t):
+    assert (await t.http.get("/v1/tiers/M-1")).status_code == 401

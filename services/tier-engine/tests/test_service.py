@@ -1,0 +1,193 @@
+"""The service on real PostgreSQL: twice is once, halves are the whole, one wrong event blocks its own member only."""
+
+import msgspec
+import pytest
+from msgspec.structs import replace as amended
+from tenure.contracts.policy import CustomerMerged, PolicyCancelled, PolicyIssued, PolicyRenewed, PremiumPaid
+from tenure.contracts.tier import TierAtRisk, TierChanged, TierProgressed
+from tenure.spine.transact import Door
+from tenure.testing import under_test
+from tier_engine import store
+from tier_engine.review import review_some
+from tier_engine.service import SERVICE
+
+from .cases import RULES, day, growth, programme, stricter, term
+
+
+def issued(t, **more):
+    return PolicyIssued(member_id=t.member_id, term=t, effective=t.start, **more)
+
+
+def a_life():
+    """Two years with one policy, the third with a dearer one; another member's single policy; some growth."""
+    first = term("2016-01-01", premium=100)
+    second = term("2017-01-01", premium=100, no=2)
+    third = term("2018-01-01", premium=900, no=3)
+    other = term("2017-06-01", premium=301, member="M-2", policy="P-2")
+    return [
+        issued(first),
+        PremiumPaid(
+            member_id="M-1", term=amended(first, version=2), effective=first.start, amount_fen=100_00, instalment_no=1
+        ),
+        PolicyRenewed(
+            member_id="M-1", term=second, effective=second.start, renewed_on=second.start, gap_days=0, days_early=0
+        ),
+        issued(other),
+        PolicyRenewed(
+            member_id="M-1", term=third, effective=third.start, renewed_on=third.start, gap_days=0, days_early=0
+        ),
+        growth(20, "2017-05-05").data,
+    ]
+
+
+async def facts(t):
+    """What the database holds and what the world was told, but for the times of writing."""
+    members = await t.pool.fetch("SELECT * FROM members ORDER BY member_id")
+    decisions = await t.pool.fetch(
+        "SELECT member_id, effective, from_tier, to_tier, retroactive, change FROM decisions ORDER BY member_id, seq"
+    )
+    return [tuple(r.values()) for r in members], [tuple(r.values()) for r in decisions]
+
+
+async def test_a_life_from_facts_and_days(settings):
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(*a_life())
+        told = await t.emitted(TierChanged)
+        assert [(c.member_id, str(c.effective), c.from_tier, c.to_tier) for c in told] == [
+            ("M-1", "2016-01-01", "none", "basic"),
+            ("M-2", "2017-06-01", "none", "silver"),
+            ("M-1", "2018-01-01", "basic", "gold"),
+        ]
+        assert [r.measure for r in told[-1].reasons] == ["annual_premium_fen"]
+        assert await t.day(day("2018-06-01")) == 1
+        (risk,) = await t.emitted()
+        assert isinstance(risk, TierAtRisk)
+        assert (risk.member_id, str(risk.drops_on)) == ("M-2", "2019-05-31")
+        await t.day(day("2019-12-31"))
+        assert sorted((str(c.effective), c.member_id, c.to_tier) for c in await t.emitted(TierChanged)) == [
+            ("2019-05-31", "M-2", "basic"),
+            ("2019-12-31", "M-1", "silver"),
+        ]
+
+
+@pytest.mark.parametrize("halves", [False, True])
+async def test_twice_is_once_and_halves_are_the_whole(settings, halves):
+    async with under_test(SERVICE, settings) as once, under_test(SERVICE, settings) as twice:
+        records = once.records(*a_life())
+        await once.deliver(records)
+        if halves:
+            await twice.deliver(records[:3])
+            await twice.deliver(records[2:])
+        else:
+            await twice.deliver(records)
+        await twice.deliver(records)
+        await twice.deliver(records[::-1])
+        assert await facts(once) == await facts(twice)
+        assert await once.emitted() == await twice.emitted()
+
+
+async def test_the_same_facts_under_new_ids_have_no_second_effect(settings):
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(*a_life()[:-1])
+        before = await facts(t)
+        await t.emitted()
+        await t.feed(*a_life()[:-1])
+        assert await facts(t) == before
+        assert await t.emitted() == []
+        assert await t.parked() == []
+
+
+async def test_any_order_ends_in_the_same_timelines(settings):
+    async with under_test(SERVICE, settings) as straight, under_test(SERVICE, settings) as turned:
+        await straight.feed(*a_life())
+        for fact in reversed(a_life()):
+            await turned.feed(fact)
+            await turned.day(day("2016-05-05"))
+        for t in (straight, turned):
+            await t.day(day("2020-01-01"))
+        one, other = await store.members(straight.pool, "", 10), await store.members(turned.pool, "", 10)
+        assert [(m.member_id, m.terms, m.timeline, m.due_on) for m in one] == [
+            (m.member_id, m.terms, m.timeline, m.due_on) for m in other
+        ]
+        newest = {c.member_id: c.timeline for c in await turned.emitted(TierChanged)}
+        assert newest == {m.member_id: m.timeline for m in one}
+
+
+async def test_a_wrong_event_blocks_its_own_member_only(settings):
+    async with under_test(SERVICE, settings) as t:
+        wrong = amended(term("2016-01-01", premium=1), version="not a number")
+        good = term("2016-01-01", member="M-2", policy="P-2")
+        records = t.records(issued(term("2016-01-01", no=2)), issued(wrong), issued(term("2017-01-01")), issued(good))
+        from tenure.contracts.event import WrongEventError
+        from tenure.spine.codec import decode
+        from tenure.spine.transact import Item
+
+        items = []
+        for record in records:
+            try:
+                items.append(Item(decode(record.headers, record.value), record))
+            except WrongEventError as error:
+                items.append(Item(None, record, error))
+        await t.door.transact(items)
+        assert await t.parked() == [("M-1", "malformed"), ("M-1", "behind")]
+        assert [m.member_id for m in await store.members(t.pool, "", 10)] == ["M-1", "M-2"]
+
+
+async def test_backfill_is_handed_on(settings):
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(*a_life()[:1], backfill=True)
+        assert {e.backfill for e in await t.emitted_events()} == {True}
+        assert await t.pool.fetchval("SELECT bool_and(backfill) FROM decisions")
+
+
+async def test_a_void_policy_leaves_no_tier_and_a_trace(settings):
+    async with under_test(SERVICE, settings) as t:
+        policy = term("2016-01-01", premium=900)
+        void = amended(policy, version=2, status="void", covers=())
+        await t.feed(issued(policy))
+        await t.emitted()
+        await t.feed(PolicyCancelled(member_id="M-1", term=void, effective=day("2016-01-05"), kind="cooling_off"))
+        (change, progress) = await t.emitted()
+        assert (change.from_tier, change.to_tier, change.retroactive, change.timeline) == ("gold", "none", True, ())
+        assert isinstance(progress, TierProgressed)
+        assert (progress.insured_days, progress.covered) == (0, False)
+        rows = await t.pool.fetch("SELECT from_tier, to_tier, change FROM decisions ORDER BY seq")
+        assert [(r["from_tier"], r["to_tier"]) for r in rows] == [("none", "gold"), ("gold", "none")]
+        assert msgspec.json.decode(rows[1]["change"], type=TierChanged) == change
+
+
+async def test_two_ids_become_one_member(settings):
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(issued(term("2016-01-01", member="M-9", policy="P-9")), issued(term("2017-01-01", no=2)))
+        await t.feed(CustomerMerged(member_id="M-1", merged_id="M-9", effective=day("2017-06-01")))
+        await t.feed(issued(term("2015-01-01", member="M-9", policy="P-9", no=0)), at=day("2017-06-02"))
+        await t.day(day("2017-06-02"))
+        newest = {c.member_id: c for c in await t.emitted(TierChanged)}
+        assert (newest["M-9"].to_tier, newest["M-9"].timeline) == ("none", ())
+        assert [(str(s.effective), s.tier) for s in newest["M-1"].timeline] == [
+            ("2015-01-01", "basic"),
+            ("2017-01-01", "silver"),
+        ]
+        assert [m.member_id for m in await store.members(t.pool, "", 10)] == ["M-1"]
+
+
+async def test_newly_published_rules_reach_everyone_once(settings, rules):
+    async with under_test(SERVICE, settings, rules) as t:
+        await t.feed(*(issued(term("2018-01-01", premium=200, member=f"M-{n}", policy=f"P-{n}")) for n in range(3)))
+        await t.emitted()
+        milder = programme(RULES, stricter("2018-07-01", silver=(1, 100), gold=(5, 800), diamond=(8, 1500)))
+        door = Door(SERVICE, t.pool, milder)
+        assert await review_some(door, "") == "M-2"
+        assert await review_some(door, "") is None
+        assert await t.emitted() == []
+        t.door = door
+        assert await t.day(day("2018-07-01")) == 3
+        assert {(c.to_tier, c.rules_version) for c in await t.emitted(TierChanged)} == {("silver", 2)}
+
+
+async def test_a_large_batch_costs_few_statements(settings):
+    async with under_test(SERVICE, settings) as t:
+        people = [issued(term("2018-01-01", member=f"M-{n:04}", policy=f"P-{n}")) for n in range(1_500)]
+        await t.feed(*people)
+        assert await t.pool.fetchval("SELECT count(*) FROM members WHERE tier = 'basic' AND due_on IS NULL") == 1_500
+        assert await t.pool.fetchval("SELECT count(*) FROM outbox") == 1
