@@ -16,7 +16,7 @@ from tenure.contracts.programme import Programme
 from policy_sync.commands import KeepContact
 from policy_sync.rules.facts import Fact, fact_of
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
-from policy_sync.rules.refusals import check, duplicate_of
+from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
 # No id holds a space, so a member's key never meets a policy's number.
 _PREFIX = "member "
@@ -46,6 +46,7 @@ def member_of(key: str) -> str | None:
 def on_customer(state: MemberState, event: Event, _: Programme) -> Decision[MemberState]:
     """Record a customer fact and tell it, unless a newer one of its kind is known. Raises RefusedError."""
     key, fact = member_key(state.member_id), fact_of(event)
+    check_dates(fact)
     if (known := duplicate_of(fact, state.facts)) is not None:
         return Decision(state, rows=(Duplicate(key, fact, known),), reply={"status": "duplicate"})
     check(fact, len(state.facts), None)

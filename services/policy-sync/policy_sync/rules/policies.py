@@ -20,11 +20,11 @@ from tenure.contracts.programme import Programme
 from policy_sync.commands import KeepContact
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.customers import MemberState, member_key
-from policy_sync.rules.facts import Fact, fact_of
+from policy_sync.rules.facts import Fact, Opening, fact_of
 from policy_sync.rules.fold import Policy, applicable, fold, grounds_first
 from policy_sync.rules.milestones import Milestone, implied, show
 from policy_sync.rules.recorded import Duplicate, Recorded
-from policy_sync.rules.refusals import check, duplicate_of
+from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
 _NONE_TOLD: Final[Mapping[Milestone, bool]] = MappingProxyType({})
 
@@ -63,15 +63,17 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
     """Record a policy or claim fact and tell what it changes. Raises RefusedError."""
     before, *others = states if isinstance(states, tuple) else (states,)
     fact = fact_of(event)
+    check_dates(fact)
     if (known := duplicate_of(fact, before.facts)) is not None:
         return Decision(states, rows=(Duplicate(before.policy_no, fact, known),), reply={"status": "duplicate"})
     check(fact, len(before.facts), before.policy)
-    after, emit = _recorded(_continuing(before, fact, others), fact)
+    ready, passed = _until_yesterday(_continuing(before, fact, others), fact)
+    after, emit = _recorded(ready, fact)
     counted = after.policy is not None and after.policy != before.policy
     after, milestones = _shown(after, on=fact.effective)
     others, enrolled = _enrolled(others, fact, after)
     decided = after if not others else (after, *others)
-    emit = (*enrolled, *emit, *milestones)
+    emit = (*passed, *enrolled, *emit, *milestones)
     return Decision(
         decided, emit, (Recorded(before.policy_no, fact),), {"status": "accepted" if counted else "waiting"}
     )
@@ -83,6 +85,23 @@ def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicySta
     lived = max(day, state.lived_to or day)
     after, milestones = _shown(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
     return Decision(after, milestones)
+
+
+def _until_yesterday(state: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
+    """What fell due before the fact's day is told before the fact, as if each day had started on time."""
+    yesterday = fact.day - DAY
+    if fact.backfill or not _moves_on(state, fact) or state.lived_to is None or state.lived_to >= yesterday:
+        return state, ()
+    return _shown(replace(state, lived_to=yesterday), on=yesterday)
+
+
+def _moves_on(state: PolicyState, fact: Fact) -> bool:
+    """Whether its day says how far the policy has come: a policy fact that does not have to wait."""
+    data = fact.data
+    if state.policy is None or isinstance(data, core.ClaimFact):
+        return False
+    known = {t.term_no for t in state.policy.terms}
+    return isinstance(data, Opening) or not isinstance(data, core.TermFact) or data.term_no in known
 
 
 def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:

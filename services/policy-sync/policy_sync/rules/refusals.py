@@ -51,7 +51,6 @@ def check(fact: Fact, known: int, policy: Policy | None) -> None:
     """Raises RefusedError for a fact that cannot be true. `known` is how many facts its policy or customer has."""
     if known >= FACTS_MAX:
         raise RefusedError("too_many_facts", f"{FACTS_MAX} facts are kept at most")
-    _check_dates(fact)
     data = fact.data
     if isinstance(data, Opening) and policy is not None:
         _check_overlap(policy, data.term_no, data.start, data.end)
@@ -61,7 +60,8 @@ def check(fact: Fact, known: int, policy: Policy | None) -> None:
         raise RefusedError("merge_into_itself", "member_id and merged_id are the same")
 
 
-def _check_dates(fact: Fact) -> None:
+def check_dates(fact: Fact) -> None:
+    """Raises RefusedError for dates that no fact can have, whatever else is known."""
     data: Data = fact.data
     dates = [d for name in data.__struct_fields__ if isinstance(d := getattr(data, name), date)]
     for day in (*dates, fact.day):

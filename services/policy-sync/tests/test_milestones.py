@@ -1,0 +1,186 @@
+"""Anniversaries, reminders, expiry and no-claim years: which days bring what, and what takes it back."""
+
+import pytest
+from tenure.contracts import core, policy
+
+from .world import (
+    Said,
+    World,
+    cancelled,
+    claim,
+    days_of,
+    endorsed,
+    issued,
+    lapsed,
+    names,
+    reinstated,
+    renewed,
+    rescinded,
+)
+
+THREE_YEARS = "2027-03-01"
+NEXT = renewed("2025-03-01", "2026-03-01")
+
+ANNIVERSARIES = [
+    ("renewed each year", [issued(), Said(NEXT, "2025-02-01")], ["2025-03-01", "2026-03-01"]),
+    ("three years at once", [issued("2024-03-01", THREE_YEARS)], ["2025-03-01", "2026-03-01", "2027-03-01"]),
+    ("from a 29 February to 1 March", [issued("2024-02-29", THREE_YEARS)], ["2025-03-01", "2026-03-01", "2027-03-01"]),
+    ("cancelled the day before", [issued(), cancelled("2025-02-28")], []),
+    ("void", [issued(), cancelled("2024-03-10", "cooling_off")], []),
+    ("rescinded", [issued(), rescinded("2024-08-01")], []),
+    ("lapsed over the day", [issued("2024-03-01", "2026-03-01"), lapsed("2025-02-01"), reinstated("2025-04-01", bridged=False)], ["2026-03-01"]),
+    ("lapsed and bridged", [issued("2024-03-01", "2026-03-01"), lapsed("2025-02-01"), reinstated("2025-04-01", bridged=True)], ["2025-03-01", "2026-03-01"]),
+    ("history counts as years, and is not told late", [Said(issued("2019-03-01", "2024-03-01", term_no=0), backfill=True), renewed("2024-03-01", "2025-03-01", term_no=1)], ["2024-03-01", "2025-03-01"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "facts", "days"), ANNIVERSARIES, ids=[row[0] for row in ANNIVERSARIES])
+def test_anniversaries(what: str, facts: list, days: list[str]) -> None:
+    world = World()
+    world.say(*facts)
+    world.come("2030-01-01")
+    assert days_of(world.told, policy.PolicyAnniversary) == days
+
+
+def test_the_years_of_an_anniversary_include_history() -> None:
+    world = World()
+    history = Said(issued("2019-03-01", "2024-03-01", term_no=0), backfill=True)
+    world.say(history, renewed("2024-03-01", "2025-03-01", term_no=1))
+    world.come("2025-03-01")
+    assert [a.years for a in world.told if isinstance(a, policy.PolicyAnniversary)] == [5, 6]
+
+
+REMINDERS = [
+    ("a month before", [issued()], "2025-02-01"),
+    ("the last day of a shorter month", [issued("2024-03-31", "2025-03-31")], "2025-02-28"),
+    ("the end was moved", [issued(), endorsed("2024-06-01", end="2025-06-01")], "2025-05-01"),
+    ("renewed after the reminder", [issued(), Said(NEXT, "2025-02-02")], "2025-02-01"),
+    ("renewed on the day of the reminder", [issued(), Said(NEXT, "2025-02-01")], None),
+    ("renewed before", [issued(), Said(NEXT, "2025-01-15")], None),
+    ("cancelled", [issued(), cancelled("2025-01-15")], None),
+    ("a week's cover", [issued("2024-03-01", "2024-03-08")], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "facts", "on"), REMINDERS, ids=[row[0] for row in REMINDERS])
+def test_the_reminder(what: str, facts: list, on: str | None) -> None:
+    world = World()
+    world.say(*facts)
+    world.come("2025-12-31")
+    reminders = [e for e in world.told if isinstance(e, policy.PolicyExpiring) and e.term.term_no == 1]
+    assert days_of(reminders, policy.PolicyExpiring) == ([on] if on else [])
+
+
+EXPIRIES = [
+    ("not renewed", [issued()], ["2025-03-01"]),
+    ("renewed on the last day", [issued(), NEXT], []),
+    ("renewed with a gap", [issued(), renewed("2025-03-20", "2026-03-20")], ["2025-03-01"]),
+    ("renewed back to the end, but later", [issued(), Said(NEXT, "2025-03-15")], ["2025-03-01"]),
+    ("the renewal was not taken up", [issued(), NEXT, cancelled("2025-03-01", "not_taken_up", term_no=2)], ["2025-03-01"]),
+    ("cancelled", [issued(), cancelled("2025-01-15")], []),
+    ("lapsed", [issued(), lapsed("2025-01-15")], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "facts", "days"), EXPIRIES, ids=[row[0] for row in EXPIRIES])
+@pytest.mark.parametrize("ticks", ["before", "after"])
+def test_expiry(what: str, facts: list, days: list[str], ticks: str) -> None:
+    """The tick of the last day may come before the facts of that day: nothing is told that they contradict."""
+    world = World()
+    world.say(facts[0])
+    if ticks == "before":
+        world.come("2025-03-01")
+    world.say(*facts[1:])
+    world.come("2025-12-31")
+    assert days_of(world.told, policy.PolicyExpired) == days
+
+
+REPORTED = claim(core.ClaimReported, "2024-06-01")
+
+
+def test_a_year_without_claims_is_completed_on_its_end() -> None:
+    world = World()
+    world.say(issued())
+    assert names(world.come("2025-02-28")) == ["policy.expiring"]
+    assert names(world.come("2025-03-01")) == ["no_claim_year.completed", "policy.anniversary"]
+
+
+@pytest.mark.parametrize(
+    ("step", "counts"),
+    [
+        (core.ClaimWithdrawn, False),
+        (core.ClaimDeclined, False),
+        (core.ClaimClosed, False),
+        (core.ClaimRegistered, True),
+    ],
+)
+def test_only_a_claim_that_counts_breaks_the_year(step: type, counts: bool) -> None:
+    world = World()
+    world.say(issued(), REPORTED, claim(step, "2024-07-01"))
+    world.come("2025-03-01")
+    assert ("no_claim_year.completed" in names(world.told)) is not counts
+
+
+def test_a_loss_of_an_old_year_reported_late_takes_it_back_and_its_withdrawal_gives_it_again() -> None:
+    world = World()
+    world.say(issued())
+    world.come("2025-03-01")
+    late = Said(claim(core.ClaimReported, "2025-04-10", loss_date=REPORTED.loss_date))  # type: ignore[attr-defined]
+    told = world.say(late)
+    assert names(told) == ["claim.changed", "no_claim_year.revoked"]
+    assert (told[1].policy_year, told[1].claim_no, str(told[1].effective)) == (1, "C-1", "2025-04-10")
+    assert names(world.say(claim(core.ClaimWithdrawn, "2025-05-01"))) == ["claim.changed", "no_claim_year.completed"]
+    assert names(world.say(claim(core.ClaimReopened, "2025-06-01"))) == ["claim.changed", "no_claim_year.revoked"]
+
+
+def test_a_year_whose_cover_fell_away_later_is_taken_back_without_a_claim() -> None:
+    world = World()
+    world.say(issued())
+    world.come("2025-03-02")
+    told = world.say(Said(rescinded("2025-03-01"), "2025-06-01"))
+    assert names(told) == ["policy.rescinded", "no_claim_year.revoked"]
+    assert told[1].claim_no == ""
+    assert world.standing == set()
+
+
+def test_each_milestone_is_told_once_however_often_its_ground_comes_and_goes() -> None:
+    world = World()
+    world.say(issued())
+    world.come("2025-03-02")
+    world.say(Said(cancelled("2025-01-01"), "2025-03-10"))
+    back = core.CancellationReversed(policy_no="P-1", term_no=1, effective=REPORTED.reported_on)  # type: ignore[attr-defined]
+    world.say(Said(back, "2025-03-11"))
+    world.come("2025-12-31")
+    assert names(world.told).count("policy.anniversary") == 1
+    assert names(world.told).count("policy.expired") == 1
+    assert ("anniversary", 1, "2025-03-01") in world.standing
+
+
+def test_history_alone_begins_to_live_on_the_first_day_that_comes() -> None:
+    world = World()
+    world.say(Said(issued(), backfill=True))
+    assert names(world.told) == ["member.enrolled", "policy.issued"]
+    assert world.come("2024-09-01") == []
+    assert names(world.come("2025-02-01", "2025-03-01", "2025-03-02")) == [
+        "policy.expiring",
+        "no_claim_year.completed",
+        "policy.anniversary",
+        "policy.expired",
+    ]
+
+
+def test_a_policy_that_ended_in_history_is_never_due() -> None:
+    world = World()
+    world.say(Said(issued(), backfill=True), Said(cancelled("2024-06-01"), backfill=True))
+    assert world.states["P-1"].due_on is None
+
+
+def test_what_fell_due_before_a_fact_is_told_before_it() -> None:
+    world = World()
+    world.say(issued())
+    assert names(world.say(NEXT)) == [
+        "policy.expiring",
+        "policy.renewed",
+        "no_claim_year.completed",
+        "policy.anniversary",
+    ]

@@ -1,0 +1,122 @@
+"""Whatever order facts and days come in, the same policy and the same milestones result (guide: time is an event)."""
+
+from datetime import date, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tenure.contracts import core, policy
+
+from .world import (
+    Said,
+    World,
+    cancelled,
+    claim,
+    day,
+    endorsed,
+    holder_changed,
+    issued,
+    lapsed,
+    paid,
+    refunded,
+    reinstated,
+    renewed,
+    rescinded,
+    reversed_,
+)
+
+LIFE = [
+    Said(issued(), "2024-02-20", id_="1"),
+    Said(paid("2024-02-20"), id_="2"),
+    Said(endorsed("2024-06-01", yuan=100), "2024-05-20", id_="3"),
+    Said(lapsed("2024-08-01"), "2024-08-05", id_="4"),
+    Said(reinstated("2024-08-20", bridged=True), id_="5"),
+    Said(cancelled("2024-10-01"), "2024-09-28", id_="6"),
+    Said(refunded("2024-10-01", 150), id_="7"),
+    Said(reversed_("2024-10-01"), "2024-10-09", id_="8"),
+    Said(renewed("2025-03-01", "2026-03-01", yuan=465), "2025-02-10", id_="9"),
+    Said(paid("2025-02-10", term_no=2), id_="10"),
+    Said(renewed("2026-03-01", "2027-03-01", term_no=3), "2026-03-01", id_="11"),
+    Said(holder_changed("2025-09-01", "M-2"), "2025-09-03", id_="12"),
+    Said(cancelled("2026-07-01", term_no=3), id_="13"),
+    Said(claim(core.ClaimReported, "2024-04-05", estimate_fen=100_00), id_="14"),
+    Said(claim(core.ClaimAssessed, "2024-04-08", amount_fen=80_00), id_="15"),
+    Said(claim(core.ClaimDeclined, "2024-04-09"), id_="16"),
+    Said(claim(core.ClaimReported, "2025-05-05", no="C-2", estimate_fen=100_00), id_="17"),
+    Said(claim(core.ClaimPaid, "2025-05-10", no="C-2", amount_fen=90_00), id_="18"),
+    Said(claim(core.ClaimClosed, "2025-05-11", no="C-2"), id_="19"),
+]
+RESCINDED = Said(rescinded("2024-03-01"), "2026-10-01", id_="20")
+TICKS = [date(2024, 1, 1) + timedelta(days=n) for n in range(0, 1_200, 31)]
+END = day("2027-06-01")
+
+
+def lived(facts: list[Said], ticks: dict[int, date] | None = None) -> World:
+    world = World()
+    for n, fact in enumerate(facts):
+        world.say(fact)
+        if ticks and n in ticks:
+            world.come(ticks[n])
+    world.come(END)
+    return world
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    facts=st.permutations(LIFE),
+    rescinded_at=st.none() | st.integers(0, len(LIFE)),
+    ticks=st.dictionaries(st.integers(0, len(LIFE)), st.sampled_from(TICKS), max_size=6),
+)
+def test_any_order_gives_the_same_policy_and_the_same_milestones(
+    facts: list[Said], rescinded_at: int | None, ticks: dict[int, date]
+) -> None:
+    whole = list(LIFE)
+    if rescinded_at is not None:
+        facts = [*facts[:rescinded_at], RESCINDED, *facts[rescinded_at:]]
+        whole = [*whole, RESCINDED]
+    shuffled, straight = lived(facts, ticks), lived(whole)
+    assert shuffled.policy == straight.policy
+    assert shuffled.standing == straight.standing
+
+
+def told_of_milestones(world: World) -> list[tuple[str, str]]:
+    kinds = (policy.PolicyAnniversary, policy.PolicyExpiring, policy.PolicyExpired, policy.NoClaimYearCompleted)
+    return sorted((type(t).__name__, t.effective.isoformat()) for t in world.told if isinstance(t, kinds))
+
+
+@settings(max_examples=60, deadline=None)
+@given(ticks=st.dictionaries(st.integers(0, len(LIFE)), st.sampled_from(TICKS), max_size=8))
+def test_facts_in_the_core_s_order_tell_the_same_milestones_wherever_the_ticks_fall(ticks: dict[int, date]) -> None:
+    """A tick says that its day began, so it may come early among the facts of its own day, and late without limit."""
+    facts = sorted(LIFE, key=lambda f: f.time)
+    in_time = {n: tick for n, tick in ticks.items() if n >= len(facts) - 1 or tick <= facts[n + 1].day}
+    assert told_of_milestones(lived(facts, in_time)) == told_of_milestones(lived(facts))
+
+
+@settings(max_examples=60, deadline=None)
+@given(facts=st.permutations(LIFE), again=st.lists(st.sampled_from(LIFE), max_size=8))
+def test_the_core_may_say_anything_again_under_a_new_id(facts: list[Said], again: list[Said]) -> None:
+    repeated = [Said(f.data, f.day.isoformat()) for f in again]
+    once, twice = lived(facts), lived([*facts, *repeated])
+    assert twice.policy == once.policy
+    assert twice.told == once.told
+
+
+def test_the_life_is_what_an_insurance_person_expects() -> None:
+    world = lived(LIFE)
+    assert [(t.term_no, t.status, t.premium_fen) for t in world.policy.terms] == [
+        (1, "in_force", 315_00),
+        (2, "in_force", 465_00),
+        (3, "cancelled", 365_00),
+    ]
+    assert sorted(world.standing) == [
+        ("anniversary", 1, "2025-03-01"),
+        ("anniversary", 2, "2026-03-01"),
+        ("expiring", 1, "2025-02-01"),
+        ("expiring", 2, "2026-02-01"),
+        ("no_claim_year", 1, "2025-03-01"),
+    ]
+
+
+def test_the_same_facts_in_the_core_s_order_tell_each_milestone_once() -> None:
+    told = told_of_milestones(lived(sorted(LIFE, key=lambda f: f.time), {5: day("2024-12-01"), 9: day("2025-06-01")}))
+    assert len(told) == len(set(told))
