@@ -76,7 +76,7 @@ class TierProgressed(Data, frozen=True, kw_only=True):
 class TierAtRisk(Data, frozen=True, kw_only=True):
     """No condition of `tier` holds since `effective`: unless one does again, it drops to `to_tier` on `drops_on`.
 
-    `nearest` is the condition that would keep the tier with the least effort.
+    `nearest` is the condition of `tier` of which the smallest share is missing.
     """
 
     member_id: str
