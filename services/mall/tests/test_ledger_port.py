@@ -24,8 +24,9 @@ ANSWERS = [
     (409, {"code": "insufficient_points"}, Answer("refused", "insufficient_points")),
     (422, {"code": "debt_outstanding"}, Answer("refused", "debt_outstanding")),
     (404, {"code": "unknown_member"}, Answer("refused", "unknown_member")),
-    (409, {"code": "hold_resolved"}, Answer("refused", "hold_resolved")),
+    (422, {"code": "hold_too_large"}, Answer("refused", "hold_too_large")),
     (409, {"code": "idempotency_key_in_flight"}, Answer("unknown", "idempotency_key_in_flight")),
+    (404, {"code": "not_found"}, Answer("unknown", "not_found")),  # no ledger behind this gateway
     (401, {"code": "unauthenticated"}, Answer("unknown", "unauthenticated")),  # our token, not the points
     (429, {"code": "rate_limited"}, Answer("unknown", "rate_limited")),
     (503, {"code": "unavailable"}, Answer("unknown", "unavailable")),
@@ -63,6 +64,37 @@ async def test_answers(settings: Settings, order: Order, status: int, body: Any,
     content = body if isinstance(body, str) else json.dumps(body)
     async with ledger_that(lambda _: httpx.Response(status, text=content), settings) as ledger:
         assert await ledger.ask("hold", order) == expected
+
+
+STATES = [
+    # asked      refused because       the hold as it stands                                     -> what it means
+    ("hold", "hold_exists", {"state": "held"}, Answer("done")),  # our own, whose answer was forgotten
+    ("hold", "hold_exists", {"state": "held", "member_id": "M-2"}, Answer("refused", "hold_exists")),
+    ("hold", "hold_exists", {"state": "timed_out"}, Answer("refused", "hold_exists")),
+    ("capture", "hold_resolved", {"state": "captured", "captured": 2800}, Answer("done")),
+    ("capture", "hold_resolved", {"state": "timed_out"}, Answer("refused", "hold_resolved")),
+    ("capture", "hold_resolved", None, Answer("refused", "hold_resolved")),  # there is no such hold
+    ("release", "hold_resolved", {"state": "released"}, Answer("refused", "hold_resolved")),
+    ("release", "hold_resolved", {"state": "captured", "captured": 2800}, Answer("unknown", "hold_captured")),
+    ("refund", "refund_too_large", {"state": "captured", "captured": 2800, "refunded": 2800}, Answer("done")),
+    ("refund", "hold_not_captured", {"state": "held"}, Answer("refused", "hold_not_captured")),
+    ("capture", "hold_resolved", {"state": 7}, Answer("unknown", "hold_not_understood")),
+]
+
+
+@pytest.mark.parametrize(("step", "code", "hold", "expected"), STATES)
+async def test_a_hold_in_another_state_is_looked_at(
+    settings: Settings, order: Order, step: Any, code: str, hold: dict[str, Any] | None, expected: Answer
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(409, json={"code": code})
+        if hold is None:
+            return httpx.Response(404, json={"code": "not_found"})
+        return httpx.Response(200, json={"member_id": "M-1", "points": 2800, "captured": 0, "refunded": 0} | hold)
+
+    async with ledger_that(answer, settings) as ledger:
+        assert await ledger.ask(step, order) == expected
 
 
 @pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.ConnectError, httpx.PoolTimeout, httpx.RemoteProtocolError])

@@ -1,7 +1,8 @@
 """points-ledger over HTTP: hold, capture, release and refund an order's points.
 
 The invariant: one order and one step have one Idempotency-Key for ever, so a repeated question has one effect and one answer.
-Whatever is not a clear yes or a clear no of the ledger itself is `unknown`.
+Whatever is not a clear yes or a clear no of the ledger itself is `unknown`. Where the ledger says that the hold is in another
+state than asked for, the hold itself is looked at: an answer may have been forgotten that was a yes.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, Self
 
 import httpx
+import msgspec
 import structlog
 from tenure.settings import Settings
 
@@ -28,6 +30,19 @@ PATHS: Final[Mapping[SagaStep, str]] = MappingProxyType(
 )
 _NOT_THE_LEDGERS_WORD: Final = frozenset({401, 403, 405, 408, 413, 415, 425, 429})
 """Refusals of the edge or of our token: they say nothing about the points."""
+
+
+_OF_ANOTHER_STATE: Final = frozenset({"hold_exists", "hold_resolved", "hold_not_captured", "refund_too_large"})
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """What the mall reads of a hold; other fields are the ledger's own."""
+
+    member_id: str
+    points: int
+    state: str
+    captured: int = 0
+    refunded: int = 0
 
 
 class Ledger(Protocol):
@@ -59,13 +74,25 @@ class HttpLedger:
 
     async def ask(self, step: SagaStep, order: Order) -> Answer:
         """Never raises for what the ledger or the network does."""
-        headers = {"Idempotency-Key": f"{order.order_id}:{step}", "Authorization": f"Bearer {_token(self._token_file)}"}
-        path = PATHS[step].format(order.order_id)
         try:
-            response = await self._http.post(path, json=self._body(step, order), headers=headers)
+            answer = _understood(await self._post(step, order), step)
+            if answer.outcome == "refused" and answer.code in _OF_ANOTHER_STATE:
+                answer = _settled(await self._look(order), step, order, refusal=answer)
         except httpx.HTTPError as error:
             return Answer("unknown", type(error).__name__)
-        return _understood(response)
+        return answer
+
+    async def _post(self, step: SagaStep, order: Order) -> httpx.Response:
+        headers = self._headers | {"Idempotency-Key": f"{order.order_id}:{step}"}
+        path = PATHS[step].format(order.order_id)
+        return await self._http.post(path, json=self._body(step, order), headers=headers)
+
+    async def _look(self, order: Order) -> httpx.Response:
+        return await self._http.get(f"/v1/holds/{order.order_id}", headers=self._headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {_token(self._token_file)}"}
 
     def _body(self, step: SagaStep, order: Order) -> dict[str, Any]:
         if step != "hold":
@@ -79,15 +106,43 @@ class HttpLedger:
         }
 
 
-def _understood(response: httpx.Response) -> Answer:
+def _understood(response: httpx.Response, step: SagaStep) -> Answer:
     status, code = response.status_code, _code(response)
     if response.is_success:
         return Answer("done")
-    ours = status in _NOT_THE_LEDGERS_WORD or status >= HTTPStatus.INTERNAL_SERVER_ERROR or not response.is_client_error
-    if ours or not code or code.startswith("idempotency_key_"):
-        log.warning("ledger_answer_unknown", status=status, code=code)
+    ours = status in _NOT_THE_LEDGERS_WORD or not response.is_client_error or code.startswith("idempotency_key_")
+    misrouted = not code or (step == "hold" and code == "not_found")  # a new hold is never "not found"
+    if ours or misrouted:
+        log.warning("ledger_answer_unknown", step=step, status=status, code=code)
         return Answer("unknown", code or f"http_{status}")
     return Answer("refused", code)
+
+
+def _settled(response: httpx.Response, step: SagaStep, order: Order, *, refusal: Answer) -> Answer:
+    """What a refused step comes to, by the hold as it stands."""
+    if response.status_code == HTTPStatus.NOT_FOUND and _code(response):
+        return refusal
+    if not response.is_success:
+        return Answer("unknown", f"http_{response.status_code}")
+    try:
+        hold = msgspec.json.decode(response.content, type=Hold)
+    except msgspec.DecodeError:
+        return Answer("unknown", "hold_not_understood")
+    if step == "release" and hold.state == "captured":
+        log.error("hold_captured_for_an_order_given_up", order_id=order.order_id)
+        return Answer("unknown", "hold_captured")
+    return Answer("done") if _is_done(step, order, hold) else refusal
+
+
+def _is_done(step: SagaStep, order: Order, hold: Hold) -> bool:
+    match step:
+        case "hold":
+            return (hold.member_id, hold.state, hold.points) == (order.member_id, "held", order.points)
+        case "capture":
+            return (hold.state, hold.captured, hold.refunded) == ("captured", order.points, 0)
+        case "refund":
+            return hold.refunded == order.points
+    return False
 
 
 def _code(response: httpx.Response) -> str:
