@@ -1,0 +1,171 @@
+"""The ledger over HTTP, for members, agents and the mall: wallets and their story, activities, holds.
+
+Reads answer as of today even where the day's tick has not come; writes pass the one door under an Idempotency-Key.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+from tenure.contracts.event import Data
+from tenure.contracts.topics import key_of
+from tenure.edge.access import Caller, caller
+from tenure.edge.http import App, json_response
+from tenure.edge.idempotency import IdempotencyKey, idempotency_of
+from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
+from tenure.edge.problems import Problem
+from tenure.spine.transact import Idempotency, Item, Outcome
+
+from points_ledger import reads
+from points_ledger.bodies import ActivityIn, AnyActivity, Batch, HoldIn, PartIn, ReferralIn
+from points_ledger.commands import CaptureHold, PlaceHold, RecordActivity, RefundHold, ReleaseHold
+
+LOOKS: Final = ("member", "agent", "operator", "core", "sre", "service")
+STAFF: Final = frozenset({"core", "service", "operator"})
+Looks = Annotated[Caller, Depends(caller(*LOOKS))]
+Reports = Annotated[Caller, Depends(caller("member", "agent", "core", "service"))]
+Redeems = Annotated[Caller, Depends(caller("service"))]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why one activity of a batch was refused; the others stand."""
+
+    activity_id: str
+    code: str
+    detail: str
+
+
+def router(app: App) -> APIRouter:
+    """Wallets, activities and holds."""
+    routes = APIRouter()
+    _wallets(routes, app)
+    _activities(routes, app)
+    _holds(routes, app)
+    return routes
+
+
+def _wallets(routes: APIRouter, app: App) -> None:
+    @routes.get("/wallets/{member_id}")
+    async def wallet(member_id: str, who: Looks) -> Response:
+        """Balances by wallet, and what expires when."""
+        who.must_see(member_id)
+        return json_response(await reads.wallet(app.pool, member_id, await app.today()))
+
+    @routes.get("/wallets/{member_id}/statement")
+    async def statement(member_id: str, who: Looks, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """Every movement, newest first."""
+        who.must_see(member_id)
+        after = decode_cursor(cursor, int)
+        rows = await reads.statement(app.pool, member_id, after, limit + 1)
+        return json_response(page_of(rows, limit, key=lambda line: line.no, show=lambda line: line))
+
+    @routes.get("/entries/{entry_id}/why")
+    async def why(entry_id: str, who: Looks) -> Response:
+        """By which rule, for which fact, with which multipliers an entry was granted, and what became of it."""
+        found = await reads.why(app.pool, app.programme, entry_id)
+        if found is None:
+            raise Problem("not_found")
+        who.must_see(found.member_id)
+        return json_response(found)
+
+
+def _activities(routes: APIRouter, app: App) -> None:
+    @routes.post("/activities")
+    async def record(
+        request: Request, body: AnyActivity | Batch, who: Reports, _key: IdempotencyKey = None
+    ) -> Response:
+        """One activity, or up to 500 that stand or fall alone."""
+        activities = body if isinstance(body, list) else [body]
+        for activity in activities:
+            _must_be_theirs(who, activity)
+        asked = await idempotency_of(request, who.subject)
+        with app.in_flight.hold(asked):
+            outcomes = await app.submit([await _item(app, request, a, asked, n) for n, a in enumerate(activities)])
+        if not isinstance(body, list):
+            return app.answer(outcomes[0])
+        return json_response({"items": [_shown(a, o) for a, o in zip(activities, outcomes, strict=True)]})
+
+
+def _must_be_theirs(who: Caller, activity: AnyActivity) -> None:
+    """Members report for themselves, agents their own services; both at the rank everybody has. Platforms for anyone."""
+    if who.roles & STAFF:
+        return
+    if isinstance(activity, ReferralIn):
+        raise Problem("forbidden")
+    owner, role = (activity.member_id, "member") if isinstance(activity, ActivityIn) else (activity.agent_id, "agent")
+    if role not in who.roles or who.subject != owner:
+        raise Problem("not_found")
+    if not isinstance(activity, ActivityIn) and activity.rank not in ("trainee", "agent"):
+        raise Problem("forbidden")
+
+
+async def _item(app: App, request: Request, activity: AnyActivity, asked: Idempotency, n: int) -> Item:
+    """Each activity of a batch has an answer of its own under the batch's key."""
+    data = activity.data()
+    command: Data = data if isinstance(activity, ReferralIn) else RecordActivity(activity=data)  # type: ignore[arg-type]
+    event = await app.event(request, command, key=key_of(data))
+    return Item(event, idempotency=Idempotency(asked.caller, f"{asked.key}#{n}", asked.fingerprint))
+
+
+def _shown(activity: AnyActivity, outcome: Outcome) -> Any:
+    if outcome.wrong is None:
+        return msgspec.Raw(outcome.body)
+    activity_id = activity.policy_no if isinstance(activity, ReferralIn) else activity.activity_id
+    return Refusal(activity_id, outcome.wrong.code, outcome.wrong.detail)
+
+
+def _holds(routes: APIRouter, app: App) -> None:
+    async def decide(request: Request, who: Caller, hold_id: str, command: Data) -> Response:
+        member_id = await reads.holder(app.pool, hold_id)
+        if member_id is None:
+            raise Problem("not_found")
+        return await app.write(request, command, key=member_id, caller=who)
+
+    @routes.post("/holds", status_code=201)
+    async def place(request: Request, body: HoldIn, who: Redeems, _key: IdempotencyKey = None) -> Response:
+        """Reserve points, earliest expiry first, until captured, released, or timed out."""
+        asked = await idempotency_of(request, who.subject)
+        command = PlaceHold(
+            hold_id=body.hold_id or _hold_id(asked),
+            member_id=body.member_id,
+            wallet=body.wallet,
+            points=body.points,
+            reference=body.reference,
+            expires_at=app.now() + timedelta(seconds=body.ttl_s or app.settings.hold_ttl_s),
+        )
+        return await app.write(request, command, key=body.member_id, caller=who, status=201)
+
+    @routes.get("/holds/{hold_id}")
+    async def show(hold_id: str, who: Redeems) -> Response:
+        """A hold as it stands, for a mall that missed an answer."""
+        del who
+        found = await reads.hold(app.pool, hold_id)
+        if found is None:
+            raise Problem("not_found")
+        return json_response(found)
+
+    @routes.post("/holds/{hold_id}/capture")
+    async def capture(
+        request: Request, hold_id: str, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
+    ) -> Response:
+        """Spend the points, or some of them; the rest is released."""
+        return await decide(request, who, hold_id, CaptureHold(hold_id=hold_id, points=body.points if body else None))
+
+    @routes.post("/holds/{hold_id}/release")
+    async def release(request: Request, hold_id: str, who: Redeems, _key: IdempotencyKey = None) -> Response:
+        """Set the points free."""
+        return await decide(request, who, hold_id, ReleaseHold(hold_id=hold_id))
+
+    @routes.post("/holds/{hold_id}/refund")
+    async def refund(
+        request: Request, hold_id: str, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
+    ) -> Response:
+        """Give captured points back to the lots they came from."""
+        return await decide(request, who, hold_id, RefundHold(hold_id=hold_id, points=body.points if body else None))
+
+
+def _hold_id(asked: Idempotency) -> str:
+    """The same request has the same hold, however often it is sent."""
+    return "H-" + hashlib.sha256(f"{asked.caller}\0{asked.key}".encode()).hexdigest()[:24]

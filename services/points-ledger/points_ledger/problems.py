@@ -1,0 +1,32 @@
+"""The refusals of this service's rules, as callers read them: code to (HTTP status, English, Chinese)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
+    "insufficient_points": (409, "There are not enough points available.", "可用积分不足。"),
+    "debt_outstanding": (
+        409,
+        "Points taken back after they were spent are still owed; redemption waits until they are earned.",
+        "存在尚未抵扣的积分欠额，暂不能兑换。",
+    ),
+    "hold_exists": (409, "A hold with this id was placed before.", "该预留编号已存在。"),
+    "hold_resolved": (
+        409,
+        "The hold was captured, released or timed out before.",
+        "该预留已被扣减、释放或超时。",
+    ),
+    "hold_too_small": (422, "The hold has fewer points.", "预留的积分少于所要扣减的积分。"),
+    "hold_too_large": (422, "A hold cannot have so many points.", "单次预留的积分超过上限。"),
+    "hold_not_captured": (409, "Only a captured hold can be refunded.", "只有已扣减的预留才能退还。"),
+    "refund_too_large": (409, "Fewer points of this hold are left to refund.", "可退还的积分少于所要退还的积分。"),
+    "activity_in_future": (422, "The activity lies in the future.", "活动日期晚于今天。"),
+    "activity_too_late": (422, "The activity is reported too late to count.", "活动上报过晚，不再计分。"),
+    "no_session": (422, "This activity counts once a session: name the session.", "该活动按场次计分，请提供场次编号。"),
+    "self_referral": (422, "Nobody refers themselves.", "不能推荐本人。"),
+    "same_person": (409, "A second person must approve.", "须由另一人审批。"),
+    "own_account": (403, "Nobody adjusts an account of their own.", "不得调整本人账户。"),
+    "adjustment_exists": (409, "This adjustment was proposed before.", "该调整已提交过。"),
+    "adjustment_resolved": (409, "This adjustment does not wait for approval.", "该调整不在待审批状态。"),
+    "adjustment_too_large": (422, "An adjustment has a limit.", "调整的积分超过上限。"),
+}

@@ -1,0 +1,188 @@
+"""What the app, the agent platform and the mall read. Each answer is one statement, so it shows one moment."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any, Final
+
+import msgspec
+from tenure.contracts.points import Wallet
+from tenure.contracts.programme import Programme
+
+from points_ledger.columns import HOLD, LOT, listed, pairs_of_json
+from points_ledger.rules.account import WALLETS, Hold
+from points_ledger.rules.holds import HoldView, view
+
+MEMBER_ID_CHARS_MAX: Final = 64
+
+WALLET: Final = """
+    SELECT a.points_debt, a.growth_debt, a.agent_debt, l.* FROM accounts a LEFT JOIN LATERAL (
+      SELECT wallet, activates_on > $2 AS pending, expires_on,
+             sum(remaining) FILTER (WHERE expires_on IS NULL OR expires_on > $2)::bigint AS remaining, sum(held)::bigint AS held
+      FROM lots WHERE member_id = $1 AND (remaining > 0 OR held > 0) GROUP BY 1, 2, 3
+    ) l ON true WHERE a.member_id = $1 ORDER BY l.wallet, l.expires_on"""
+STATEMENT: Final = """
+    SELECT t.transfer_no, t.effective, t.wallet, t.kind, t.debit, t.credit, t.amount, t.lot_no, t.hold_id, t.recorded_at,
+           l.rule, l.fact
+    FROM transfers t LEFT JOIN lots l USING (member_id, lot_no)
+    WHERE t.member_id = $1 AND ($2::int IS NULL OR t.transfer_no < $2) ORDER BY t.transfer_no DESC LIMIT $3"""
+WHY: Final = f"SELECT member_id, {listed(LOT)} FROM lots WHERE member_id = $1 AND lot_no = $2"
+
+
+_hold_of: Final[Callable[..., Hold]] = Hold
+
+
+class Expiring(msgspec.Struct, frozen=True):
+    """So many points expire at the start of `expires_on`."""
+
+    expires_on: date
+    points: int
+
+
+class Balance(msgspec.Struct):
+    available: int = 0
+    pending: int = 0
+    held: int = 0
+    debt: int = 0
+    expiring: list[Expiring] = []
+
+
+class WalletView(msgspec.Struct, frozen=True):
+    member_id: str
+    as_of: date
+    wallets: dict[Wallet, Balance]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One movement: `amount` from `debit` to `credit`."""
+
+    no: int
+    effective: date
+    wallet: str
+    kind: str
+    debit: str
+    credit: str
+    amount: int
+    entry_id: str | None
+    hold_id: str | None
+    recorded_at: datetime
+    rule: str | None
+    reference: str | None
+
+
+class Why(msgspec.Struct, frozen=True):
+    """An entry explained: base times the percents, floored, is what was granted; and what became of it."""
+
+    entry_id: str
+    member_id: str
+    wallet: str
+    rule: str
+    label_zh: str
+    label_en: str
+    rules_version: int
+    reference: str
+    policy_no: str | None
+    term_no: int | None
+    source_type: str
+    source_id: str
+    base: int
+    tier_or_rank: str
+    status_percent: int
+    product_line_percent: int
+    campaign_percent: int
+    granted: int
+    remaining: int
+    held: int
+    spent: int
+    reversed: int
+    expired: int
+    revoked: bool
+    taken_back: int
+    earned_on: date
+    activates_on: date
+    expires_on: date | None
+    origin: str
+
+
+async def wallet(pool: Any, member_id: str, today: date) -> WalletView:
+    """Balances on a day, whether or not its tick has come. Somebody unknown has nothing."""
+    balances = {name: Balance() for name in WALLETS}
+    for row in await pool.fetch(WALLET, member_id, today):
+        for name in WALLETS:
+            balances[name].debt = row[f"{name}_debt"]
+        if row["wallet"] is not None:
+            _add(balances[row["wallet"]], row)
+    return WalletView(member_id, today, balances)
+
+
+def _add(balance: Balance, row: Any) -> None:
+    points = row["remaining"] or 0
+    balance.held += row["held"]
+    if row["pending"]:
+        balance.pending += points
+        return
+    balance.available += points
+    if row["expires_on"] is not None and points:
+        balance.expiring = [*balance.expiring, Expiring(row["expires_on"], points)]
+
+
+async def statement(pool: Any, member_id: str, before: int | None, rows_max: int) -> list[Line]:
+    return [_line(member_id, row) for row in await pool.fetch(STATEMENT, member_id, before, rows_max)]
+
+
+def _line(member_id: str, row: Any) -> Line:
+    return Line(
+        no=row["transfer_no"],
+        effective=row["effective"],
+        wallet=row["wallet"],
+        kind=row["kind"],
+        debit=row["debit"],
+        credit=row["credit"],
+        amount=row["amount"],
+        entry_id=f"{member_id}:{row['lot_no']}" if row["lot_no"] else None,
+        hold_id=row["hold_id"] or None,
+        recorded_at=row["recorded_at"],
+        rule=row["rule"],
+        reference=row["fact"],
+    )
+
+
+async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
+    """An entry by its id, `member:number`. None if there is none."""
+    member_id, _, number = entry_id.rpartition(":")
+    if not member_id or not number.isascii() or not number.isdigit() or len(number) > 9:  # noqa: PLR2004 - fits an int
+        return None
+    row = await pool.fetchrow(WHY, member_id, int(number))
+    if row is None:
+        return None
+    rule = programme.earning.at(row["earned_on"]).find(row["rule"])
+    same = {name: row[name] for name in Why.__struct_fields__ if name in row.keys()}  # noqa: SIM118 - a Record is no dict
+    return Why(
+        entry_id=entry_id,
+        label_zh=rule.label_zh if rule else row["rule"],
+        label_en=rule.label_en if rule else row["rule"],
+        reference=row["fact"],
+        tier_or_rank=row["status"],
+        product_line_percent=row["line_percent"],
+        taken_back=sum(points for _, points in pairs_of_json(row["taken"])),
+        **same,
+    )
+
+
+async def holder(pool: Any, hold_id: str) -> str | None:
+    """Whose hold it is."""
+    member_id: str | None = await pool.fetchval("SELECT member_id FROM holds WHERE hold_id = $1", hold_id)
+    return member_id
+
+
+async def hold(pool: Any, hold_id: str) -> HoldView | None:
+    row: Any = await pool.fetchrow(f"SELECT member_id, {listed(HOLD)} FROM holds WHERE hold_id = $1", hold_id)
+    if row is None:
+        return None
+    return view(row[0], _hold_of(*row[1:6], pairs_of_json(row[6]), *row[7:]))
+
+
+async def adjusted(pool: Any, adjustment_id: str) -> str | None:
+    """Whose account an adjustment is for."""
+    sql = "SELECT member_id FROM adjustments WHERE adjustment_id = $1"
+    member_id: str | None = await pool.fetchval(sql, adjustment_id)
+    return member_id

@@ -1,0 +1,74 @@
+"""points-ledger on one screen: what it hears, which rule decides, where it keeps accounts, what it serves."""
+
+from pathlib import Path
+from typing import Final
+
+from tenure.contracts import activity, policy, tier
+from tenure.contracts.decision import DayReached
+from tenure.service import Service
+
+from points_ledger import api, commands, operations, store, timers
+from points_ledger.problems import PROBLEMS
+from points_ledger.rules import activities, adjustments, decide, earning, holds, terms
+from points_ledger.rules.account import Account
+from points_ledger.rules.decide import rule
+
+SERVICE: Final = Service[Account](
+    name="points-ledger",
+    package="points_ledger",
+    rules={
+        # Insuring and staying: learn of the term, settle what changed, earn.
+        policy.PolicyIssued: rule(decide.on_term),
+        policy.PolicyRenewed: rule(decide.on_term),
+        policy.PremiumPaid: rule(decide.on_term),
+        policy.PremiumRefunded: rule(decide.on_term),
+        policy.PolicyEndorsed: rule(decide.on_term),
+        policy.PolicyCancelled: rule(decide.on_term),
+        policy.CancellationReversed: rule(decide.on_term),
+        policy.PolicyRescinded: rule(decide.on_term),
+        policy.PolicyLapsed: rule(decide.on_term),
+        policy.PolicyReinstated: rule(decide.on_term),
+        policy.PolicyAnniversary: rule(earning.on_anniversary),
+        policy.NoClaimYearCompleted: rule(earning.on_no_claim_year),
+        policy.NoClaimYearRevoked: rule(terms.on_no_claim_year_revoked),
+        tier.TierChanged: rule(terms.on_tier_changed),
+        policy.CustomerMerged: decide.on_merger,
+        # Activities, agents' services, referrals.
+        activity.ActivityCompleted: rule(activities.on_activity),
+        activity.AgentServiceRecorded: rule(activities.on_activity),
+        activity.ReferralConverted: decide.on_referral,
+        commands.RecordActivity: rule(activities.on_recorded),
+        # Redemption and correction, over HTTP.
+        commands.PlaceHold: rule(holds.on_place),
+        commands.CaptureHold: rule(holds.on_capture),
+        commands.ReleaseHold: rule(holds.on_release),
+        commands.RefundHold: rule(holds.on_refund),
+        commands.ProposeAdjustment: rule(adjustments.on_proposed),
+        commands.ApproveAdjustment: rule(adjustments.on_approved),
+        DayReached: rule(decide.on_day),
+    },
+    ignores=frozenset(
+        {
+            "policy.expiring",
+            "policy.expired",
+            "policy.holder_changed",  # years follow the person, and so do points already earned
+            "member.enrolled",
+            "claim.changed",
+            "customer.registered",
+            "customer.consent_changed",
+            "customer.erased",  # the ledger is pseudonymous: it knows no name to erase
+            "coverage_extension.confirmed",
+            "coverage_extension.rejected",
+            "tier.progressed",
+            "tier.at_risk",
+        }
+    ),
+    load=store.load,
+    save=store.save,
+    due=store.due,
+    keys=decide.keys,
+    routers=(api.router, operations.router),
+    background=(timers.release_timed_out,),
+    problems=PROBLEMS,
+    migrations=Path(__file__).parents[1] / "migrations",
+)

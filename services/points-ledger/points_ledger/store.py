@@ -1,0 +1,223 @@
+"""Accounts in PostgreSQL: a few set-based statements, however many accounts a batch touches.
+
+The invariants: accounts are locked in order of their ids, before anything else is read; the journal is only ever appended to; a
+lot is loaded while it holds points or while another fact may depend on it, so the work does not grow with what is long over.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, TypeVar
+
+import msgspec
+from asyncpg import Record
+from asyncpg.connection import Connection
+from tenure.service import Saved
+
+from points_ledger import columns as c
+from points_ledger.rules.account import BALANCES, Account, Hold, Lot, Memory, Proposal, ReferralNews, Transfer
+
+T = TypeVar("T")
+State = Account
+_memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
+# Rows carry the fields in the structs' own order; `columns` asserts as many, the tests that they are the same.
+_account_of: Final[Callable[..., Account]] = Account
+_lot_of: Final[Callable[..., Lot]] = Lot
+_hold_of: Final[Callable[..., Hold]] = Hold
+_pack: Final = msgspec.msgpack.Encoder().encode
+
+CREATE_MISSING: Final = """
+    INSERT INTO accounts (member_id)
+    SELECT k FROM unnest($1::text[]) AS k WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.member_id = k)
+    ORDER BY k ON CONFLICT DO NOTHING"""
+LOCK: Final = f"SELECT {c.listed(c.ACCOUNT)} FROM accounts WHERE member_id = ANY($1) ORDER BY member_id FOR UPDATE"
+LOTS: Final = f"""
+    SELECT l.member_id, {c.listed(c.LOT, "l.")} FROM lots l JOIN accounts a USING (member_id)
+    WHERE l.member_id = ANY($1)
+      AND (l.remaining > 0 OR l.held > 0 OR l.remembered_until >= coalesce(a.lived_to, '-infinity'))
+    ORDER BY l.member_id, l.lot_no"""
+HOLDS: Final = f"""
+    SELECT h.member_id, {c.listed(c.HOLD, "h.")} FROM holds h JOIN accounts a USING (member_id)
+    WHERE h.member_id = ANY($1) AND h.state IN ('held', 'captured')
+      AND (h.state = 'held' OR h.refundable_until >= coalesce(a.lived_to, '-infinity'))
+    ORDER BY h.member_id, h.hold_id"""
+PROPOSALS: Final = f"""
+    SELECT member_id, {c.listed(c.PROPOSAL)} FROM adjustments WHERE member_id = ANY($1) AND state = 'proposed'
+    ORDER BY member_id, adjustment_id"""
+NEWS: Final = f"SELECT {c.listed(c.NEWS)} FROM referral_news WHERE member_id = ANY($1) ORDER BY member_id, policy_no"
+LOTS_OF_CAPTURED: Final = f"""
+    SELECT member_id, {c.listed(c.LOT)} FROM lots
+    WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[])) ORDER BY member_id, lot_no"""
+
+SAVE_ACCOUNTS: Final = c.updated("accounts", c.ACCOUNT, ("member_id",))
+_OWNED_LOT: Final = {"member_id": "text", **c.LOT}
+INSERT_LOTS: Final = c.inserted("lots", _OWNED_LOT)
+_LOT_CHANGES: Final = {name: _OWNED_LOT[name] for name in ("member_id", "lot_no", *c.LOT_CHANGES)}
+UPDATE_LOTS: Final = c.updated("lots", _LOT_CHANGES, ("member_id", "lot_no"))
+DELETE_LOTS: Final = "DELETE FROM lots WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[]))"
+INSERT_TRANSFERS: Final = c.inserted("transfers", c.TRANSFER)
+_OWNED_HOLD: Final = {"member_id": "text", **c.HOLD}
+INSERT_HOLDS: Final = c.inserted("holds", _OWNED_HOLD)
+UPDATE_HOLDS: Final = c.updated("holds", _OWNED_HOLD, ("hold_id",))
+_OWNED_PROPOSAL: Final = {"member_id": "text", **c.PROPOSAL}
+INSERT_PROPOSALS: Final = c.inserted("adjustments", _OWNED_PROPOSAL)
+UPDATE_PROPOSALS: Final = c.updated("adjustments", _OWNED_PROPOSAL, ("adjustment_id",))
+LEAVE_NEWS: Final = c.inserted(
+    "referral_news", c.NEWS, "ON CONFLICT (member_id, policy_no) DO UPDATE SET void = excluded.void"
+)
+DROP_NEWS: Final = f"""
+    DELETE FROM referral_news n USING {c.unnested(c.NEWS)}
+    WHERE n.member_id = t.member_id AND n.policy_no = t.policy_no AND n.void = t.void"""
+DUE: Final = """
+    (SELECT member_id FROM accounts WHERE due_on <= $1 ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+    UNION (SELECT member_id FROM referral_news ORDER BY member_id LIMIT $2)"""
+
+
+async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
+    """Lock and read these accounts; those that do not exist yet are created, so that there is something to lock."""
+    await conn.execute(CREATE_MISSING, keys)
+    rows = await conn.fetch(LOCK, keys)
+    lots = _by_member(await conn.fetch(LOTS, keys), _lot)
+    holds = _by_member(await conn.fetch(HOLDS, keys), _hold)
+    proposals = _by_member(await conn.fetch(PROPOSALS, keys), lambda row: Proposal(*row[1:]))
+    news = _by_member(await conn.fetch(NEWS, keys), lambda row: ReferralNews(*row))
+    await _add_lots_of_captured(conn, lots, holds)
+    return {
+        member_id: _account_of(
+            member_id,
+            *clock_and_counters,
+            dict(zip(BALANCES, balances, strict=True)),
+            {lot.no: lot for lot in lots.get(member_id, ())},
+            {hold.hold_id: hold for hold in holds.get(member_id, ())},
+            {proposal.adjustment_id: proposal for proposal in proposals.get(member_id, ())},
+            _memory_of(memory) if memory else Memory(),
+            tuple(news.get(member_id, ())),
+        )
+        for member_id, clock_and_counters, memory, balances in ((r[0], r[1:5], r[5], r[6:]) for r in rows)
+    }
+
+
+async def _add_lots_of_captured(conn: Connection, lots: dict[str, list[Lot]], holds: dict[str, list[Hold]]) -> None:
+    """A refund needs the lots its hold took, however long ago they were used up."""
+    known = {(member, lot.no) for member, of_member in lots.items() for lot in of_member}
+    wanted = {(m, no) for m, of_member in holds.items() for hold in of_member for no, _ in hold.parts} - known
+    if wanted:
+        rows = await conn.fetch(LOTS_OF_CAPTURED, *c.arrays(sorted(wanted)))
+        for member, more in _by_member(rows, _lot).items():
+            lots[member] = sorted([*lots.get(member, ()), *more], key=lambda lot: lot.no)
+
+
+def _by_member(rows: Sequence[Record], read: Callable[[Any], T]) -> dict[str, list[T]]:
+    return {member: [read(row) for row in group] for member, group in groupby(rows, key=itemgetter(0))}
+
+
+def _lot(row: Any) -> Lot:
+    *fields, taken, origin = row[1:]
+    return _lot_of(*fields, c.pairs_of_json(taken), origin)
+
+
+def _hold(row: Any) -> Hold:
+    return _hold_of(*row[1:6], c.pairs_of_json(row[6]), *row[7:])
+
+
+async def save(conn: Connection, saved: Saved[Account]) -> None:
+    """Write what changed: one statement a table, and none for a table that nothing touched."""
+    pairs = [(saved.before.get(key), after) for key, after in saved.after.items()]
+    changed = list(_changed_lots(pairs))
+    transfers = [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, Transfer)]
+    left = {(row.member_id, row.policy_no): row.void for row in saved.rows if isinstance(row, ReferralNews)}
+    read = [news for before, after in pairs if before and not after.news for news in before.news]
+    # Lots that moved to another account leave before they arrive there; the rest is in no particular order.
+    await _write(conn, DELETE_LOTS, [(member, no) for member, no, lot in changed if lot is None])
+    await _write(conn, INSERT_LOTS, list(_new_lots(pairs)))
+    await _write(conn, UPDATE_LOTS, [_changes(member, lot) for member, _, lot in changed if lot is not None])
+    await _write(conn, INSERT_TRANSFERS, transfers)
+    await _write(conn, SAVE_ACCOUNTS, [_account_row(after) for _, after in pairs])
+    await _write_named(conn, INSERT_HOLDS, UPDATE_HOLDS, _changed_of(pairs, lambda account: account.holds, _hold_row))
+    proposals = _changed_of(pairs, lambda account: account.proposals, _proposal_row)
+    await _write_named(conn, INSERT_PROPOSALS, UPDATE_PROPOSALS, proposals)
+    await _write(conn, DROP_NEWS, [msgspec.structs.astuple(news) for news in read])
+    await _write(conn, LEAVE_NEWS, [(*key, void) for key, void in left.items()])
+
+
+async def _write(conn: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        await conn.execute(sql, *c.arrays(rows))
+
+
+async def _write_named(conn: Connection, insert: str, update: str, rows: Iterator[tuple[bool, Sequence[Any]]]) -> None:
+    """What has an id that a caller may have chosen is inserted when new, so that nobody's row can be taken over."""
+    new: list[Sequence[Any]] = []
+    known: list[Sequence[Any]] = []
+    for is_known, row in rows:
+        (known if is_known else new).append(row)
+    await _write(conn, insert, new)
+    await _write(conn, update, known)
+
+
+Pairs = Sequence[tuple[Account | None, Account]]
+
+
+def _lots_before(account: Account | None) -> dict[int, Lot]:
+    return account.lots if account else {}
+
+
+def _changed_lots(pairs: Pairs) -> Iterator[tuple[str, int, Lot | None]]:
+    """Lots that were there before and are not the same any more; None for one that moved away."""
+    for before, after in pairs:
+        if before is not None and before.lots is not after.lots:
+            for no, lot in before.lots.items():
+                if after.lots.get(no) is not lot:
+                    yield after.member_id, no, after.lots.get(no)
+
+
+def _new_lots(pairs: Pairs) -> Iterator[tuple[Any, ...]]:
+    for before, after in pairs:
+        known = _lots_before(before)
+        for no in sorted(after.lots.keys() - known.keys()):
+            *fields, taken, origin = msgspec.structs.astuple(after.lots[no])
+            yield (after.member_id, *fields, c.pairs_to_json(taken), origin)
+
+
+def _changes(member_id: str, lot: Lot) -> tuple[Any, ...]:
+    numbers = (lot.remaining, lot.held, lot.spent, lot.reversed, lot.expired)
+    return (member_id, lot.no, *numbers, lot.revoked, c.pairs_to_json(lot.taken))
+
+
+def _account_row(account: Account) -> tuple[Any, ...]:
+    return (
+        account.member_id,
+        account.lived_to,
+        account.due_on,
+        account.lots_no,
+        account.transfers_no,
+        _pack(account.memory),
+        *(account.balances[name] for name in BALANCES),
+    )
+
+
+def _changed_of(
+    pairs: Pairs, part: Callable[[Account], dict[str, T]], row: Callable[[str, T], Sequence[Any]]
+) -> Iterator[tuple[bool, Sequence[Any]]]:
+    """Rows that changed, and whether each was there before, be it in another account."""
+    known = {key: one for before, _ in pairs if before is not None for key, one in part(before).items()}
+    for _, after in pairs:
+        yield from (
+            (key in known, row(after.member_id, one)) for key, one in part(after).items() if known.get(key) is not one
+        )
+
+
+def _hold_row(member_id: str, hold: Hold) -> tuple[Any, ...]:
+    fields = list(msgspec.structs.astuple(hold))
+    fields[5] = c.pairs_to_json(hold.parts)
+    return (member_id, *fields)
+
+
+def _proposal_row(member_id: str, proposal: Proposal) -> tuple[Any, ...]:
+    return (member_id, *msgspec.structs.astuple(proposal))
+
+
+async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
+    """Accounts to which `day` brings something, or for which news waits."""
+    return [row["member_id"] for row in await conn.fetch(DUE, day, keys_max)]
