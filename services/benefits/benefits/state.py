@@ -120,6 +120,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     region_since: date = date.min
     claims: Mapping[str, KnownClaim] = {}
     grants: Mapping[str, Grant] = {}
+    over: tuple[str, ...] = ()
+    """The grants, without the member's number, whose periods passed unused: told, and no longer kept in `grants`."""
     uses: tuple[Use, ...] = ()
     answers: Mapping[str, Answer] = {}
     reports: tuple[str, ...] = ()

@@ -13,8 +13,8 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.programme.benefits import Benefit
 from tenure.contracts.tier import tier_on
 
-from benefits.rules.plan import in_force
-from benefits.rules.settle import answer_of, settle
+from benefits.rules.plan import Life, in_force
+from benefits.rules.settle import answer_of, settle, standing
 from benefits.state import Grant, State
 
 Language = Literal["zh", "en"]
@@ -56,7 +56,8 @@ def member_view(state: State, programme: Programme, day: date, *, language: Lang
     """A member's benefits on a day: those of the current periods, or all there ever were."""
     now, _ = settle(state, programme, day)
     covered = in_force(now, day)
-    shown = (g for g in now.grants.values() if history or is_current(g, day))
+    ever = standing(Life(now, programme, now.lived_to)) if history else now.grants
+    shown = (g for g in ever.values() if history or is_current(g, day))
     ranked = sorted(shown, key=lambda g: (_place(g, programme, day), g.period_start))
     return MemberView(
         member_id=now.member_id,

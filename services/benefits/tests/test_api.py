@@ -4,14 +4,13 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 
+import benefits_cast as cast
 import httpx
 import pytest
 from benefits import api as benefits_api
 from benefits import appointments, claims_api
 from benefits.service import SERVICE
 from tenure.testing import under_test
-
-from . import cast
 
 D = date.fromisoformat
 TODAY = D("2020-06-15")

@@ -4,9 +4,12 @@ import itertools
 from datetime import date
 from types import SimpleNamespace
 
+import benefits_cast as cast
 import msgspec
 import pytest
 from benefits.rules import on_day
+from benefits.rules.plan import Life
+from benefits.rules.settle import standing
 from benefits.service import SERVICE
 from benefits.verify import CHECKS
 from hypothesis import given, settings
@@ -16,8 +19,6 @@ from tenure.contracts.benefit import BenefitEvent
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Event
 from tenure.contracts.policy import PolicyCancelled
-
-from . import cast
 
 D = date.fromisoformat
 LAST = D("2023-06-01")
@@ -71,9 +72,11 @@ def live(rules, stream):
     return state
 
 
-def outcome(state):
+def outcome(state, rules):
+    ever = standing(Life(state, rules, LAST))
     return SimpleNamespace(
-        grants={i: msgspec.structs.replace(g, asked=None) for i, g in state.grants.items()},
+        grants={i: msgspec.structs.replace(g, asked=None) for i, g in ever.items()},
+        told={*state.grants, *(f"M-1.{name}" for name in state.over)} == set(ever),
         advised={c.claim_no: (c.advised.fast_track, c.advised.on_site_survey_waived) for c in state.claims.values()},
         due_on=state.due_on,
     )
@@ -90,10 +93,11 @@ def interleavings(draw):
 @given(stream=interleavings())
 def test_any_interleaving_of_facts_tiers_and_days_comes_to_the_same_grants(rules, stream):
     last = DayReached(key="M-1", day=LAST)
-    expected = outcome(live(rules, [*POLICY, *TIER, last]))
+    expected = outcome(live(rules, [*POLICY, *TIER, last]), rules)
     found = live(rules, [*stream, last])
-    assert vars(outcome(found)) == vars(expected)
+    assert vars(outcome(found, rules)) == vars(expected)
     assert [name for name, check in CHECKS.items() if not check(found, rules)] == []
+    assert expected.told
     assert len(expected.grants) > 30
 
 

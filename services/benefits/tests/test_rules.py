@@ -6,6 +6,8 @@ from itertools import count
 import pytest
 from benefits import rules
 from benefits.commands import ReleaseUse, UseBenefit
+from benefits.rules.plan import Life as Plan
+from benefits.rules.settle import standing
 from benefits.service import SERVICE
 from benefits.state import State
 from benefits.verify import CHECKS
@@ -145,9 +147,8 @@ class Life:
         return {g.benefit for g in self.state.grants.values() if g.status in ("active", "requested", "used")}
 
     def grant(self, code, period=None):
-        found = [
-            g for g in self.state.grants.values() if g.benefit == code and (period is None or g.id.endswith(period))
-        ]
+        ever = standing(Plan(self.state, self.programme, self.state.lived_to))
+        found = [g for g in ever.values() if g.benefit == code and (period is None or g.id.endswith(period))]
         return found[-1]
 
 
@@ -293,6 +294,18 @@ def test_a_day_decides_even_if_nobody_told_that_it_came(life):
     life.then(use("home_safety", "2021-01-15", period="20210115"))
     with pytest.raises(RefusedError, match="outside_period"):
         life.then(use("home_safety", "2021-01-16", period="20200115"))
+
+
+def test_a_visit_of_the_last_day_may_be_told_the_day_after(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-15", "basic")))
+    life.day("2021-01-15")
+    with pytest.raises(RefusedError, match="outside_period"):
+        life.then(use("home_safety", "2021-01-15", period="20200115", today="2021-01-16"))
+    told = life.then(use("home_safety", "2021-01-14", period="20200115", today="2021-01-16"))
+    assert told.reply.remaining == 0
+    assert life.grant("home_safety", "20200115").status == "used"
+    assert life.grant("home_safety", "20210115").used == 0
 
 
 def test_what_is_unused_at_the_end_of_its_period_expires_and_what_was_used_up_does_not(life):

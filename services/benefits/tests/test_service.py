@@ -2,14 +2,13 @@
 
 from datetime import date
 
+import benefits_cast as cast
 import pytest
 from benefits.service import SERVICE
 from benefits.store import decode
 from tenure.contracts import policy
 from tenure.contracts.benefit import BenefitGranted, BenefitRevoked, ClaimAdvised, SafetyReportReady
 from tenure.testing import under_test
-
-from . import cast
 
 D = date.fromisoformat
 

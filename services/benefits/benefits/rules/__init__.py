@@ -42,7 +42,7 @@ def on_term(state: State | None, event: Event, programme: Programme) -> Decision
     after = take_term(before, data.term)
     if after is before:
         return Decision(before)
-    return _settled(before, after, event, programme, matters=_is_extended(data.term, programme))
+    return _settled(before, after, event, programme, matters=_is_awaited(after, data.term, programme))
 
 
 def on_tier_changed(state: State | None, event: Event, programme: Programme) -> Decision[State]:
@@ -150,9 +150,10 @@ def _answered(state: State | None, event: Event, programme: Programme, answer: A
     return _settled(before, after, event, programme, matters=True)
 
 
-def _is_extended(term: Term, programme: Programme) -> bool:
-    """Whether a coverage extension could be added to this term's policy."""
-    return any(b.is_extension and b.product_line == term.product_line for b in programme.benefits.newest.benefits)
+def _is_awaited(state: State, term: Term, programme: Programme) -> bool:
+    """Whether a coverage extension is being asked for that could be added to this term's policy."""
+    lines = {b.product_line for b in programme.benefits.newest.benefits if b.is_extension}
+    return term.product_line in lines and any(g.status == "requested" for g in state.grants.values())
 
 
 def _settled(before: State, after: State, event: Event, programme: Programme, *, matters: bool) -> Decision[State]:

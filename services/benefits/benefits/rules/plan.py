@@ -7,7 +7,7 @@ goes on counting while the tier is lost, so that losing and regaining a tier nev
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
 from tenure.calendar import DAY, Period, add_years
@@ -106,7 +106,7 @@ def _periods(life: Life, benefit: Benefit, anchor: date, rules: BenefitRules) ->
         yield from ((start, end) for start, end in days if start <= life.lived_to)
     elif benefit.period == "year":
         starts = (add_years(anchor, n) for n in range(YEARS_MAX))
-        yield from ((a, b) for a, b in pairwise(starts) if a <= life.lived_to)
+        yield from takewhile(lambda year: year[0] <= life.lived_to, pairwise(starts))
     else:
         yield anchor, FOREVER
 

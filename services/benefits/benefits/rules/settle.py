@@ -20,7 +20,7 @@ from tenure.contracts.benefit import (
 )
 from tenure.contracts.programme import Programme
 
-from benefits.rules.plan import Life, entitled, in_force, planned, region_of, stretches, terms_of
+from benefits.rules.plan import Life, entitled, planned, region_of, stretches, terms_of
 from benefits.state import Answer, Grant, State, Status, Use
 
 ORDER_IN_A_DAY: Final = (BenefitExpired, BenefitRevoked, BenefitGranted, CoverageExtensionRequested)
@@ -35,12 +35,18 @@ def settle(
     `ask` False (imported history) holds requests to the core back until the member next lives through a day that is not.
     """
     life = Life(state, programme, max(state.lived_to, day))
-    grants = _standing(life)
-    told = [e for grant in grants.values() for e in _told(state.grants.get(grant.id), grant, life, ask=ask)]
+    grants = standing(life)
+    told = [e for grant in grants.values() for e in _told(_before(grant, state), grant, life, ask=ask)]
     gone = [e for grant in state.grants.values() if grant.id not in grants for e in _gone(grant, state.member_id)]
     if ask:
         grants = {i: replace(g, asked=g.policy_no or "") if _asks(g) else g for i, g in grants.items()}
-    after = replace(state, grants=grants, lived_to=life.lived_to)
+    over = {i for i, g in grants.items() if _is_over(g, life.lived_to)}
+    after = replace(
+        state,
+        grants={i: g for i, g in grants.items() if i not in over},
+        over=tuple(sorted(i.removeprefix(f"{state.member_id}.") for i in over)),
+        lived_to=life.lived_to,
+    )
     after = replace(after, due_on=next_day(Life(after, programme, life.lived_to)))
     events = sorted((*told, *gone), key=lambda e: (e.effective, ORDER_IN_A_DAY.index(type(e)), e.benefit))
     return (state if after == state else after), tuple(events)
@@ -69,8 +75,20 @@ def answer_of(grant: Grant, answers: Mapping[str, Answer]) -> Answer | None:
     return answers.get(grant.request_id) if grant.request_id else None
 
 
-def _standing(life: Life) -> dict[str, Grant]:
-    """The planned grants with their statuses, and those of before that are kept because they were used."""
+def _before(grant: Grant, state: State) -> Grant | None:
+    """What was told of a grant: of one that is over everything was."""
+    is_over = grant.id.removeprefix(f"{state.member_id}.") in state.over
+    return grant if is_over else state.grants.get(grant.id)
+
+
+def _is_over(grant: Grant, day: date) -> bool:
+    """Its period has passed and nothing of it was used: the facts imply it again at any time, so its name is enough."""
+    has_passed = grant.period_end is not None and grant.period_end <= day
+    return has_passed and not grant.used and not grant.is_kept and grant.status in ("expired", "revoked", "rejected")
+
+
+def standing(life: Life) -> dict[str, Grant]:
+    """All grants there ever were: those planned, with their statuses, and those of before that are kept because they were used."""
     state = life.state
     plan = planned(life)
     orphans = [g for g in state.grants.values() if g.id not in plan]
@@ -238,6 +256,3 @@ def _seasons_ahead(life: Life) -> Iterator[date]:
     held = [b for b, spans in entitled(found, life.programme) if b.period == "season" and spans[-1].end == date.max]
     if season and held:
         yield from (season.window(year)[0] for year in (life.lived_to.year, life.lived_to.year + 1))
-
-
-__all__ = ["in_force", "next_day", "settle", "status_of"]

@@ -11,8 +11,8 @@ from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
 
 from benefits.commands import ReleaseUse, UseBenefit
-from benefits.rules.plan import in_force
-from benefits.rules.settle import answer_of, settle
+from benefits.rules.plan import Life, in_force
+from benefits.rules.settle import answer_of, settle, standing
 from benefits.state import Appointment, Grant, State, Use
 
 replace = msgspec.structs.replace
@@ -37,7 +37,7 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
     if state is None:
         raise RefusedError("grant_unknown", "there is no such grant")
     settled, told = settle(state, programme, asked.today)
-    grant = settled.grants.get(asked.grant_id)
+    grant = settled.grants.get(asked.grant_id) or _over(settled, programme, asked)
     if grant is None:
         raise RefusedError("grant_unknown", "there is no such grant")
     if again := _same_reference(settled, asked):
@@ -86,6 +86,11 @@ def on_release(state: State | None, event: Event, programme: Programme) -> Decis
     )
     reply = _reply(grant, use) if grant else None
     return Decision(after, emit=(released, *told), rows=_rows(state, use, "cancelled"), reply=reply)
+
+
+def _over(state: State, programme: Programme, asked: UseBenefit) -> Grant | None:
+    """A grant whose period passed unused can still have been used within it, and be told so late."""
+    return standing(Life(state, programme, state.lived_to)).get(asked.grant_id)
 
 
 def _must_be_bookable(grant: Grant, asked: UseBenefit, programme: Programme) -> None:
