@@ -4,8 +4,9 @@ import pytest
 from tenure.contracts.policy import PolicyIssued
 from tenure.testing import under_test
 from tier_engine.service import SERVICE
+from tier_engine.views import renewed
 
-from .cases import continuous, day, term
+from .cases import continuous, day, insured, term
 
 
 def issued(t):
@@ -110,6 +111,33 @@ async def test_the_renewal_preview_follows_the_rules_of_the_real_upgrade(t):
     }
     unknown = await t.http.get("/v1/tiers/M-2/renewal?policy_no=P-404", headers=t.auth("service"))
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_renewable")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "renewed_to"),
+    [
+        ("2018-01-01", "2019-01-01", "2020-01-01"),
+        ("2016-02-29", "2017-03-01", "2018-03-01"),
+        ("2018-01-01", "2018-01-31", "2018-03-02"),  # thirty days more
+        ("2018-01-01", "2021-01-01", "2024-01-01"),
+    ],
+)
+def test_a_renewal_lasts_as_long_as_the_term_before(start, end, renewed_to):
+    (held,) = insured(term(start, end))
+    again = renewed(held, term_no=2)
+    assert (again.start, again.end) == (day(end), day(renewed_to))
+
+
+async def test_a_renewal_never_taken_up_does_not_hide_the_next_one(t):
+    await t.feed(issued(term("2018-06-01", premium=301, member="M-2", policy="P-2", no=2, void=True, version=7)))
+    preview = await t.http.get("/v1/tiers/M-2/renewal?policy_no=P-2", headers=t.auth("service"))
+    assert (preview.json()["renewed_from"], preview.json()["annual_premium_fen_at_start"]) == ("2018-06-01", 301_00)
+
+
+async def test_cover_for_life_has_no_renewal(t):
+    await t.feed(issued(term("2018-01-01", "9999-12-31", policy="P-life")))
+    answer = await t.http.get("/v1/tiers/M-1/renewal?policy_no=P-life", headers=member(t))
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_renewable")
 
 
 async def test_all_members_page_by_page(t):

@@ -3,9 +3,11 @@
 import random
 from datetime import date
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as amended
+from tenure.contracts.decision import RefusedError
 from tenure.contracts.policy import CustomerMerged
 from tenure.contracts.tier import TierAtRisk, TierChanged, TierProgressed
 from tier_engine.rules import keys, on_day, on_granted, on_merged, on_reversed, on_term, timeline
@@ -189,6 +191,28 @@ def test_a_late_fact_that_only_adds_a_step_is_retroactive_too():
     assert changes(told) == [("2018-06-01", "basic", "silver", True)]
 
 
+@pytest.mark.parametrize("ticks", [[], ["2018-03-01", "2018-12-31"]])
+@pytest.mark.parametrize(
+    ("known_on", "retroactive"), [("2018-06-01", False), ("2018-06-02", True), ("2018-12-31", True)]
+)
+def test_whether_a_change_is_retroactive_does_not_hang_on_ticks(ticks, known_on, retroactive):
+    world = World()
+    world.happen(known(term("2018-01-01")))
+    for tick in ticks:
+        if tick < known_on:
+            world.let_days_come(day(tick))
+    told = world.happen(known(term("2018-06-01", policy="P-2", premium=300), known_on))
+    assert changes(told) == [("2018-06-01", "basic", "silver", retroactive)]
+
+
+def test_an_anniversary_that_a_fact_reveals_is_not_retroactive():
+    """The day's tick is late: the next fact finds the anniversary due and tells it, with its own date."""
+    world = World()
+    world.happen(known(term("2016-01-01", years=3)))
+    told = world.happen(known(term("2018-03-01", policy="P-2", premium=10)))
+    assert changes(told) == [("2018-01-01", "basic", "silver", False)]
+
+
 def test_a_short_backdating_keeps_the_gap_closed():
     """The renewal arrives five days after the old term ended: nothing is lost, nothing is corrected."""
     world = World()
@@ -271,6 +295,16 @@ def test_every_change_is_on_record_with_its_cause():
     world.happen(e)
     (record,) = world.records
     assert (record.cause, record.change.to_tier) == (f"/core/test {e.id}", "basic")
+
+
+def test_a_member_has_a_limited_number_of_terms(monkeypatch):
+    monkeypatch.setattr("tier_engine.rules.member.TERMS_MAX", 2)
+    world = World()
+    two = continuous("2016-01-01", 2)
+    world.happen(*map(known, two))
+    world.happen(known(amended(two[0], version=2)))
+    with pytest.raises(RefusedError, match="too_many_terms"):
+        world.happen(known(term("2018-01-01", no=3)))
 
 
 def test_a_merge_with_oneself_is_nothing():

@@ -1,17 +1,26 @@
 """The service on real PostgreSQL: twice is once, halves are the whole, one wrong event blocks its own member only."""
 
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from msgspec.structs import replace as amended
+from tenure.contracts import topics
+from tenure.contracts.event import WrongEventError
 from tenure.contracts.policy import CustomerMerged, PolicyCancelled, PolicyIssued, PolicyRenewed, PremiumPaid
 from tenure.contracts.tier import TierAtRisk, TierChanged, TierProgressed
-from tenure.spine.transact import Door
+from tenure.spine.codec import StructuredEvent, decode, decode_structured, encode, utc_now
+from tenure.spine.transact import Door, Item
 from tenure.testing import under_test
 from tier_engine import store
-from tier_engine.review import review_some
+from tier_engine.review import review, review_some
 from tier_engine.service import SERVICE
 
 from .cases import RULES, day, growth, programme, stricter, term
+
+EXAMPLES = Path(topics.__file__).parent / "examples"
 
 
 def issued(t, **more):
@@ -118,10 +127,6 @@ async def test_a_wrong_event_blocks_its_own_member_only(settings):
         wrong = amended(term("2016-01-01", premium=1), version="not a number")
         good = term("2016-01-01", member="M-2", policy="P-2")
         records = t.records(issued(term("2016-01-01", no=2)), issued(wrong), issued(term("2017-01-01")), issued(good))
-        from tenure.contracts.event import WrongEventError
-        from tenure.spine.codec import decode
-        from tenure.spine.transact import Item
-
         items = []
         for record in records:
             try:
@@ -183,6 +188,41 @@ async def test_newly_published_rules_reach_everyone_once(settings, rules):
         t.door = door
         assert await t.day(day("2018-07-01")) == 3
         assert {(c.to_tier, c.rules_version) for c in await t.emitted(TierChanged)} == {("silver", 2)}
+
+
+async def test_a_starting_worker_judges_by_the_newest_rules_and_ends(settings, rules):
+    async with under_test(SERVICE, settings, rules) as t:
+        await t.feed(issued(term("2018-01-01", premium=200)), issued(term("2018-01-01", member="M-2", policy="P-2")))
+        await t.day(day("2018-08-01"))
+        await t.emitted()
+        milder = programme(RULES, stricter("2018-07-01", silver=(1, 100), gold=(5, 800), diamond=(8, 1500)))
+        wake, stopping = asyncio.Event(), asyncio.Event()
+        await review(SimpleNamespace(door=Door(SERVICE, t.pool, milder), stopping=stopping, wake_relay=wake))
+        (change,) = await t.emitted(TierChanged)
+        assert (change.member_id, str(change.effective), change.to_tier, change.retroactive) == (
+            "M-1",
+            "2018-07-01",
+            "silver",
+            True,  # published a month late
+        )
+        assert wake.is_set()
+        assert await t.pool.fetchval("SELECT min(rules_version) FROM members") == 2
+
+
+async def test_every_example_of_every_topic_it_reads_is_understood(settings):
+    examples = [
+        decode_structured(msgspec.json.decode(path.read_bytes(), type=StructuredEvent), received=utc_now())
+        for path in sorted(EXAMPLES.glob("*.json"))
+        if any(path.stem in topic.types for topic in SERVICE.reads)
+    ]
+    async with under_test(SERVICE, settings) as t:
+        records = [t.as_record(encode(e)) for e in examples if e.type != "day.started"]
+        await t.deliver(records)
+        once = await facts(t)
+        await t.deliver(records)
+        assert await t.parked() == []
+        assert await facts(t) == once
+        assert await t.pool.fetchval("SELECT count(*) FROM members WHERE tier IS NOT NULL") > 0
 
 
 async def test_a_large_batch_costs_few_statements(settings):

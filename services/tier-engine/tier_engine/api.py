@@ -21,6 +21,11 @@ PROBLEMS: Mapping[str, tuple[int, str, str]] = {
         "This member has no term of that policy that could be renewed.",
         "该会员没有可续保的该保单。",
     ),
+    "too_many_terms": (
+        422,
+        "A member cannot have that many policy terms.",
+        "单个会员的保单期数超过上限。",
+    ),
 }
 
 Seer = Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "sre", "service"))]

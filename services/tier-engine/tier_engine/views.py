@@ -192,10 +192,9 @@ def row(member: Member, programme: Programme, day: date) -> Row:
 
 def renewal(member: Member, policy_no: str, programme: Programme, day: date) -> Renewal | None:
     """None if the member has no term of that policy that could be renewed."""
-    term = max((t for t in member.terms if t.policy_no == policy_no and t.covers), key=lambda t: t.end, default=None)
-    if term is None:
-        return None
-    again = renewed(term)
+    terms = [t for t in member.terms if t.policy_no == policy_no]
+    newest = max((t for t in terms if t.covers), key=lambda t: t.end, default=None)
+    again = renewed(newest, term_no=max(t.term_no for t in terms) + 1) if newest else None
     if again is None:
         return None
     life = live((*member.terms, again), member.growth, programme.tiers)
@@ -214,7 +213,7 @@ def renewal(member: Member, policy_no: str, programme: Programme, day: date) -> 
     )
 
 
-def renewed(term: InsuredTerm) -> InsuredTerm | None:
+def renewed(term: InsuredTerm, *, term_no: int) -> InsuredTerm | None:
     """The next term: from this one's end, as long (in whole years where this one is), for the same premium.
 
     None for cover that lasts for life: nothing comes after it.
@@ -227,7 +226,7 @@ def renewed(term: InsuredTerm) -> InsuredTerm | None:
         return None
     return msgspec.structs.replace(
         term,
-        term_no=term.term_no + 1,
+        term_no=term_no,
         start=term.end,
         end=end,
         annual_fen=annualised(term.premium_fen, term.end, end),

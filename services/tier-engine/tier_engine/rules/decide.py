@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
+from tenure.calendar import DAY
 from tenure.contracts import policy
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
@@ -198,14 +199,24 @@ def _noted(member: Member, terms: tuple[InsuredTerm, ...], day: date) -> Member:
 
 def _changes(before: Member, after: Member, life: Life) -> Iterator[TierChanged]:
     """Each step that was added, in order; or, if what had been told is no longer so, the whole correction as one."""
-    old, new, told_to = before.timeline, after.timeline, before.lived_to
+    old, new, stood_to = before.timeline, after.timeline, _stood_to(before, after)
     if new[: len(old)] != old:
         yield _change(after, life, _first_difference(old, new), was=old, retroactive=True)
         return
     for i in range(len(old), len(new)):
         effective = new[i].effective
-        late = told_to is not None and effective < told_to
+        late = stood_to is not None and effective < stood_to
         yield _change(after, life, effective, was=new[:i], steps=i + 1, retroactive=late)
+
+
+def _stood_to(before: Member, after: Member) -> date | None:
+    """Until when what was told was the truth, as far as was known: the day lived to, and the days after it on which nothing
+    was due (days that bring nothing do not call here). What changes before that day, a fact has changed in hindsight.
+    """
+    if before.lived_to is None or after.lived_to is None:
+        return None
+    quiet = after.lived_to if before.due_on is None else min(after.lived_to, before.due_on - DAY)
+    return max(before.lived_to, quiet)
 
 
 def _first_difference(old: tuple[Step, ...], new: tuple[Step, ...]) -> date:

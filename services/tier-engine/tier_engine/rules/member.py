@@ -8,6 +8,7 @@ from datetime import date
 from typing import Final
 
 import msgspec
+from tenure.contracts.decision import RefusedError
 from tenure.contracts.tier import Step
 
 from tier_engine.rules.days import Growth, InsuredTerm
@@ -15,6 +16,10 @@ from tier_engine.rules.timeline import Risk
 
 ID_SEPARATOR: Final = " "
 """Stands between two member ids where one key names both; an id has no space."""
+
+
+TERMS_MAX: Final = 5_000
+"""Terms of one member: a person has some dozens in a life; more than this is another thing's id."""
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
@@ -40,10 +45,15 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
 
 def with_term(terms: tuple[InsuredTerm, ...], term: InsuredTerm) -> tuple[InsuredTerm, ...]:
-    """The terms with this one in its newest version, in the order of their keys; the same object if it is no news."""
+    """The terms with this one in its newest version, in the order of their keys; the same object if it is no news.
+
+    Raises RefusedError too_many_terms.
+    """
     for i, held in enumerate(terms):
         if held.policy_no == term.policy_no and held.key == term.key:
             return terms if held.version >= term.version else (*terms[:i], term, *terms[i + 1 :])
+    if len(terms) >= TERMS_MAX:
+        raise RefusedError("too_many_terms", f"a member has at most {TERMS_MAX} policy terms")
     return tuple(sorted((*terms, term), key=lambda t: t.key))
 
 
