@@ -211,6 +211,15 @@ async def test_of_many_workers_one_gets_each_order(mall: Any, new_quote: Any) ->
     assert not await mall.broken()
 
 
+async def test_an_order_seen_by_two_workers_is_claimed_by_one(mall: Any, new_quote: Any) -> None:
+    for n in range(5):
+        await mall.saga().place(new_quote(member_id=f"M-{n}"))
+    seen = [tuple(row) for row in await mall.t.pool.fetch("SELECT order_id, member_id, next_try_at FROM orders")]
+    mall.late_s = LEASE_S + 1
+    claimed = await asyncio.gather(*(mall.saga().claim(seen) for _ in range(3)))
+    assert sorted(len(orders) for orders in claimed) == [0, 0, 5]
+
+
 async def test_an_order_under_lease_is_left_to_its_driver(mall: Any, new_quote: Any) -> None:
     await mall.saga().place(new_quote())
     assert await continue_orders(mall.saga(), mall.t.pool) == 0
