@@ -36,8 +36,8 @@ def tiers(*steps, member="M-1"):
     return tier.TierChanged(
         member_id=member,
         from_tier=timeline[-2].tier if len(timeline) > 1 else "none",
-        to_tier=timeline[-1].tier,
-        effective=timeline[-1].effective,
+        to_tier=timeline[-1].tier if timeline else "none",
+        effective=timeline[-1].effective if timeline else D("2020-01-01"),
         retroactive=False,
         reasons=(),
         nearest=None,

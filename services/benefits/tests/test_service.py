@@ -15,7 +15,7 @@ D = date.fromisoformat
 
 @pytest.fixture
 async def t(settings):
-    async with under_test(SERVICE, settings) as under:
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as under:
         yield under
 
 
@@ -109,6 +109,7 @@ async def test_a_merged_members_uses_stay_counted_and_its_claims_move(t):
     for member, no in (("M-1", "P-1"), ("M-2", "P-2")):
         await t.feed(cast.issued(member, no=no, end="2022-01-01"), cast.tiers(("2020-01-01", "basic"), member=member))
     await t.feed(cast.claim(100, member="M-2", no="C-2", policy_no="P-2"))
+    await t.day(D("2020-05-01"))
     used = await t.http.post(
         "/v1/benefits/M-2.home_safety.20200101/use", json={"on": "2020-05-01"}, headers=t.auth("operator")
     )
@@ -131,6 +132,41 @@ async def test_a_merged_members_uses_stay_counted_and_its_claims_move(t):
     assert released.status_code == 200
 
 
+@pytest.mark.parametrize("tier_first", [True, False])
+async def test_merger_and_the_tiers_told_of_it_come_in_either_order(t, tier_first):
+    """tier-engine tells the survivor's united timeline, and none for the merged number, on a topic of its own."""
+    for member, no in (("M-1", "P-1"), ("M-2", "P-2")):
+        await t.feed(cast.issued(member, no=no, end="2022-01-01"), cast.tiers(("2020-01-01", "basic"), member=member))
+    await t.day(D("2020-05-01"))
+    path = "/v1/benefits/M-2.home_safety.20200101/use"
+    await t.http.post(path, json={"on": "2020-05-01"}, headers=t.auth("operator"))
+    merger = [policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01"))]
+    told = [cast.tiers(("2020-01-01", "silver")), cast.tiers(member="M-2")]
+    for data in (*told, *merger) if tier_first else (*merger, *told):
+        await t.feed(data, at=D("2020-07-01"))
+    states = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
+    grant = states["M-1"].grants["M-1.home_safety.20200101"]
+    assert (grant.quota, grant.used, grant.status) == (2, 1, "active")
+    assert not states["M-2"].grants
+    assert not any(g.is_kept for g in states["M-1"].grants.values())
+    verified = await t.http.get("/v1/benefits/verify", headers=t.auth("operator"))
+    assert set(verified.json().values()) == {True}
+
+
+async def test_a_merger_undone_by_its_opposite_brings_the_history_back(t):
+    await t.feed(cast.issued(end="2022-01-01"), cast.tiers(("2020-01-01", "basic")))
+    await t.day(D("2020-05-01"))
+    await t.http.post(
+        "/v1/benefits/M-1.home_safety.20200101/use", json={"on": "2020-05-01"}, headers=t.auth("operator")
+    )
+    await t.feed(policy.CustomerMerged(member_id="M-2", merged_id="M-1", effective=D("2020-07-01")))
+    await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-02")))
+    await t.feed(cast.tiers(("2020-01-01", "basic")))
+    rows = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
+    assert rows["M-1"].grants["M-1.home_safety.20200101"].used == 1
+    assert (rows["M-1"].merged_into, rows["M-2"].merged_into) == (None, "M-1")
+
+
 async def test_a_member_merged_with_itself_changes_nothing(t):
     await t.feed(cast.issued(), cast.tiers(("2020-01-01", "basic")))
     before = await everything(t)
@@ -141,6 +177,7 @@ async def test_a_member_merged_with_itself_changes_nothing(t):
 
 async def test_erasure_takes_free_text_and_region_and_keeps_the_count(t):
     await t.feed(cast.issued(), cast.registered(), cast.tiers(("2020-01-01", "basic")))
+    await t.day(D("2020-05-01"))
     await t.http.post(
         "/v1/benefits/M-1.home_safety.20200101/use",
         json={"reference": "secret", "on": "2020-05-01"},

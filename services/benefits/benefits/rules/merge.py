@@ -53,6 +53,7 @@ def _united(survivor: State, merged: State) -> State:
         reports=(*survivor.reports, *(r for r in merged.reports if r not in survivor.reports)),
         region=survivor.region or merged.region,
         region_since=survivor.region_since if survivor.region else merged.region_since,
+        merged_into=None,
     )
 
 
