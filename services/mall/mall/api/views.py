@@ -62,6 +62,7 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     limit_per_member: int | None
     limit_period: str | None
     stock: StockState
+    available: bool
 
 
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,7 @@ def show_item(item: Item, day: date, available: int, *, lang: Language) -> ItemV
         tier_min=item.tier_min,
         limit_per_member=item.limit_per_member,
         limit_period=item.limit_period if item.limit_per_member else None,
+        available=available > 0,
         stock="sold_out" if available <= 0 else "low" if available <= LOW_STOCK_UNITS else "in_stock",
     )
 
