@@ -6,8 +6,8 @@ from typing import Any
 from tenure.calendar import SHANGHAI
 from tenure.contracts import benefit, mall, points, policy, tier
 from tenure.contracts.event import Data, Event
-from tenure.contracts.topics import TYPE_OF
 from tenure.contracts.tier import Condition, Step
+from tenure.contracts.topics import TYPE_OF
 
 M = "M-1"
 D = date(2026, 3, 1)
@@ -95,7 +95,9 @@ def renewed(policy_no: str = "P-1", *, effective: date = D) -> policy.PolicyRene
     )
 
 
-def earned(rule: str, amount: int, *, effective: date = D, lot: str = "L-1", wallet: Any = "points") -> points.PointsGranted:
+def earned(
+    rule: str, amount: int, *, effective: date = D, lot: str = "L-1", wallet: Any = "points"
+) -> points.PointsGranted:
     return points.PointsGranted(
         member_id=M,
         wallet=wallet,
@@ -147,7 +149,9 @@ def advised(*, waived: bool = True) -> benefit.ClaimAdvised:
 
 
 def fulfilled(order: str = "O-1") -> mall.OrderFulfilled:
-    return mall.OrderFulfilled(member_id=M, order_id=order, sku="coffee-voucher-30", quantity=1, points=2800, effective=D)
+    return mall.OrderFulfilled(
+        member_id=M, order_id=order, sku="coffee-voucher-30", quantity=1, points=2800, effective=D
+    )
 
 
 def consent(*, marketing: bool = True, effective: date = D) -> policy.ConsentChanged:

@@ -18,8 +18,22 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import PLACEHOLDERS
 from tenure.contracts.tier import Condition
 
-from .cast import D, M, at, claim, consent, earned, event, expiring, fulfilled, granted, renewed, reversed_points
-from .cast import revoked, tier_changed
+from .cast import (
+    D,
+    M,
+    at,
+    claim,
+    consent,
+    earned,
+    event,
+    expiring,
+    fulfilled,
+    granted,
+    renewed,
+    reversed_points,
+    revoked,
+    tier_changed,
+)
 
 NEXT = D + timedelta(days=1)
 

@@ -1,0 +1,66 @@
+"""Two ids turn out to be one person: what no other service tells anew goes to the member who remains.
+
+Tier and benefits are told again by their own services. Balances, policies, claims and orders are not, so they move here; what was
+on its way under the old id follows when it arrives (`HandOver`), so the order of topics does not matter.
+"""
+
+from typing import Any
+
+from msgspec.structs import replace
+from tenure.contracts.decision import Decision
+from tenure.contracts.event import Event
+from tenure.contracts.points import Wallet
+from tenure.contracts.programme import Programme
+
+from member_view.rules.view import Expiring, Purse, View, blank, settled
+
+Both = tuple[View | None, View | None]
+
+
+def on_merged(states: Both, event: Event, _: Programme) -> Decision[Any]:
+    """`customer.merged`, and `HandOver` later. A second telling finds nothing to move."""
+    kept = states[0] or View(member_id=event.data.member_id)
+    merged = states[1] or View(member_id=event.data.merged_id)
+    if merged.member_id in (kept.member_id, kept.merged_into):
+        return Decision(states)
+    merged = replace(merged, merged_into=kept.member_id)
+    emptied = blank(merged)
+    if kept.erased:
+        return Decision((kept, emptied))
+    return Decision((settled(_united(kept, merged)), emptied))
+
+
+def _united(kept: View, merged: View) -> View:
+    enrolled = [day for day in (kept.enrolled_on, merged.enrolled_on) if day]
+    times = [at for at in (kept.updated_at, merged.updated_at) if at]
+    terms = {**merged.terms, **{k: t for k, t in kept.terms.items() if _is_newer(t.version, merged, k)}}
+    return replace(
+        kept,
+        lived_to=max(kept.lived_to, merged.lived_to),
+        updated_at=max(times, default=None),
+        enrolled_on=min(enrolled, default=None),
+        purses=_added(kept, merged),
+        expiring=_expiring(kept, merged),
+        terms=terms,
+        claims={**merged.claims, **kept.claims},
+        advice={**merged.advice, **kept.advice},
+        answers={**merged.answers, **kept.answers},
+        orders={**merged.orders, **kept.orders},
+    )
+
+
+def _is_newer(version: int, merged: View, term_id: str) -> bool:
+    other = merged.terms.get(term_id)
+    return other is None or version >= other.version
+
+
+def _added(kept: View, merged: View) -> dict[Wallet, Purse]:
+    wallets = [*kept.purses, *(w for w in merged.purses if w not in kept.purses)]
+    return {w: kept.purses.get(w, Purse()).plus(merged.purses.get(w, Purse())) for w in wallets}
+
+
+def _expiring(kept: View, merged: View) -> tuple[Expiring, ...]:
+    total: dict[tuple[Wallet, Any], int] = {}
+    for one in (*kept.expiring, *merged.expiring):
+        total[one.wallet, one.expires_on] = total.get((one.wallet, one.expires_on), 0) + one.amount
+    return tuple(Expiring(wallet=w, expires_on=day, amount=amount) for (w, day), amount in total.items())

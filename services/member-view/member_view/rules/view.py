@@ -1,0 +1,211 @@
+"""One member as the app and the agent see it.
+
+The invariant: each part follows from one topic alone, or is joined when it is shown, and what is dropped with time is dropped by
+the members' own days. So the row does not depend on how the topics were interleaved.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+from tenure.calendar import Period
+from tenure.contracts.points import Wallet
+from tenure.contracts.tier import NO_TIER, Condition
+
+ENDED_TERM_KEPT: Final = timedelta(days=31)
+TERMS_MAX: Final = 200
+CLAIMS_CLOSED_MAX: Final = 20
+ADVICE_MAX: Final = 40
+EXTENSIONS_MAX: Final = 40
+GRANTS_MAX: Final = 200
+ORDERS_MAX: Final = 10
+CLOSED: Final = frozenset({"declined", "paid", "closed", "withdrawn"})
+
+
+class Label(NamedTuple):
+    zh: str
+    en: str
+
+
+class Purse(Struct, frozen=True, array_like=True):
+    """One wallet's balances, and the sums behind them; `available + pending + held - debt` follows from those."""
+
+    available: int = 0
+    pending: int = 0
+    held: int = 0
+    debt: int = 0
+    granted: int = 0
+    adjusted: int = 0
+    spent: int = 0
+    reversed: int = 0
+    expired: int = 0
+
+    def plus(self, other: "Purse") -> "Purse":
+        return Purse(*(getattr(self, f) + getattr(other, f) for f in self.__struct_fields__))
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """The tier with its labels, as tier.v1 last told it."""
+
+    tier: str = NO_TIER
+    label: Label = Label("", "")
+    since: date | None = None
+    nearest: Condition | None = None
+    nearest_label: Label = Label("", "")
+    covered: bool = True
+    insured_days: int = 0
+    annual_premium_fen: int = 0
+    drops_to: str | None = None
+    drops_on: date | None = None
+
+
+class Term(Struct, frozen=True, kw_only=True):
+    id: str
+    policy_no: str
+    term_no: int
+    version: int
+    product_line: str
+    start: date
+    end: date
+    status: str
+    covers: tuple[Period, ...]
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    claim_no: str
+    policy_no: str
+    product_line: str
+    status: str
+    amount_fen: int
+    effective: date
+
+    @property
+    def is_open(self) -> bool:
+        return self.status not in CLOSED
+
+
+class Advice(Struct, frozen=True, kw_only=True):
+    """What the tier grants for a claim."""
+
+    claim_no: str
+    effective: date
+    fast_track: bool
+    on_site_survey_waived: bool
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """`remaining` None = as often as needed. `request_id`: asked of the core, which has to confirm it."""
+
+    grant_id: str
+    benefit: str
+    label: Label
+    tier: str
+    quota: int | None
+    remaining: int | None
+    period_start: date
+    period_end: date | None
+    request_id: str | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What the core said to a request: an endorsement number, or none."""
+
+    request_id: str
+    endorsement_no: str | None
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    order_id: str
+    sku: str
+    quantity: int
+    points: int
+    status: str
+    effective: date
+
+
+class Expiring(Struct, frozen=True, kw_only=True):
+    wallet: Wallet
+    expires_on: date
+    amount: int
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """`lived_to` is the newest day any event told of. `merged_into`: this id is an old one of that member."""
+
+    member_id: str
+    lived_to: date = date.min
+    updated_at: datetime | None = None
+    enrolled_on: date | None = None
+    standing: Standing = Standing()
+    purses: Mapping[Wallet, Purse] = {}
+    expiring: tuple[Expiring, ...] = ()
+    terms: Mapping[str, Term] = {}
+    claims: Mapping[str, Claim] = {}
+    advice: Mapping[str, Advice] = {}
+    grants: Mapping[str, Grant] = {}
+    requests: Mapping[str, str] = {}
+    answers: Mapping[str, Answer] = {}
+    orders: Mapping[str, Order] = {}
+    erased: bool = False
+    merged_into: str | None = None
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether something arrived under an old id that belongs to the member who remains."""
+        return self.merged_into is not None and blank(self) != self
+
+
+def blank(view: View) -> View:
+    """The same id with nothing of its own."""
+    return View(
+        member_id=view.member_id,
+        lived_to=view.lived_to,
+        updated_at=view.updated_at,
+        standing=view.standing if view.merged_into else Standing(),
+        grants=view.grants if view.merged_into else {},
+        requests=view.requests if view.merged_into else {},
+        merged_into=view.merged_into,
+        erased=view.erased,
+    )
+
+
+def settled(view: View) -> View:
+    """The view without what its days have left behind; the bounds keep what is newest."""
+    day = view.lived_to
+    return replace(
+        view,
+        terms=_newest((t for t in view.terms.values() if t.end + ENDED_TERM_KEPT > day), TERMS_MAX),
+        claims=_claims(view.claims.values()),
+        advice={a.claim_no: a for a in sorted(view.advice.values(), key=_by_claim)[-ADVICE_MAX:]},
+        grants={
+            g.grant_id: g
+            for g in sorted(view.grants.values(), key=lambda g: (g.period_start, g.grant_id))[-GRANTS_MAX:]
+            if g.period_end is None or g.period_end > day
+        },
+        orders={o.order_id: o for o in sorted(view.orders.values(), key=_by_order)[-ORDERS_MAX:]},
+        requests=dict(list(view.requests.items())[-EXTENSIONS_MAX:]),
+        answers=dict(list(view.answers.items())[-EXTENSIONS_MAX:]),
+        expiring=tuple(
+            sorted((e for e in view.expiring if e.expires_on > day), key=lambda e: (e.expires_on, e.wallet))
+        ),
+    )
+
+
+def _newest(terms: Iterable[Term], kept_max: int) -> dict[str, Term]:
+    return {t.id: t for t in sorted(terms, key=lambda t: (t.end, t.id))[-kept_max:]}
+
+
+def _claims(claims: Iterable[Claim]) -> dict[str, Claim]:
+    ordered = sorted(claims, key=_by_claim)
+    closed = {c.claim_no for c in [c for c in ordered if not c.is_open][-CLAIMS_CLOSED_MAX:]}
+    return {c.claim_no: c for c in ordered if c.is_open or c.claim_no in closed}
+
+
+def _by_claim(one: Claim | Advice) -> tuple[date, str]:
+    return one.effective, one.claim_no
+
+
+def _by_order(order: Order) -> tuple[date, str]:
+    return order.effective, order.order_id

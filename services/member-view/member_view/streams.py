@@ -1,0 +1,128 @@
+"""Server-sent events: every open stream of this process, served by one look at the database at a time.
+
+The invariants: the number of streams is bounded; one statement serves all of them however many there are, and none runs while
+there are none; a slow reader holds back nobody, because it gets the newest row and never a queue of old ones. Looking costs
+writers nothing, which a notification per commit would (PostgreSQL takes one lock for all of them).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import structlog
+from tenure.edge import Problem
+from tenure.spine.retry import WORLD_DOWN
+
+log: Final = structlog.get_logger(__name__)
+LOOK_EVERY_S: Final = 0.25
+HEARTBEAT_S: Final = 15.0
+STREAMS_MAX: Final = 1_000
+STREAMS_PER_MEMBER_MAX: Final = 5
+RETRY_AFTER_S: Final = 5
+HEARTBEAT: Final = b": still here\n\n"
+_CHANGED: Final = """
+SELECT m.member_id, m.version, m.rendered FROM unnest($1::text[], $2::bigint[]) AS t (member_id, seen)
+JOIN member_view m ON m.member_id = t.member_id AND m.version > t.seen
+"""
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """One reader: the newest row it has not got yet, and the version it has."""
+
+    member_id: str
+    version: int = -1
+    newest: bytes | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: bool = False
+
+    def put(self, version: int, rendered: bytes | None) -> None:
+        if version > self.version:
+            self.version, self.newest, self.gone = version, rendered, rendered is None
+            self.ready.set()
+
+
+class Streams:
+    """The streams of one process."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+        heartbeat_s: float = HEARTBEAT_S,
+        streams_max: int = STREAMS_MAX,
+    ) -> None:
+        self.pool = pool
+        self.look_every_s, self.heartbeat_s, self.streams_max = look_every_s, heartbeat_s, streams_max
+        self.open: set[Stream] = set()
+        self._looking: asyncio.Task[None] | None = None
+
+    def subscribe(self, member_id: str) -> Stream:
+        """A new stream; `events` must be run to its end. Raises Problem overloaded when there are too many."""
+        own = sum(s.member_id == member_id for s in self.open)
+        if len(self.open) >= self.streams_max or own >= STREAMS_PER_MEMBER_MAX:
+            raise Problem("overloaded", "too many open streams", retry_after_s=RETRY_AFTER_S)
+        stream = Stream(member_id)
+        self.open.add(stream)
+        return stream
+
+    async def events(self, stream: Stream, stopping: asyncio.Event | None = None) -> AsyncIterator[bytes]:
+        """The row as it is, then whenever it changed; a heartbeat when nothing did. Ends with the member or the process."""
+        stopping = stopping or asyncio.Event()
+        stopped = asyncio.create_task(stopping.wait())
+        try:
+            self._keep_looking()
+            while not (stopping.is_set() or stream.gone):
+                yield await self._next(stream, stopped)
+        finally:
+            stopped.cancel()
+            self.open.discard(stream)
+            if not self.open and self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _next(self, stream: Stream, stopped: "asyncio.Task[bool]") -> bytes:
+        ready = asyncio.create_task(stream.ready.wait())
+        try:
+            await asyncio.wait({ready, stopped}, timeout=self.heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if not stream.ready.is_set():
+            return HEARTBEAT
+        stream.ready.clear()
+        return message(stream)
+
+    def _keep_looking(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_for_ever(), name="member-view:streams")
+
+    async def _look_for_ever(self) -> None:
+        while self.open:
+            try:
+                await self.look()
+            except WORLD_DOWN as error:
+                log.warning("streams_wait", reason=str(error)[:200])
+            await asyncio.sleep(self.look_every_s)
+
+    async def look(self) -> int:
+        """Give every stream what changed since it last got something. Returns how many got something."""
+        seen: dict[str, int] = {}
+        for stream in self.open:
+            seen[stream.member_id] = min(stream.version, seen.get(stream.member_id, stream.version))
+        if not seen:
+            return 0
+        rows = {r["member_id"]: r for r in await self.pool.fetch(_CHANGED, list(seen), list(seen.values()))}
+        told = [s for s in self.open if s.member_id in rows]
+        for stream in told:
+            stream.put(rows[stream.member_id]["version"], rows[stream.member_id]["rendered"])
+        return len(told)
+
+
+def message(stream: Stream) -> bytes:
+    """A member's row as a server-sent event, or that there is none any more."""
+    if stream.newest is None:
+        return b"event: gone\ndata: {}\n\n"
+    return b"id: %d\nevent: member\ndata: %b\n\n" % (stream.version, stream.newest)

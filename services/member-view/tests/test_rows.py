@@ -1,0 +1,88 @@
+"""Rows on the database: twice is once, halves are the whole, in any order of topics, and old ids hand over what they hold."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from member_view.handing_over import hand_over_once
+from member_view.service import SERVICE
+from tenure.contracts.event import Data
+from tenure.contracts.policy import CustomerErased, CustomerMerged
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+from .cast import STORY, D, M, grant, held, issued
+
+ALL: Sequence[Data] = [one for topic in STORY for one in topic]
+
+
+async def _row(t: Under, member_id: str = M) -> Any:
+    row = await t.pool.fetchrow(
+        "SELECT rendered, state, tier, available, pending, claims_open FROM member_view WHERE member_id = $1", member_id
+    )
+    return row and tuple(row)
+
+
+async def _after(settings: Settings, batches: Sequence[Sequence[int]], *, repeat: int = 1) -> Any:
+    async with under_test(SERVICE, settings) as t:
+        records = t.records(*ALL)
+        for _ in range(repeat):
+            for batch in batches:
+                await t.deliver([records[i] for i in batch])
+        assert await t.parked() == []
+        assert await t.emitted() == []
+        return await _row(t)
+
+
+async def test_twice_is_once_and_halves_are_the_whole(settings: Settings) -> None:
+    n = len(ALL)
+    whole = await _after(settings, [range(n)])
+    assert whole[2:] == ("gold", 1_240, 0, 1)
+    assert whole == await _after(settings, [range(n)], repeat=2)
+    assert whole == await _after(settings, [range(n // 2), range(n // 2, n)])
+    assert whole == await _after(settings, [[i] for i in range(n)])
+
+
+async def test_topics_may_arrive_in_any_order(settings: Settings) -> None:
+    whole = await _after(settings, [range(len(ALL))])
+    starts, topics = 0, []
+    for topic in STORY:
+        topics.append(list(range(starts, starts + len(topic))))
+        starts += len(topic)
+    chance = random.Random(5)
+    for _ in range(4):
+        chance.shuffle(topics)
+        assert await _after(settings, topics) == whole
+
+
+async def test_members_of_one_batch_do_not_mix(settings: Settings) -> None:
+    from msgspec.structs import replace
+
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(*(replace(grant(n), member_id=f"M-{n}") for n in range(1, 51)))
+        rows = await t.pool.fetch("SELECT member_id, available, version FROM member_view")
+        assert {(r["member_id"], r["available"], r["version"]) for r in rows} == {
+            (f"M-{n}", n, 1) for n in range(1, 51)
+        }
+
+
+async def test_what_arrives_under_an_old_id_is_handed_over(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(issued(), grant(100))
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await t.feed(held(40))
+        assert [await hand_over_once(t.door) for _ in range(2)] == [1, 0]
+        assert (await _row(t, "M-9"))[3] == 60
+        assert (await _row(t))[0] is None
+        answers = [await t.http.get(f"/v1/members/{m}/status", headers=t.auth("operator")) for m in (M, "M-9")]
+        assert [a.status_code for a in answers] == [404, 200]
+        assert answers[1].json()["points"]["points"] == {"available": 60, "pending": 0, "held": 40, "debt": 0}
+
+
+async def test_an_erased_member_is_not_to_be_seen(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(*ALL)
+        await t.feed(CustomerErased(member_id=M, effective=D), grant(5))
+        answer = await t.http.get(f"/v1/members/{M}/status", headers=t.auth("operator"))
+        assert answer.status_code == 404
+        assert (await _row(t))[2:] == ("none", 0, 0, 0)

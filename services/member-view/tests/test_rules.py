@@ -1,0 +1,206 @@
+"""What a member's row shows: the arithmetic of balances as a table, and any interleaving of topics."""
+
+import random
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+import pytest
+from member_view.rules.arithmetic import MOVES, moved
+from member_view.rules.render import render
+from member_view.rules.view import Purse, View
+from member_view.service import SERVICE
+from msgspec.structs import replace
+from tenure.contracts import policy, tier
+from tenure.contracts.event import Data
+from tenure.contracts.points import PointsEvent, PointsExpiring
+from tenure.contracts.programme import Programme
+from tenure.contracts.topics import TOPICS
+
+from .cast import (
+    NEAREST,
+    STORY,
+    D,
+    M,
+    activated,
+    adjusted,
+    advised,
+    cancelled,
+    captured,
+    claim,
+    event,
+    expired,
+    grant,
+    held,
+    issued,
+    order,
+    progressed,
+    refunded,
+    released,
+    soon,
+    taken_back,
+    tier_changed,
+)
+
+
+def after(rules: Programme, *data: Data, view: View | None = None) -> View:
+    for one in data:
+        view = SERVICE.decide(view, event(one), rules).state
+    assert view is not None
+    return view
+
+
+def shown(view: View) -> dict[str, Any]:
+    rendered = render(view)
+    assert rendered is not None
+    found: dict[str, Any] = msgspec.json.decode(rendered)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("happened", "balances"),
+    [  # available, pending, held, debt
+        ([grant(100)], (100, 0, 0, 0)),
+        ([grant(100, pending=True)], (0, 100, 0, 0)),
+        ([grant(100, pending=True), activated(100)], (100, 0, 0, 0)),
+        ([grant(100), held(40)], (60, 0, 40, 0)),
+        ([grant(100), held(40), captured(40)], (60, 0, 0, 0)),
+        ([grant(100), held(40), captured(30), released(10)], (70, 0, 0, 0)),
+        ([grant(100), held(40), released(40)], (100, 0, 0, 0)),
+        ([grant(100), held(40), captured(40), refunded(40)], (100, 0, 0, 0)),
+        ([grant(100, pending=True), taken_back(pending=100)], (0, 0, 0, 0)),
+        ([grant(100), held(80), captured(80), taken_back(lots=20, debt=80)], (0, 0, 0, 80)),
+        ([grant(100), held(80), captured(80), taken_back(lots=20, debt=80), grant(100, repaid=80)], (20, 0, 0, 0)),
+        (
+            [grant(50), taken_back(lots=50), taken_back(debt=30), grant(20, pending=True), activated(20, repaid=20)],
+            (0, 0, 0, 10),
+        ),
+        ([grant(100), held(40), taken_back(lots=60, debt=40), released(40, repaid=40)], (0, 0, 0, 0)),
+        ([grant(100), expired(100)], (0, 0, 0, 0)),
+        ([grant(100), expired(60), taken_back(lots=40, expired=60)], (0, 0, 0, 0)),
+        ([grant(100), adjusted(-30)], (70, 0, 0, 0)),
+        ([taken_back(debt=30), adjusted(50, repaid=30)], (20, 0, 0, 0)),
+    ],
+)
+def test_balances(happened: Sequence[PointsEvent], balances: tuple[int, int, int, int]) -> None:
+    purse = Purse()
+    for one in happened:
+        purse = moved(purse, one)
+        outstanding = purse.available + purse.pending + purse.held - purse.debt
+        assert outstanding == purse.granted + purse.adjusted - purse.spent - purse.reversed - purse.expired
+    assert (purse.available, purse.pending, purse.held, purse.debt) == balances
+
+
+def test_every_movement_of_points_has_its_line() -> None:
+    told = {cls for t in TOPICS if t.name == "points.v1" for cls in t.types.values()}
+    assert set(MOVES) == told - {PointsExpiring}
+
+
+def test_the_story_reads_as_an_agent_needs_it(rules: Programme) -> None:
+    view = shown(after(rules, *(one for topic in STORY for one in topic)))
+    assert view["summary_en"] == (
+        "Gold since 2018-03-01; 1,240 points; open claim C-1: no on-site survey needed, fast track"
+    )
+    assert view["summary_zh"] == "黄金会员（自 2018-03-01 起）；1,240 积分；未结理赔 C-1：无需现场查勘，绿色通道"
+    assert view["points"] == {
+        "points": {"available": 1_240, "pending": 0, "held": 0, "debt": 0},
+        "growth": {"available": 30, "pending": 0, "held": 0, "debt": 0},
+    }
+    assert [p["policy_no"] for p in view["policies"]] == ["P-1"]
+    assert view["next_expiry"] == "2026-12-01"
+    assert view["expiring"] == [{"wallet": "points", "expires_on": "2026-04-01", "points": 1_240}]
+    assert [(b["remaining"], b["extension"], b["endorsement_no"]) for b in view["benefits"]] == [
+        (1, "confirmed", "EN-1")
+    ]
+    assert [(o["order_id"], o["status"]) for o in view["orders"]] == [("O-1", "fulfilled")]
+    assert view["progress"]["missing"] == NEAREST.missing
+
+
+def test_the_row_does_not_depend_on_how_topics_are_interleaved(rules: Programme) -> None:
+    whole = after(rules, *(one for topic in STORY for one in topic))
+    chance = random.Random(11)
+    for _ in range(200):
+        assert after(rules, *_interleaved(chance)) == whole
+
+
+def _interleaved(chance: random.Random) -> list[Data]:
+    queues = [list(topic) for topic in STORY]
+    told = []
+    while waiting := [q for q in queues if q]:
+        told.append(chance.choice(waiting).pop(0))
+    return told
+
+
+def test_the_highest_version_of_a_term_stands(rules: Programme) -> None:
+    assert after(rules, cancelled(2), issued(1)).terms["P-1/1"].status == "void"
+    assert shown(after(rules, issued(1), cancelled(2)))["policies"] == []
+
+
+def test_what_has_ended_is_not_shown(rules: Programme) -> None:
+    later = policy.PolicyAnniversary(
+        member_id=M, policy_no="P-1", term_no=1, product_line="home", years=1, effective=date(2027, 6, 1)
+    )
+    view = shown(after(rules, *(one for topic in STORY for one in topic), later))
+    assert (view["policies"], view["benefits"], view["expiring"], view["next_expiry"]) == ([], [], [], None)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "is_open"),
+    [
+        (["reported"], True),
+        (["reported", "assessed", "approved"], True),
+        (["reported", "paid"], False),
+        (["reported", "declined"], False),
+        (["reported", "withdrawn"], False),
+        (["reported", "closed", "reopened"], True),
+    ],
+)
+def test_open_claims(rules: Programme, statuses: list[str], is_open: bool) -> None:
+    view = shown(after(rules, *(claim(s) for s in statuses), advised()))
+    assert bool(view["claims"]) is is_open
+
+
+def test_a_tier_about_to_drop_is_shown_until_a_condition_holds_again(rules: Programme) -> None:
+    risk = tier.TierAtRisk(member_id=M, tier="gold", to_tier="silver", effective=D, drops_on=date(2027, 3, 1))
+    view = after(rules, tier_changed(), risk)
+    assert shown(view)["tier"]["drops_on"] == "2027-03-01"
+    assert shown(after(rules, progressed(), view=view))["tier"]["drops_on"] is None
+
+
+def test_a_member_without_cover_keeps_the_tier_and_is_lapsed(rules: Programme) -> None:
+    view = shown(after(rules, tier_changed(), progressed(covered=False)))
+    assert view["tier"]["lapsed"] is True
+    assert "no cover now" in view["summary_en"]
+
+
+def test_no_more_is_said_to_expire_than_there_is(rules: Programme) -> None:
+    view = shown(after(rules, grant(300), soon(500), soon(100, expires_on=date(2026, 5, 1))))
+    assert [(e["expires_on"], e["points"]) for e in view["expiring"]] == [("2026-04-01", 300)]
+
+
+def test_an_erased_member_is_blank_whatever_comes_before_or_after(rules: Programme) -> None:
+    gone = policy.CustomerErased(member_id=M, effective=D)
+    first, last = after(rules, gone, issued(), grant(5)), after(rules, issued(), grant(5), gone)
+    assert first == last == View(member_id=M, erased=True)
+    assert render(first) is None
+
+
+def test_only_the_newest_orders_are_kept(rules: Programme) -> None:
+    view = after(rules, *(order(order_id=f"O-{n:02}") for n in range(15)))
+    assert list(view.orders) == [f"O-{n:02}" for n in range(5, 15)]
+
+
+def test_two_ids_of_one_person_add_up_and_leave_nothing_behind(rules: Programme) -> None:
+    merged = after(rules, grant(100), issued(), claim("reported"), soon(50), order())
+    kept = replace(after(rules, grant(40), soon(10)), member_id="M-9")
+    told = policy.CustomerMerged(member_id="M-9", merged_id=M, effective=D)
+    one, other = SERVICE.decide((kept, merged), event(told), rules).state
+    assert one.purses["points"].available == 140
+    assert [e.amount for e in one.expiring] == [60]
+    assert (list(one.terms), list(one.claims), list(one.orders)) == (["P-1/1"], ["C-1"], ["O-1"])
+    assert render(other) is None
+    assert not other.has_leftovers
+    assert SERVICE.decide((one, other), event(told), rules).state[0] == one
+    late = after(rules, grant(7), view=other)
+    assert late.has_leftovers
