@@ -1,0 +1,93 @@
+"""What a claim is entitled to, as an insurance person reads it."""
+
+import pytest
+from benefits_life import claim, issued, tiers
+from tenure.contracts.benefit import (
+    ClaimAdvised,
+)
+
+
+@pytest.mark.parametrize(
+    ("tier_name", "amount_fen", "survey_waived"),
+    [
+        ("gold", 500_000, True),  # 5,000.00: 以下 includes
+        ("gold", 500_001, False),  # 5,000.01
+        ("gold", 1, True),
+        ("gold", 0, False),  # no amount yet: nothing can be promised
+        ("diamond", 500_000, True),
+        ("silver", 500_000, False),
+        ("basic", 500_000, False),
+    ],
+)
+def test_a_claim_of_at_most_5000_yuan_needs_no_on_site_survey_from_gold_on(life, tier_name, amount_fen, survey_waived):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", tier_name)))
+    life.then(claim(amount_fen))
+    [advised] = life.take(ClaimAdvised)
+    assert advised.fast_track  # for all members
+    assert advised.on_site_survey_waived is survey_waived
+
+
+@pytest.mark.parametrize(
+    ("timeline", "loss", "reported", "fast_track", "waived"),
+    [
+        # the tier is that of the day of the report
+        ([("2020-01-01", "basic"), ("2021-06-01", "gold")], "2021-05-30", "2021-06-01", True, True),
+        ([("2020-01-01", "basic"), ("2021-06-02", "gold")], "2021-05-30", "2021-06-01", True, False),
+        ([("2020-01-01", "gold"), ("2021-05-31", "silver")], "2021-05-30", "2021-06-01", True, False),
+        # cover is that of the day of the loss: the term is [2020-01-01, 2030-01-01)
+        ([("2019-01-01", "gold")], "2019-12-31", "2021-06-01", False, False),
+        ([("2019-01-01", "gold")], "2020-01-01", "2021-06-01", True, True),
+    ],
+)
+def test_the_tier_of_the_day_of_the_report_and_the_cover_of_the_day_of_the_loss_decide(
+    life, rules, timeline, loss, reported, fast_track, waived
+):
+    from benefits.rules.claims import entitlements
+
+    life.then(issued())
+    life.then(tiers(*timeline))
+    life.then(claim(300_000, loss=loss, on=reported))
+    found = entitlements(life.state, life.state.claims["C-1"], rules)
+    assert (found.fast_track, found.on_site_survey_waived, found.photo_assessment) == (fast_track, waived, waived)
+    assert all(reason.zh and reason.en for reason in found.reasons)
+
+
+def test_only_a_diamond_member_has_an_adviser(life, rules):
+    from benefits.rules.claims import entitlements
+
+    life.then(issued())
+    for name, has in (("gold", False), ("diamond", True)):
+        life.then(tiers(("2020-01-01", name)), at="2021-01-01")
+        life.then(claim(900_000))
+        assert entitlements(life.state, life.state.claims["C-1"], rules).claims_adviser is has
+
+
+def test_a_claim_is_advised_once_and_again_only_if_the_amount_changes_what_it_is_entitled_to(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "gold")))
+    life.then(claim(300_000))
+    life.then(claim(300_000, status="registered", on="2021-06-02"))
+    life.then(claim(450_000, status="assessed", on="2021-06-05"))
+    assert len(life.take(ClaimAdvised)) == 1
+    life.then(claim(600_000, status="assessed", on="2021-06-06"))
+    [again] = life.take(ClaimAdvised)
+    assert not again.on_site_survey_waived
+    life.then(claim(100_000, status="paid", on="2021-06-09"))
+    assert life.take(ClaimAdvised) == []
+
+
+def test_imported_claims_are_not_advised(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "gold")))
+    life.then(claim(300_000), backfill=True)
+    life.then(claim(300_000, status="paid", on="2021-07-01"))
+    assert life.take(ClaimAdvised) == []
+
+
+def test_a_tier_known_only_after_the_claim_advises_it_then(life):
+    life.then(issued())
+    life.then(claim(300_000))
+    assert life.take(ClaimAdvised) == []
+    life.then(tiers(("2020-01-01", "gold")), at="2021-06-01")
+    assert [a.on_site_survey_waived for a in life.take(ClaimAdvised)] == [True]
