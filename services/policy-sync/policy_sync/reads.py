@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 import msgspec
 from tenure.calendar import Period
 
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 class TermView(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,13 +70,17 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     in_force: Sequence[InForce]
 
 
-_POLICY = """
+_POLICY: Final = """
 SELECT p.policy_no, p.member_id, p.member_ids, p.product_line, p.inception, p.version, p.waiting,
-       array(SELECT row(t.term_no, t.start, t."end", t.written_end, t.premium_fen, t.status, t.covers, t.cooling_off_end)
-             FROM terms t WHERE t.policy_no = p.policy_no ORDER BY t.start) AS terms
+       (SELECT json_agg(json_build_object(
+          'term_no', t.term_no, 'start', t.start, 'end', t."end", 'written_end', t.written_end,
+          'premium_fen', t.premium_fen, 'status', t.status, 'cooling_off_end', t.cooling_off_end,
+          'covers', array(SELECT json_build_array(lower(c), upper(c)) FROM unnest(t.covers) c ORDER BY c)) ORDER BY t.start)
+        FROM terms t WHERE t.policy_no = p.policy_no) AS terms
 FROM policies p WHERE p.product_line IS NOT NULL
 """
-_CLAIM = "SELECT c.*, p.product_line FROM claims c JOIN policies p USING (policy_no) WHERE true"
+_terms: Final = msgspec.json.Decoder(list[TermView])
+_CLAIM: Final = "SELECT c.*, p.product_line FROM claims c JOIN policies p USING (policy_no) WHERE true"
 
 
 async def policy(pool: Pool, policy_no: str) -> PolicyView | None:
@@ -148,21 +152,7 @@ async def reconciliation(pool: Pool, on: date) -> Reconciliation:
 
 
 def _policy(row: Any) -> PolicyView:
-    return PolicyView(**{k: v for k, v in row.items() if k != "terms"}, terms=[_term(t) for t in row["terms"]])
-
-
-def _term(row: Any) -> TermView:
-    term_no, start, end, written_end, premium_fen, status, covers, cooling_off_end = row
-    return TermView(
-        term_no=term_no,
-        start=start,
-        end=end,
-        written_end=written_end,
-        premium_fen=premium_fen,
-        status=status,
-        covers=[(r.lower, r.upper) for r in covers],
-        cooling_off_end=cooling_off_end,
-    )
+    return PolicyView(**{k: v for k, v in row.items() if k != "terms"}, terms=_terms.decode(row["terms"]))
 
 
 def _claim(row: Any) -> ClaimView:

@@ -124,6 +124,7 @@ CLAIM = [
     ("paid and closed", [claim(core.ClaimPaid, "2024-06-07", amount_fen=450_00), claim(core.ClaimClosed, "2024-06-08")], "closed", 450, True),
     ("declined", [claim(core.ClaimDeclined, "2024-06-07")], "declined", 900, False),
     ("declined, then closed", [claim(core.ClaimDeclined, "2024-06-07"), claim(core.ClaimClosed, "2024-06-08")], "closed", 900, False),
+    ("paid, reopened, the rest declined", [claim(core.ClaimPaid, "2024-06-07", amount_fen=450_00), claim(core.ClaimReopened, "2024-07-01"), claim(core.ClaimDeclined, "2024-07-09")], "declined", 450, True),
     ("withdrawn", [claim(core.ClaimWithdrawn, "2024-06-07")], "withdrawn", 900, False),
     ("closed with nothing paid", [claim(core.ClaimPaid, "2024-06-07", amount_fen=0), claim(core.ClaimClosed, "2024-06-08")], "closed", 0, False),
     ("reopened after it was declined", [claim(core.ClaimDeclined, "2024-06-07"), claim(core.ClaimReopened, "2024-07-01")], "reopened", 900, True),

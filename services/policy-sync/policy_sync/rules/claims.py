@@ -40,10 +40,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """Whether it breaks a no-claim year: not when declined, withdrawn, or closed without a payment."""
-        if self.status in ("declined", "withdrawn"):
+        """Whether it breaks a no-claim year.
+
+        Not when it was withdrawn (what was paid has been given back), nor when it ended, declined or closed, without a payment.
+        """
+        if self.status == "withdrawn":
             return False
-        return self.status != "closed" or self.paid_fen > 0
+        return self.status not in ("declined", "closed") or self.paid_fen > 0
 
 
 def fold_claims(known: Sequence[Fact]) -> tuple[Claim, ...]:
