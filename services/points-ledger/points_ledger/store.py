@@ -70,8 +70,12 @@ DROP_NEWS: Final = f"""
     DELETE FROM referral_news n USING {c.unnested(c.NEWS)}
     WHERE n.member_id = t.member_id AND n.policy_no = t.policy_no AND n.void = t.void"""
 DUE: Final = """
-    (SELECT member_id FROM accounts WHERE due_on <= $1 ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED)
-    UNION (SELECT member_id FROM referral_news ORDER BY member_id LIMIT $2)"""
+    WITH dated AS (
+      SELECT member_id FROM accounts WHERE due_on <= $1 ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED),
+    told AS (
+      SELECT member_id FROM accounts WHERE member_id IN (SELECT member_id FROM referral_news LIMIT $2)
+      FOR UPDATE SKIP LOCKED)
+    SELECT member_id FROM dated UNION SELECT member_id FROM told LIMIT $2"""
 
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:

@@ -161,7 +161,9 @@ def test_what_expired_unused_is_taken_back_out_of_breakage_not_from_other_lots(w
 
 
 @pytest.mark.parametrize("ticks", [(), ("2026-02-15",), ("2028-01-10",), ("2028-03-01",), ("2026-02-15", "2028-03-01")])
-def test_ticks_before_or_after_a_late_cancellation_give_the_same_balances(rules: Programme, ticks: tuple[str, ...]) -> None:
+def test_ticks_before_or_after_a_late_cancellation_give_the_same_balances(
+    rules: Programme, ticks: tuple[str, ...]
+) -> None:
     world = World(rules)
     world.hear(paid(term(cooling_off_end=D("2026-02-10"))))
     world.hear(did("check_up", "2026-02-11"))

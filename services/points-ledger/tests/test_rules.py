@@ -217,7 +217,12 @@ def test_nobody_refers_themselves(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("earned", "expires"),
-    [("2026-01-01", "2028-02-01"), ("2026-01-31", "2028-02-01"), ("2024-02-29", "2026-03-01"), ("2026-12-15", "2029-01-01")],
+    [
+        ("2026-01-01", "2028-02-01"),
+        ("2026-01-31", "2028-02-01"),
+        ("2024-02-29", "2026-03-01"),
+        ("2026-12-15", "2029-01-01"),
+    ],
 )
 def test_a_lot_expires_24_months_on_at_the_end_of_that_month(world: World, earned: str, expires: str) -> None:
     world.hear(did("quiz", earned))

@@ -68,7 +68,9 @@ def endorsed(t: policy.Term, delta_fen: int, on: str = "2026-03-01", no: str = "
 
 def cancelled(t: policy.Term, on: str, kind: str = "cooling_off") -> policy.PolicyCancelled:
     after = (
-        replace(t, status="cancelled", end=D(on), version=t.version + 8) if kind == "mid_term" else void(t, t.version + 8)
+        replace(t, status="cancelled", end=D(on), version=t.version + 8)
+        if kind == "mid_term"
+        else void(t, t.version + 8)
     )
     return policy.PolicyCancelled(member_id=t.member_id, term=after, effective=D(on), kind=kind)  # type: ignore[arg-type]
 
@@ -90,7 +92,12 @@ def anniversary(years: int, on: str, term_no: int = 1) -> policy.PolicyAnniversa
 
 def no_claim_year(year: int = 1, on: str = "2027-01-01") -> policy.NoClaimYearCompleted:
     return policy.NoClaimYearCompleted(
-        member_id=M, policy_no="P-1", product_line="home", policy_year=year, start=D(on) - timedelta(365), effective=D(on)
+        member_id=M,
+        policy_no="P-1",
+        product_line="home",
+        policy_year=year,
+        start=D(on) - timedelta(365),
+        effective=D(on),
     )
 
 

@@ -63,6 +63,8 @@ def _is_too_late(book: Book, activity: Activity, rule: Rule) -> bool:
 
 def _record(book: Book, activity: Activity, rule: Rule) -> None:
     fact = _fact(book, activity, rule)
+    if fact.remembered_until < book.lived_to:
+        return  # so long ago that whether it earned before is forgotten: it cannot be new
     if rule.value_min is not None and isinstance(activity, ActivityCompleted):
         _measure(book, activity, rule, fact)
     elif _within_limits(book, rule, fact):
