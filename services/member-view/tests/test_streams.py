@@ -142,3 +142,17 @@ async def test_the_stream_over_http_ends_with_its_reader(settings: Settings) -> 
             assert _available((await sent.get())["body"]) == 100
             await t.feed(grant(5))
             assert _available((await sent.get())["body"]) == 105
+
+
+async def test_the_stream_over_http_ends_when_the_process_stops(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(grant(100))
+        stopping = t.http._transport.app.state.stopping = asyncio.Event()  # type: ignore[attr-defined]
+        async with asyncio.timeout(SOON_S), _get(t, "/v1/me/stream", t.auth("member", subject=M)) as sent:
+            await sent.get()
+            assert _available((await sent.get())["body"]) == 100
+            stopping.set()
+            last = await sent.get()
+            while last["more_body"]:
+                last = await sent.get()
+            assert last["body"] == b""

@@ -55,7 +55,7 @@ async def send_due(worker: "Worker") -> None:
     """Tell what is due, once the facts recorded so far are read: a fact may cancel a message that waits."""
 
     async def turn() -> int:
-        await wait_or(worker.consumer.caught_up, CATCH_UP_WAIT_MAX_S)
+        await _facts_first(worker)
         told = await tell(worker.door, _now(worker), untouched_s=0 if _now(worker) else QUIET_FOR_S)
         if told:
             worker.wake_relay.set()
@@ -76,6 +76,13 @@ async def deliver_texts(worker: "Worker") -> None:
         return sent
 
     await _repeat(worker, turn)
+
+
+async def _facts_first(worker: "Worker") -> None:
+    """Wait, but not for ever, until the facts recorded so far are read."""
+    for _ in range(int(CATCH_UP_WAIT_MAX_S / LOOK_EVERY_S)):
+        if worker.stopping.is_set() or await wait_or(worker.consumer.caught_up, LOOK_EVERY_S):
+            return
 
 
 def _now(worker: "Worker") -> datetime | None:

@@ -267,6 +267,7 @@ async def serve(app: FastAPI, host: str, port: int, *, stopping: asyncio.Event |
     if stopping is None:
         await uvicorn.Server(config).serve()
         return
+    app.state.stopping = stopping  # answers without an end, as server-sent events are, end with it
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     stop = asyncio.create_task(stopping.wait())
