@@ -1,7 +1,6 @@
 """What the tests of points-ledger share."""
 
 import pytest
-
 from tenure.contracts.programme import Programme
 
 from .world import World

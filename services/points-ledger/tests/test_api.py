@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test

@@ -5,7 +5,6 @@ from itertools import permutations
 
 import pytest
 from msgspec.structs import replace
-
 from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHold
 from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError

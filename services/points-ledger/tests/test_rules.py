@@ -4,7 +4,6 @@ from datetime import date, timedelta
 
 import pytest
 from msgspec.structs import replace
-
 from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsGranted

@@ -5,7 +5,6 @@ from datetime import date, timedelta
 
 import pytest
 from msgspec.structs import replace
-
 from points_ledger import audit, timers
 from points_ledger.columns import ACCOUNT, BALANCES, HOLD, LOT, PROPOSAL, TRANSFER
 from points_ledger.rules.account import Account, Hold, Lot, Proposal, Transfer

@@ -6,7 +6,6 @@ from itertools import count
 from typing import Any
 
 from msgspec.structs import replace
-
 from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.decide import keys
 from points_ledger.service import SERVICE

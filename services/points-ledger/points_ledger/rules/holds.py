@@ -136,8 +136,9 @@ def on_release(book: Book, command: ReleaseHold) -> HoldView:
 def on_refund(book: Book, command: RefundHold) -> HoldView:
     """Give back what was captured, or part of it. Raises RefusedError hold_not_captured, refund_too_large."""
     hold = book.holds.get(command.hold_id)
-    if hold is None or hold.state != "captured":
-        raise RefusedError("hold_not_captured", "only a captured hold can be refunded")
+    if hold is None or hold.state != "captured" or hold.refundable_until < book.event.day:
+        days_max = book.rules.refundable_days_max
+        raise RefusedError("hold_not_captured", f"only a captured hold can be refunded, for {days_max} days")
     left = hold.captured - hold.refunded
     points = left if command.points is None else command.points
     if not 0 < points <= left:
