@@ -17,7 +17,7 @@ from tenure.service import Saved
 from policy_sync import projection
 from policy_sync.rules.customers import MemberState, member_key, member_of
 from policy_sync.rules.facts import Fact, fact
-from policy_sync.rules.fold import applicable, fold
+from policy_sync.rules.fold import fold
 from policy_sync.rules.milestones import Milestone
 from policy_sync.rules.policies import PolicyState
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
@@ -116,7 +116,7 @@ def _policy(row: Any, facts: tuple[Fact, ...], told: dict[Milestone, bool]) -> P
     return PolicyState(
         policy_no=row["policy_no"],
         facts=facts,
-        policy=fold(row["policy_no"], applicable(facts), inherited=row["inherited"]),
+        policy=fold(row["policy_no"], facts, inherited=row["inherited"]),
         inherited=row["inherited"],
         live_from=row["live_from"],
         lived_to=row["lived_to"],

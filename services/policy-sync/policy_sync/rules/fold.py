@@ -71,8 +71,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 def fold(policy_no: str, facts: Iterable[Fact], *, inherited: date | None = None) -> Policy | None:
     """The policy after these facts; None while none of them opens it. `inherited` is a rewritten policy's inception."""
     known = applicable(facts)
-    if not known:
-        return None
+    return fold_applicable(policy_no, known, inherited=inherited) if known else None
+
+
+def fold_applicable(policy_no: str, known: list[Fact], *, inherited: date | None = None) -> Policy:
+    """The policy after facts that all have their ground, in domain order."""
     openings = sorted((f for f in known if isinstance(f.data, Opening)), key=lambda f: (f.effective, f.order))
     basics = next(f.data for f in openings if _introduces(f))
     terms = fold_terms(openings, known)

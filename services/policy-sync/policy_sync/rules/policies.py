@@ -21,7 +21,7 @@ from policy_sync.commands import KeepContact
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, Opening, fact_of
-from policy_sync.rules.fold import Policy, applicable, fold, grounds_first
+from policy_sync.rules.fold import Policy, applicable, fold_applicable, grounds_first
 from policy_sync.rules.milestones import Milestone, implied, show
 from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
@@ -107,16 +107,22 @@ def _moves_on(state: PolicyState, fact: Fact) -> bool:
 def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
     """Add the fact; everything that thereby begins to count is told, each as if it had come alone and in order."""
     facts = (*before.facts, fact)
-    counting = applicable(before.facts)
+    counting = _counting(before)
     known = {id(f) for f in counting}
     new = sorted((f for f in applicable(facts) if id(f) not in known), key=grounds_first)
     whole, emit = before.policy, list[Data]()
     for next_one in new:
-        counting = [*counting, next_one]
-        earlier, whole = whole, fold(before.policy_no, counting, inherited=before.inherited)
-        assert whole is not None
+        counting = sorted([*counting, next_one], key=lambda f: f.order)
+        earlier, whole = whole, fold_applicable(before.policy_no, counting, inherited=before.inherited)
         emit += told_by(next_one, earlier, whole)
     return _lived(replace(before, facts=facts, policy=whole), fact, new), tuple(emit)
+
+
+def _counting(state: PolicyState) -> list[Fact]:
+    """The facts that the policy was folded from: mostly all of them."""
+    if state.policy is not None and state.policy.version == len(state.facts):
+        return list(state.facts)
+    return applicable(state.facts)
 
 
 def _lived(state: PolicyState, fact: Fact, new: list[Fact]) -> PolicyState:
