@@ -162,14 +162,14 @@ async def test_a_wrong_body_is_told_as_a_problem(t: Under, body: bytes, status: 
 async def test_who_may_not_push_facts_is_told_so(t: Under, who: str, status: int, code: str) -> None:
     good = t.token("core")
     tokens = {
-        "nobody": None,
+        "nobody": "",
         "a made-up token": "Bearer made.up.token",
         "an expired token": f"Bearer {t.token('core', ttl_s=-3_600)}",
         "another key's token": f"Bearer {good[:-8]}{'A' * 8}",
         "a member": f"Bearer {t.token('member', subject='M-1')}",
         "an agent": f"Bearer {t.token('agent', subject='A-1', book=['M-1'])}",
     }
-    given = {"Authorization": tokens[who]} if tokens[who] else {}
+    given: dict[str, str] = {"Authorization": tokens[who]} if tokens[who] else {}
     for language in ("en", "zh-CN"):
         answer = await t.http.post(FACTS, json=[fact("1", issued())], headers={**given, "Accept-Language": language})
         is_a_clear_problem(answer, status, code, language=language)
