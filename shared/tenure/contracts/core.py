@@ -41,7 +41,7 @@ class PolicyIssued(TermFact, frozen=True, kw_only=True):
     agent_id: Id | None = None
     previous_policy_no: Id | None = None
     region: str | None = None
-    # What is insured, in the core's own word (car, flat, ...). Told on as it came; no rule reads it.
+    # What is insured, in the core's own word (car, flat, ...): kept with the fact, read by no rule yet.
     risk: str | None = None
 
 

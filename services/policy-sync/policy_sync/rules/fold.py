@@ -37,7 +37,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     agent_id: str | None = None
     region: str | None = None
-    risk: str | None = None
     previous_policy_no: str | None = None
 
     def term(self, term_no: int) -> TermState:
@@ -90,7 +89,6 @@ def fold_applicable(policy_no: str, known: list[Fact], *, inherited: date | None
         version=len(known),
         agent_id=_first(openings, "agent_id"),
         region=_first(openings, "region"),
-        risk=_first(openings, "risk"),
         previous_policy_no=_first(openings, "previous_policy_no"),
     )
 
