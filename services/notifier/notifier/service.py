@@ -76,5 +76,7 @@ SERVICE: Final = Service[store.State](
     routers=(api.router,),
     background=(sending.send_due, sending.deliver_texts),
     problems=api.PROBLEMS,
+    under_way="""SELECT (SELECT count(*) FROM member WHERE send_at <= now())
+                      + (SELECT count(*) FROM message WHERE sms IN ('queued', 'sending'))""",
     migrations=Path(__file__).parents[1] / "migrations",
 )
