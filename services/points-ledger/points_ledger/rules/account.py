@@ -38,7 +38,7 @@ DEBT: Final = 0
 """Stands where a lot's number stands, in what was taken back: nothing was there to take, so it became a debt."""
 
 
-class Lot(msgspec.Struct, frozen=True):
+class Lot(msgspec.Struct, frozen=True, gc=False):
     """What one rule earned for one fact. `fact` is the business key: the same fact never earns twice by the same rule."""
 
     no: int
@@ -89,7 +89,7 @@ class Lot(msgspec.Struct, frozen=True):
         return self.remaining > 0 and not self.is_pending(on) and not self.is_expired(on)
 
 
-class Transfer(msgspec.Struct, frozen=True):
+class Transfer(msgspec.Struct, frozen=True, gc=False):
     """One movement, never changed: `amount` from `debit` to `credit`, counted on `effective`."""
 
     member_id: str

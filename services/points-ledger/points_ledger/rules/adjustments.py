@@ -86,7 +86,7 @@ def _add(book: Book, proposal: Proposal, on: date) -> None:
 
 def _deduct(book: Book, proposal: Proposal, on: date) -> None:
     """From what is there, in spending order; a manual adjustment never makes a debt."""
-    lots = spendable(book.lots.values(), proposal.wallet, on)
+    lots = spendable(book.lots.values(), proposal.wallet, book.lived_to)
     amount = -proposal.points
     if sum(lot.remaining for lot in lots) < amount:
         raise RefusedError("insufficient_points", "there are fewer points available")

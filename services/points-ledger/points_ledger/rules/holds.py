@@ -58,7 +58,7 @@ def view(member_id: str, hold: Hold) -> HoldView:
 def on_place(book: Book, command: PlaceHold) -> HoldView:
     """Raises RefusedError hold_exists, hold_too_large, debt_outstanding, insufficient_points."""
     on, wallet = book.event.day, command.wallet
-    lots = spendable(book.lots.values(), wallet, on)
+    lots = spendable(book.lots.values(), wallet, book.lived_to)
     if command.hold_id in book.holds:
         raise RefusedError("hold_exists", "a hold with this id was placed before")
     if command.points > book.rules.hold_points_max:
@@ -203,7 +203,7 @@ def _set_free(book: Book, hold: Hold, parts: Parts, reason: Literal["requested",
 def _return(book: Book, hold: Hold, no: int, amount: int) -> Lot:
     """Points return to their lot; from an expired one they go, once, to a lot with some days of grace."""
     lot, on = book.lots[no], book.event.day
-    if lot.is_expired(on) and lot.rule != GRACE:
+    if lot.is_expired(book.lived_to) and lot.rule != GRACE:
         lot = _grace_lot(book, hold, lot, amount)
     else:
         lot = replace(lot, spent=lot.spent - amount, remaining=lot.remaining + amount)
@@ -212,7 +212,7 @@ def _return(book: Book, hold: Hold, no: int, amount: int) -> Lot:
 
 
 def _grace_lot(book: Book, hold: Hold, lot: Lot, amount: int) -> Lot:
-    on = book.event.day
+    on = book.lived_to
     expires_on = on + timedelta(book.rules.refund_grace_days)
     return Lot(
         no=book.next_lot_no(),

@@ -22,10 +22,12 @@ def expiry_of(wallet: Wallet, activates_on: date, months: int) -> date | None:
 
 
 def live_through(book: Book, day: date) -> None:
-    """Post every activation, notice and expiry up to `day`, in order of date."""
-    while (due := next_due(book)) is not None and due <= day:
+    """Post every activation, notice and expiry up to `day`, in order of date. To be called before anything else changes."""
+    due = book.before.due_on
+    while due is not None and due <= day:
         book.lived_to, book.changed = due, True
         _reveal(book, due)
+        due = next_due(book)
     book.lived_to = max(book.lived_to, day)
 
 

@@ -179,10 +179,16 @@ class EarningRules(_Strict, frozen=True, kw_only=True):
             _must(not unknown, f"campaign {campaign.code} names unknown rules {sorted(unknown)}")
 
     def _check_numbers(self) -> None:
-        for name in ("expiry_months", "hold_points_max", "adjustment_points_max", "refundable_days_max"):
+        limits = (
+            "expiry_months",
+            "hold_points_max",
+            "adjustment_points_max",
+            "refundable_days_max",
+            "refund_grace_days",
+        )
+        for name in limits:
             _must(getattr(self, name) >= 1, f"{name} must be at least 1")
-        for name in ("expiring_notice_days", "refund_grace_days"):
-            _must(getattr(self, name) >= 0, f"{name} must not be below 0")
+        _must(self.expiring_notice_days >= 0, "expiring_notice_days must not be below 0")
         for table in (self.tier_percent, self.rank_percent, self.product_line_percent):
             for key, percent in table.items():
                 _must(0 <= percent <= PERCENT_MAX, f"percent of {key} must lie in 0 to {PERCENT_MAX}, not {percent}")
