@@ -1,21 +1,27 @@
-"""The container files say what the code says: services, commands, settings, keys, paths, metrics. Nothing is started here.
+"""The container files say what the code says: services, commands, settings, keys, paths, metrics; and its commands run.
 
 Topics and partitions need no list anywhere: each service creates those of the table when it starts.
 """
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 import yaml
 from tenure import telemetry
 from tenure.contracts.topics import TOPICS
 from tenure.edge.access import Gate, trusted_keys
 from tenure.edge.catalogue import CATALOGUE
+from tenure.embedded.server import free_port
 from tenure.service import Service
 from tenure.settings import ENV_PREFIX, Settings
 from tenure_local import keys
@@ -35,6 +41,8 @@ PROMETHEUS: Final[dict[str, Any]] = yaml.safe_load(
 PROVISIONING: Final = ROOT / "deploy/grafana/provisioning"
 DASHBOARDS: Final = sorted((PROVISIONING / "dashboards").glob("*.json"))
 OURS: Final = "tenure:local"
+CONNECTS_MAX: Final = 7
+"""With pauses of 0, 0.5, 1, 2 ... seconds: a process gets half a minute to open its port."""
 OWNERS: Final = script("gateway")
 
 every_service = pytest.mark.parametrize("service", SERVICES, ids=lambda s: s.name)
@@ -302,3 +310,41 @@ def test_dashboards_use_the_datasource_that_is_provisioned() -> None:
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards/tenure.yaml").read_text())["providers"]
     assert "./deploy/grafana/provisioning:/etc/grafana/provisioning:ro" in CONTAINERS["grafana"]["volumes"]
     assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards"
+
+
+# The command itself.
+
+
+@pytest.mark.skipif("TENURE_DATABASE_URL" in os.environ, reason="it would work on the databases of a server in use")
+@every_service
+def test_the_command_of_a_container_serves_health_and_metrics_and_ends_when_told(
+    service: Service[Any], settings: Settings, tmp_path: Path
+) -> None:
+    """As compose runs it, on real PostgreSQL; the log is one in memory, so nothing is waited for."""
+    port = free_port()
+    given = environment(service.name) | {
+        "TENURE_HOST": "127.0.0.1",
+        "TENURE_PORT": str(port),
+        "TENURE_DATABASE_URL": settings.database_url,
+        "TENURE_KAFKA": "memory://alone",
+        "TENURE_PROGRAMME_DIR": str(settings.programme_dir),
+        "TENURE_DATA_DIR": str(tmp_path),
+        "TENURE_JWT_PUBLIC_KEY_FILE": str(settings.jwt_public_key_file),
+        "TENURE_SERVICE_TOKEN_FILE": str(settings.jwt_private_key_file),
+        "TENURE_SMS_FILE": str(tmp_path / "sms.ndjson"),
+    }
+    command = [sys.executable, "-m", *CONTAINERS[service.name]["command"]]
+    with subprocess.Popen(command, env=given, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            transport = httpx.HTTPTransport(retries=CONNECTS_MAX)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=5) as http:
+                assert http.get("/health/live").json() == {"status": "live"}
+                shown = http.get("/metrics")
+            assert shown.headers["content-type"].startswith("text/plain")
+            assert "tenure_events_consumed" in shown.text
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=25)
+        finally:
+            process.kill()
+    assert process.returncode == 0, said
+    assert "task_ended" not in said

@@ -61,7 +61,7 @@ def test_a_member_sees_itself_and_nobody_else(ran: Ran) -> None:
 
 def test_the_command_line_answers_as_the_api_does(ran: Ran, tmp_path: Path) -> None:
     status = json.loads(_tenure(ran, "status", "H-04", "--json"))
-    assert (status["member_id"], status["tier"]) == ("H-04", "gold")
+    assert (status["member_id"], status["tier"]["code"]) == ("H-04", "gold")
     assert "gold" in _tenure(ran, "status", "H-04").lower()
     assert json.loads(_tenure(ran, "wait", "--json"))["drained"] is True
     assert _tenure(ran, "parked", "list").strip() == "nothing is parked"

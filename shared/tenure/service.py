@@ -59,6 +59,7 @@ class Service(Generic[S]):
     background: tuple[Callable[..., Awaitable[None]], ...] = ()
     problems: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     migrations: Path
+    under_way: str = ""
 
     def __post_init__(self) -> None:
         declared = {name: cls for topic in self.reads for name, cls in topic.types.items()}

@@ -58,7 +58,7 @@ class Api:
         while after is not None:
             page = self.get(path, limit=ROWS_AT_ONCE, after=after or None, **params)
             yield from page["items"]
-            after = page["next"]
+            after = page["next_after"]
 
 
 def _new_key(key: str | None) -> Mapping[str, str]:

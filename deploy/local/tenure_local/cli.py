@@ -18,7 +18,7 @@ from tenure_local.api import Api, ApiError
 from tenure_local.cli_data import data
 from tenure_local.cli_parked import parked
 from tenure_local.console import err, fail, out, print_json, progress, say
-from tenure_local.drained import Backlog, Targets, watch
+from tenure_local.drained import Backlog, Targets, WorkerGoneError, watch
 from tenure_local.home import Home, NotUpError
 from tenure_local.platform import PORT, AlreadyUpError, Platform, reset, running, stop_everything
 from tenure_local.playback import CalendarError
@@ -99,7 +99,7 @@ def wait(
 
 
 async def _drain(home: Home, timeout_s: float) -> Backlog:
-    async with asyncio.timeout(timeout_s), watch(home.settings()) as services:
+    async with asyncio.timeout(timeout_s), watch(home.settings(), home.addresses().worker_url) as services:
         with progress() as bars:
             task = bars.add_task("draining", total=None)
 
@@ -203,7 +203,7 @@ def main() -> None:
     """Run the command; every failure we know is one line that says what to do."""
     try:
         app()
-    except (NotUpError, AlreadyUpError, CalendarError, ApiError, ServerFailedError) as error:
+    except (NotUpError, AlreadyUpError, CalendarError, ApiError, ServerFailedError, WorkerGoneError) as error:
         fail(str(error))
     except httpx.HTTPError as error:
         fail(f"the platform does not answer ({type(error).__name__}); is it up? see `tenure doctor`")

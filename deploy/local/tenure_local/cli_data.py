@@ -39,7 +39,7 @@ def facts_of(file: Path) -> list[Event]:
         fail(f"there is no file {path}")
     try:
         return in_order(motor_portfolio.facts(motor_portfolio.read(path)))
-    except motor_portfolio.SourceError as error:
+    except motor_portfolio.RowError as error:
         fail(str(error))
 
 
@@ -74,7 +74,7 @@ async def replay_events(home: Home, events: Sequence[Event], since: date, until:
         fail(f"--to {until} lies before --from {since}")
     total = sum(e.day <= until for e in events)
     settings = home.settings()
-    async with watch(settings) as services:
+    async with watch(settings, home.addresses().worker_url) as services:
         with progress() as bars:
             task = bars.add_task("replaying facts", total=total)
             return await play(
@@ -91,7 +91,7 @@ async def replay_events(home: Home, events: Sequence[Event], since: date, until:
 async def let_days_come(home: Home, until: date) -> date:
     """Start the days after the newest up to `until`. Returns where the calendar stands then."""
     settings = home.settings()
-    async with watch(settings) as services:
+    async with watch(settings, home.addresses().worker_url) as services:
         newest = await calendar(services)
         if newest is not None and newest >= until:
             return newest

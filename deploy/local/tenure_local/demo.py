@@ -84,7 +84,7 @@ def cast_and_portfolio() -> list[Event]:
 
 async def drain(home: Home) -> Backlog:
     """Wait until nothing is left to do, with a bar. Raises TimeoutError."""
-    async with asyncio.timeout(DRAIN_WITHIN_S), watch(home.settings()) as services:
+    async with asyncio.timeout(DRAIN_WITHIN_S), watch(home.settings(), home.addresses().worker_url) as services:
         with progress() as bars:
             task = bars.add_task("draining", total=1)
             most = 1
@@ -104,14 +104,16 @@ def summarise(home: Home, *, facts: int, seconds: float) -> Summary:
         for row in api.rows("/v1/tiers"):
             tiers[row["tier"]] = tiers.get(row["tier"], 0) + 1
         points = api.get("/v1/ledger/totals")["points"]
-        benefits, messages, orders = (api.get(f"/v1/{what}/totals") for what in ("benefits", "messages", "mall"))
+        by_tier = api.get("/v1/benefits-totals")["by_tier"]
+        messages = api.get("/v1/messages/totals")
+        orders = api.get("/v1/mall/totals")
     stories = [tell(Asking(home)) for tell in STORIES]
     return Summary(
         members=sum(tiers.values()),
         tiers=tiers,
         points=points,
-        benefits=benefits,
-        messages=messages,
+        benefits={part: sum(row[part] for row in by_tier) for part in ("active_grants", "used")},
+        messages={"sent": messages["sent"], **messages["by_template"]},
         orders=orders,
         invariants=verified(home),
         stories={story.name: story.true for story in stories},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
+import httpx
 import msgspec
 from tenure import database
 from tenure.contracts.topics import TOPICS
@@ -21,6 +22,7 @@ from tenure.spine.log import Position
 from tenure_local.services import SERVICES
 
 LOOK_EVERY_S: Final = 0.1
+CHECK_WORKER_EVERY_S: Final = 3.0
 Offsets = dict[tuple[str, int], int]
 
 
@@ -31,23 +33,41 @@ class Backlog:
     unread: dict[str, int] = field(default_factory=dict)
     unpublished: dict[str, int] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
+    under_way: dict[str, int] = field(default_factory=dict)
     writing: int = 0
     parked: dict[str, int] = field(default_factory=dict)
     mark: tuple[int, ...] = ()
 
     @property
     def total(self) -> int:
-        return sum(self.unread.values()) + sum(self.unpublished.values()) + sum(self.due.values()) + self.writing
+        counts = (self.unread, self.unpublished, self.due, self.under_way)
+        return sum(sum(of_service.values()) for of_service in counts) + self.writing
 
-    def of(self, service: str) -> int:
-        return self.unread.get(service, 0) + self.unpublished.get(service, 0)
+
+class WorkerGoneError(Exception):
+    """The worker process ended, so nothing will be read any more."""
 
 
 class Watch:
-    """Looks at every service's database through one connection each."""
+    """Looks at every service's database through one connection each, and that the worker is still there."""
 
-    def __init__(self, connections: Mapping[str, asyncpg.Connection]) -> None:
-        self._connections = connections
+    def __init__(self, connections: Mapping[str, asyncpg.Connection], worker_url: str) -> None:
+        self._connections, self._worker_url = connections, worker_url
+        self._checked_at = 0.0
+
+    async def _worker_is_there(self) -> None:
+        """Raises WorkerGoneError; asks every few seconds only."""
+        now = asyncio.get_running_loop().time()
+        if now - self._checked_at < CHECK_WORKER_EVERY_S:
+            return
+        self._checked_at = now
+        async with httpx.AsyncClient(timeout=10) as http:
+            try:
+                await http.get(f"{self._worker_url}/health/live")
+            except httpx.ConnectError:
+                raise WorkerGoneError(
+                    "the worker process ended; its log (worker.log in the data folder) says why"
+                ) from None
 
     def connections(self) -> list[asyncpg.Connection]:
         return list(self._connections.values())
@@ -80,6 +100,8 @@ class Watch:
         backlog.unpublished[service.name], backlog.parked[service.name] = row["unpublished"], row["parked"]
         backlog.writing += row["writing"]
         backlog.mark += (row["mark"],)
+        if service.under_way:
+            backlog.under_way[service.name] = await conn.fetchval(service.under_way)
         if service.due is not None and row["day"] is not None:
             backlog.due[service.name] = len(await service.due(conn, row["day"], 1))
 
@@ -91,6 +113,7 @@ class Watch:
         while True:
             backlog = await self.look(targets)
             seen(backlog)
+            await self._worker_is_there()
             if backlog.total == 0 and backlog.mark == last:
                 return backlog
             last = backlog.mark if backlog.total == 0 else ()
@@ -107,11 +130,12 @@ class Watch:
             waiting = await conn.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE NOT published)")
             if not _unread(service, high, read) and not waiting:
                 return
+            await self._worker_is_there()
             await asyncio.sleep(LOOK_EVERY_S / 2)
 
 
 @asynccontextmanager
-async def watch(settings: Settings) -> AsyncIterator[Watch]:
+async def watch(settings: Settings, worker_url: str) -> AsyncIterator[Watch]:
     """Connections to every service's database, for looking only."""
     async with AsyncExitStack() as stack:
         connections = {}
@@ -119,7 +143,7 @@ async def watch(settings: Settings) -> AsyncIterator[Watch]:
             conn = await asyncpg.connect(database.url_of(settings, service.database), timeout=10)
             stack.push_async_callback(conn.close)
             connections[service.name] = conn
-        yield Watch(connections)
+        yield Watch(connections, worker_url)
 
 
 def _unread(service: Service[Any], high: Mapping[tuple[str, int], int], read: Mapping[tuple[str, int], int]) -> int:

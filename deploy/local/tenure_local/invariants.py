@@ -36,25 +36,18 @@ def verified(home: Home) -> dict[str, bool]:
 
 
 async def _look(home: Home) -> Backlog:
-    async with watch(home.settings()) as services:
+    async with watch(home.settings(), home.addresses().worker_url) as services:
         return await services.look(Targets(home.targets).positions())
 
 
 def _views_agree(api: Api) -> dict[str, bool]:
     """Whether member-view's rows say what the ledger's balances and the tier timelines say."""
     views = {row["member_id"]: row for row in api.rows("/v1/members")}
-    wallets = [row for row in api.rows("/v1/wallets") if row["wallet"] == "points"]
-    balances = all(_same_balance(row, views.get(row["member_id"])) for row in wallets)
-    tiers = all(
-        views.get(row["member_id"], {}).get("tier") == row["tier"]
-        for row in api.rows("/v1/tiers")
-        if row["tier"] != "none"
-    )
+    balances = all(_same_balance(row, views.get(row["member_id"], {})) for row in api.rows("/v1/wallets"))
+    tiers = all(views.get(row["member_id"], {}).get("tier", {}).get("code") == row["tier"] for row in api.rows("/v1/tiers"))
     return {"views_show_the_ledgers_balances": balances, "views_show_the_tiers": tiers}
 
 
-def _same_balance(wallet: dict[str, Any], view: dict[str, Any] | None) -> bool:
-    if view is None:
-        return False
-    shown = view["wallets"]["points"] if "wallets" in view else view["points"]
-    return all(shown[part] == wallet[part] for part in ("available", "pending", "held", "debt"))
+def _same_balance(wallet: dict[str, Any], view: dict[str, Any]) -> bool:
+    shown = view.get("points", {}).get(wallet["wallet"], {})
+    return all(shown.get(part, 0) == wallet[part] for part in ("available", "pending", "held", "debt"))

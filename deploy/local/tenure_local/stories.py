@@ -81,7 +81,7 @@ def gold_claim_needs_no_survey(ask: Asking) -> Story:
 
 
 def cooling_off_takes_points_back(ask: Asking) -> Story:
-    wallet = ask.operator.get("/v1/wallets/H-05")["points"]
+    wallet = ask.operator.get("/v1/wallets/H-05")["wallets"]["points"]
     kinds = [(e["kind"], e["amount"]) for e in ask.entries("H-05")]
     back = any(kind.startswith("revers") for kind, _ in kinds) and wallet["available"] == wallet["pending"] == 0
     return _story("H-05", "a cancellation in the cooling-off period takes its points back", back, kinds)
@@ -106,7 +106,7 @@ def thirty_days_of_steps(ask: Asking) -> Story:
 
 
 def agent_has_own_points(ask: Asking) -> Story:
-    wallet = ask.operator.get("/v1/wallets/A-01")["agent"]
+    wallet = ask.operator.get("/v1/wallets/A-01")["wallets"]["agent"]
     return _story("A-01", "an agent's services are rewarded in the agent's own wallet", wallet["available"] > 0, wallet)
 
 

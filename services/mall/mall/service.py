@@ -55,5 +55,6 @@ SERVICE = Service[State](
     routers=(shop.router, counter.router),
     background=(worker.run,),
     problems=PROBLEMS,
+    under_way="SELECT count(*) FROM orders WHERE next_try_at IS NOT NULL",
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -19,7 +19,7 @@ from tenure.edge.problems import Problem
 from tenure.spine.transact import Idempotency, Item, Outcome
 
 from points_ledger import reads
-from points_ledger.bodies import ActivityIn, AnyActivity, Batch, HoldIn, PartIn, ReferralIn
+from points_ledger.bodies import Activities, ActivityIn, AnyActivity, HoldIn, PartIn, ReferralIn
 from points_ledger.commands import CaptureHold, PlaceHold, RecordActivity, RefundHold, ReleaseHold
 
 LOOKS: Final = ("member", "agent", "operator", "core", "sre", "service")
@@ -73,9 +73,7 @@ def _wallets(routes: APIRouter, app: App) -> None:
 
 def _activities(routes: APIRouter, app: App) -> None:
     @routes.post("/activities")
-    async def record(
-        request: Request, body: AnyActivity | Batch, who: Reports, _key: IdempotencyKey = None
-    ) -> Response:
+    async def record(request: Request, body: Activities, who: Reports, _key: IdempotencyKey = None) -> Response:
         """One activity, or up to 500 that stand or fall alone."""
         activities = body if isinstance(body, list) else [body]
         for activity in activities:

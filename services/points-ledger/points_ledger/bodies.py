@@ -1,9 +1,9 @@
 """What callers may send to the ledger."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from tenure.contracts.activity import (
     ActivityCompleted,
     ActivityKind,
@@ -64,8 +64,25 @@ class ReferralIn(Body):
         return ReferralConverted(**self.model_dump())
 
 
+def _kind(value: Any) -> str:
+    """Which of the three a body means to be, so that only that one's faults are told."""
+    if isinstance(value, list):
+        return "batch"
+    named = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return "agent_service" if "agent_id" in named else "referral" if "referee_id" in named else "activity"
+
+
+_OneOfThree = (
+    Annotated[ActivityIn, Tag("activity")]
+    | Annotated[AgentServiceIn, Tag("agent_service")]
+    | Annotated[ReferralIn, Tag("referral")]
+)
 AnyActivity = ActivityIn | AgentServiceIn | ReferralIn
-Batch = Annotated[list[AnyActivity], Field(min_length=1, max_length=ACTIVITIES_MAX)]
+Batch = Annotated[
+    list[Annotated[_OneOfThree, Discriminator(_kind)]], Field(min_length=1, max_length=ACTIVITIES_MAX), Tag("batch")
+]
+Activities = Annotated[_OneOfThree | Batch, Discriminator(_kind)]
+"""One activity, or a batch."""
 
 
 class HoldIn(Body):

@@ -239,7 +239,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         partitions=1,
         retention_days=90,
         producer="clock",
-        consumers=("policy-sync", "points-ledger", "tier-engine", "benefits", "notifier"),
+        consumers=("policy-sync", "points-ledger", "tier-engine", "benefits", "mall", "notifier"),
         types=MappingProxyType({"day.started": time.DayStarted}),
     ),
 )
