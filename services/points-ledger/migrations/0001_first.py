@@ -78,6 +78,10 @@ CREATE TABLE transfers (                      -- the journal: append-only, every
   recorded_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (member_id, transfer_no)
 );
+CREATE FUNCTION journal_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN RAISE EXCEPTION 'the journal is append-only: post a compensating transfer' USING ERRCODE = 'check_violation'; END$$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers
+  FOR EACH STATEMENT EXECUTE FUNCTION journal_is_append_only();
 
 CREATE TABLE holds (
   hold_id    text PRIMARY KEY,

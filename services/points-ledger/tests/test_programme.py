@@ -48,6 +48,7 @@ SPRING = campaign("spring", "2027-03-01", "2027-04-01")
         ({"campaigns": [SPRING, campaign("easter", "2027-03-31", "2027-04-05")]}, "spring and easter overlap"),
         ({"campaigns": [campaign("x", "2027-03-01", "2027-04-01", rules=["qiz"])]}, "names unknown rules"),
         ({"campaigns": [campaign("x", "2027-03-01", "2027-04-01", percent=90)]}, "percent must lie in 100 to 1000"),
+        ({"campaigns": [{**SPRING, "member_points_max": -1}]}, "member_points_max must not be below 0"),
         ({"tier_percent": {"gold": 1_200}}, "percent of gold"),
         ({"expiry_months": 0}, "expiry_months must be at least 1"),
     ],

@@ -151,6 +151,24 @@ def test_a_campaign_multiplies_what_falls_into_its_days(rules: Programme) -> Non
     assert world.balance("points_available") == 120 + 180
 
 
+def test_a_campaign_has_a_cap_for_each_member(rules: Programme) -> None:
+    v1 = rules.earning.newest
+    may = Campaign(
+        code="may", window=Window(start=D("2026-05-01"), end=D("2026-06-01")), percent=200, member_points_max=30
+    )
+    programme = Programme(
+        tiers=rules.tiers,
+        earning=Versions([replace(v1, campaigns=(may,))]),
+        benefits=rules.benefits,
+        catalogue=rules.catalogue,
+        messages=rules.messages,
+    )
+    world = World(programme)
+    for day in range(1, 5):
+        world.hear(did("quiz", date(2026, 5, day)))
+    assert world.balance("points_available") == 20 + 20 + 10 + 10, "two quizzes reach 30, then they count single"
+
+
 # --- streaks ---
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import date, timedelta
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 from points_ledger import audit, timers
@@ -216,6 +217,37 @@ async def test_backfill_leaves_no_points_but_knows_the_payments(t: Under) -> Non
     assert await t.emitted() == []
     await t.feed(anniversary(1, "2027-01-01"))
     assert await points(t) == (0, 100, 0)
+
+
+@pytest.mark.parametrize("sql", ["UPDATE transfers SET amount = 1", "DELETE FROM transfers", "TRUNCATE transfers"])
+async def test_history_is_never_edited(t: Under, sql: str) -> None:
+    await t.feed(paid(term()))
+    with pytest.raises(asyncpg.CheckViolationError, match="append-only"):
+        await t.pool.execute(sql)
+
+
+async def test_an_open_hold_moves_with_a_merged_member_and_can_be_captured_there(t: Under) -> None:
+    await t.feed(replace(did("check_up", "2026-01-10"), member_id="M-2"))
+    await t.day(D("2026-01-11"))
+    assert (await hold(t, 300, member_id="M-2", hold_id="H-1")).status_code == 201
+    await t.feed(CustomerMerged(member_id=M, merged_id="M-2", effective=D("2026-01-12")))
+    assert await points(t) == (0, 200, 0)
+    captured = await t.http.post("/v1/holds/H-1/capture", headers=t.auth("service"))
+    assert captured.json()["member_id"] == M
+    refund = await t.http.post("/v1/holds/H-1/refund", headers=t.auth("service"))
+    assert refund.json()["refunded"] == 300
+    assert await points(t) == (0, 500, 0)
+
+
+async def test_news_for_a_referrer_who_became_another_reaches_the_survivor(t: Under) -> None:
+    theirs = term(policy_no="P-9", member_id="M-9")
+    await t.feed(issued(theirs))
+    await t.feed(ReferralConverted(member_id="M-2", referee_id="M-9", policy_no="P-9", on=D("2026-01-02")))
+    await t.feed(CustomerMerged(member_id=M, merged_id="M-2", effective=D("2026-01-05")))
+    assert await points(t) == (0, 500, 0)
+    await t.feed(cancelled(theirs, "2026-01-10"))
+    await t.day(D("2026-01-10"))
+    assert await points(t) == (0, 0, 0)
 
 
 # --- holds under concurrency, and the timer ---

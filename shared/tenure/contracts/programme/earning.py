@@ -129,15 +129,24 @@ class Rule(_Strict, frozen=True, kw_only=True):
 
 
 class Campaign(_Strict, frozen=True, kw_only=True):
-    """For `window`, `rules` (null: all of the points wallet) earn `percent` of their amount."""
+    """For `window`, `rules` (null: all of the points wallet) earn `percent` of their amount.
+
+    A member whose points under the campaign have reached `member_points_max` earns on without the multiplier.
+    """
 
     code: str
     window: Window
     percent: int
     rules: frozenset[str] | None = None
+    member_points_max: int | None = None
 
     def __post_init__(self) -> None:
         _must(PERCENT <= self.percent <= PERCENT_MAX, f"campaign {self.code}: percent must lie in 100 to 1000")
+        cap = self.member_points_max
+        _must(cap is None or cap >= 0, f"campaign {self.code}: member_points_max must not be below 0, but is {cap}")
+
+    def covers(self, rule: str, day: date) -> bool:
+        return self.window.has(day) and (self.rules is None or rule in self.rules)
 
     def collides(self, other: "Campaign") -> bool:
         shared = self.rules is None or other.rules is None or bool(self.rules & other.rules)
@@ -200,12 +209,11 @@ class EarningRules(_Strict, frozen=True, kw_only=True):
         """The rules an event of this kind may earn by."""
         return tuple(rule for rule in self.rules if rule.trigger == trigger)
 
-    def campaign_percent(self, rule: Rule, day: date) -> int:
-        """What the campaign of that day makes of the rule's amount; 100 without one."""
+    def campaign_for(self, rule: Rule, day: date) -> Campaign | None:
+        """The campaign that multiplies the rule on that day; at most one does."""
         if rule.wallet != "points":
-            return PERCENT
-        running = (c.percent for c in self.campaigns if c.window.has(day) and (c.rules is None or rule.code in c.rules))
-        return next(running, PERCENT)
+            return None
+        return next((campaign for campaign in self.campaigns if campaign.covers(rule.code, day)), None)
 
 
 def _must(holds: bool, message: str) -> None:
