@@ -1,5 +1,5 @@
-"""Bad input, end to end on real PostgreSQL: it gets a clear problem in both languages, or is parked and listed, and nothing else is
-disturbed: what was good before it, beside it and after it has its effect.
+"""Bad input over REST, on real PostgreSQL: it gets a clear problem in both languages, and nothing else is disturbed: what was good
+before it, beside it and after it has its effect. (From the core's topics: test_bad_records.py.)
 """
 
 import json
@@ -9,13 +9,10 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from msgspec.structs import replace
 from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.contracts import policy
 from tenure.settings import Settings
-from tenure.spine import park, parking
-from tenure.spine.consumer import Consumer
-from tenure.spine.log import Outgoing, open_log
+from tenure.spine import parking
 from tenure.spine.parking import ParkedEvent
 from tenure.testing import Under, under_test
 
@@ -99,6 +96,15 @@ async def t(settings: Settings) -> AsyncIterator[Under]:
 
 async def push(t: Under, *facts: Any, **headers: str) -> httpx.Response:
     return await t.http.post(FACTS, json=list(facts), headers={**t.auth("core"), **headers})
+
+
+async def listed(t: Under) -> list[tuple[str, str]]:
+    return [(row.key, row.code) for row in await parked(t)]
+
+
+async def parked(t: Under) -> list[ParkedEvent]:
+    async with t.pool.acquire() as conn:
+        return await parking.listed(conn)  # type: ignore[arg-type]
 
 
 async def told(t: Under) -> list[tuple[str, int]]:
@@ -244,86 +250,3 @@ async def test_text_that_is_not_utf_8_is_refused_alone(t: Under) -> None:
     headers = {**t.auth("core"), "Content-Type": "application/json"}
     refused_once(await t.http.post(FACTS, content=b'[{"id": "\xff\xfe"}]', headers=headers), "malformed")
     await is_undisturbed(t)
-
-
-# The same from the core's topics: parked, and listed as `tenure parked list` shows it.
-
-
-def outgoing(wrong: dict[str, Any], key: str = "P-1") -> Outgoing:
-    """A structured event as the record a core system would send."""
-    names = {"id": "ce_id", "source": "ce_source", "type": "ce_type", "time": "ce_time", "dataschema": "ce_dataschema"}
-    headers = [(names[n], str(v).encode()) for n, v in wrong.items() if n in names]
-    return Outgoing("core.policy.v1", key.encode(), json.dumps(wrong["data"]).encode(), headers)
-
-
-async def poll(t: Under, *records: Outgoing) -> None:
-    """One poll through the consumer's own steps."""
-    log = open_log(t.settings.kafka)
-    consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000)
-    await consumer._apply([t.as_record(record) for record in records])
-    await log.close()
-
-
-async def listed(t: Under) -> list[tuple[str, str]]:
-    return [(row.key, row.code) for row in await parked(t)]
-
-
-async def parked(t: Under) -> list[ParkedEvent]:
-    async with t.pool.acquire() as conn:
-        return await parking.listed(conn)  # type: ignore[arg-type]
-
-
-@every_wrong_fact
-async def test_a_wrong_record_is_parked_and_only_its_policy_waits_until_someone_discards_it(
-    t: Under, wrong: dict[str, Any], code: str
-) -> None:
-    behind, other = fact("2", issued()), GOOD
-    await poll(t, outgoing(wrong), outgoing(behind), outgoing(other, "P-GOOD"))
-    # An event that cannot be read is known by its record's key; either way it is the policy's.
-    assert await listed(t) == [("P-1", code), ("P-1", "behind")]
-    assert await told(t) == [("P-GOOD", 30_001)]
-    row = (await parked(t))[0]
-    assert row.detail
-    assert json.loads(row.value) == wrong["data"], "what was sent is kept as it was sent"
-
-    assert await park.replay(t.door, "P-1") == 0, "it is still wrong"
-    await t.door.leave_park([row.seq], action="discarded", actor="li", reason="a test of the core")
-    assert await park.replay(t.door, "P-1") == 1
-    assert await told(t) == [("P-1", 30_001)]
-    assert await listed(t) == []
-    logged = await t.pool.fetch("SELECT action, actor FROM parked_log ORDER BY at")
-    assert [tuple(row) for row in logged] == [("discarded", "li"), ("replayed", "replay")]
-
-
-@every_wrong_term
-async def test_a_wrong_term_from_a_topic_is_parked(t: Under, wrong: dict[str, Any], code: str) -> None:
-    await poll(t, outgoing(fact("1", issued())), outgoing(wrong), outgoing(GOOD, "P-GOOD"))
-    assert await listed(t) == [("P-1", code)]
-    assert await told(t) == [("P-1", 30_001), ("P-GOOD", 30_001)]
-
-
-@pytest.mark.parametrize(
-    ("record", "code"),
-    [
-        ("malformed JSON", "malformed"),
-        ("no value", "malformed"),
-        ("no headers", "missing_attribute"),
-        ("a header that is not UTF-8", "malformed"),
-        ("a time that is none", "malformed"),
-        ("10 MB", "too_large"),
-    ],
-)
-async def test_a_record_that_is_no_event_is_parked(t: Under, record: str, code: str) -> None:
-    good = outgoing(fact("1", issued()))
-    headers = dict(good.headers)
-    wrong = {
-        "malformed JSON": replace(good, value=b'{"policy_no": '),
-        "no value": replace(good, value=b""),
-        "no headers": replace(good, headers=[]),
-        "a header that is not UTF-8": replace(good, headers=[*good.headers, ("note", b"\xff\xfe")]),
-        "a time that is none": replace(good, headers=list((headers | {"ce_time": b"yesterday"}).items())),
-        "10 MB": replace(good, value=b'{"x": "' + b" " * TEN_MB + b'"}'),
-    }[record]
-    await poll(t, wrong, outgoing(GOOD, "P-GOOD"))
-    assert await listed(t) == [("P-1", code)]
-    assert await told(t) == [("P-GOOD", 30_001)]
