@@ -40,6 +40,7 @@ fix: setup ## format, and mend what a linter can mend
 
 contracts: setup ## write the JSON Schemas and the AsyncAPI document anew from the table of events
 	@$(BIN)/python tools/contracts.py
+	@$(BIN)/python tools/gateway.py
 
 up: setup ## start the platform on the embedded default
 	@$(BIN)/tenure up $(ARGS)

@@ -7,6 +7,7 @@ A pytest plugin (see `addopts`). Servers are started once per session on free po
 import os
 import tempfile
 import uuid
+import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime
@@ -183,7 +184,8 @@ async def under_test(service: Service[Any], settings: Settings, rules: Programme
 
 
 async def _create_from_template(service: Service[Any], settings: Settings, name: str) -> None:
-    template = f"template_{os.getpid()}_{service.database}"
+    # Two services of one name (a toy borrows a real one's topics) have migrations of their own, and so a template each.
+    template = f"template_{os.getpid()}_{zlib.crc32(str(service.migrations).encode()):08x}"
     if (settings.database_url, template) not in _templates:
         await database.migrate(settings, template, service.migrations)
         _templates.add((settings.database_url, template))
