@@ -5,7 +5,7 @@ why, how much, and what became of it (`granted = remaining + held + spent + reve
 active or expired follows from its dates and the day the account has lived to; no flag says so, so no tick can be missed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final, Literal
 
@@ -34,6 +34,8 @@ Kind = Literal[
 ]
 GRACE: Final = "refund_grace"
 ADJUSTMENT: Final = "adjustment"
+FIRST_TERM: Final = 1
+"""The first term sold here; 0 is cover before go-live."""
 DEBT: Final = 0
 """Stands where a lot's number stands, in what was taken back: nothing was there to take, so it became a debt."""
 
@@ -178,14 +180,12 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
         """The term a fact belongs to; a fact that names none belongs to the term its completed year lies in."""
         if term_no is not None:
             return self.terms.get(f"{policy_no}/{term_no}")
-        return next((t for t in self._terms(policy_no) if t.start < day <= t.written_end), None)
-
-    def _terms(self, policy_no: str) -> Iterator[TermMemory]:
-        return (term for key, term in self.terms.items() if key.rpartition("/")[0] == policy_no)
+        terms = (term for key, term in self.terms.items() if key.rpartition("/")[0] == policy_no)
+        return next((term for term in terms if term.start < day <= term.written_end), None)
 
     def voids_first_term(self, policy_no: str) -> bool:
         """Whether the policy never was: rescinded, or its first term void."""
-        first = min(self._terms(policy_no), key=lambda t: t.start, default=None)
+        first = self.terms.get(f"{policy_no}/{FIRST_TERM}")
         return policy_no in self.rescinded or (first is not None and first.void)
 
 
