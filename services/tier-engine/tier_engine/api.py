@@ -10,6 +10,7 @@ from tenure.edge import App, Caller, MemberId, Problem, caller, json_response
 
 from tier_engine import store, views
 from tier_engine.rules import Member
+from tier_engine.verify import verify
 
 ROWS_MAX: Final = 5_000
 SLICE_ROWS: Final = 250
@@ -61,6 +62,11 @@ def router(app: App) -> APIRouter:
             await asyncio.sleep(0)
         last = items[-1].member_id if len(items) == limit else None
         return json_response(views.Rows(as_of=day, items=items, next_after=last))
+
+    @routes.get("/tiers/verify", dependencies=[Depends(caller("operator", "sre"))])
+    async def verify_all() -> Response:
+        """What must hold for all members, each sentence with whether it does. Reads every member: not for every minute."""
+        return json_response(await verify(app.pool, app.programme))
 
     @routes.get("/tiers/{member_id}")
     async def tier(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:

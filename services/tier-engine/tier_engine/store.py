@@ -18,7 +18,7 @@ DECISIONS_MAX: Final = 50
 Reader: TypeAlias = "asyncpg.Pool[asyncpg.Record] | Connection"
 
 _pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(Member).decode
+unpack: Final = msgspec.msgpack.Decoder(Member).decode
 _json: Final = msgspec.json.Encoder().encode
 
 
@@ -45,7 +45,7 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Member]:
         "SELECT member_id, state FROM members WHERE member_id = ANY($1::text[]) ORDER BY member_id FOR UPDATE",
         keys,
     )
-    return {row["member_id"]: _unpack(row["state"]) for row in rows if row["state"] is not None}
+    return {row["member_id"]: unpack(row["state"]) for row in rows if row["state"] is not None}
 
 
 async def save(conn: Connection, saved: Saved[Member]) -> None:
@@ -107,7 +107,7 @@ async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
 
 async def member(reader: Reader, member_id: str) -> Member | None:
     state = await reader.fetchval("SELECT state FROM members WHERE member_id = $1", member_id)
-    return None if state is None else _unpack(state)
+    return None if state is None else unpack(state)
 
 
 async def members(reader: Reader, after: str, rows_max: int) -> list[Member]:
@@ -118,7 +118,7 @@ async def members(reader: Reader, after: str, rows_max: int) -> list[Member]:
         after,
         rows_max,
     )
-    return [_unpack(row["state"]) for row in rows]
+    return [unpack(row["state"]) for row in rows]
 
 
 async def judged_by_older_rules(
