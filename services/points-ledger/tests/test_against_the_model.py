@@ -15,7 +15,9 @@ from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHo
 from points_ledger.rules.account import WALLETS, Transfer
 from tenure import programme
 from tenure.calendar import add_months, end_of_month
+from tenure.contracts import points as told_points
 from tenure.contracts.decision import RefusedError
+from tenure.contracts.event import Data
 from tenure.testing import PROGRAMME_DIR
 
 from .world import M, World, cancelled, did, issued, paid, refunded, renewed, term, tiers, uncancelled
@@ -173,9 +175,40 @@ def _both(world: World, model: Model, day: date, what: str, points: int, hold_id
     assert accepted == expected, (what, hold_id, points)
 
 
+def as_a_reader_adds_up(told: list[Data], member_id: str) -> Counter[str]:
+    """The balances of one member, from `points.v1` alone, as the contract says."""
+    found: Counter[str] = Counter()
+    for e in (e for e in told if isinstance(e, told_points.PointsEvent) and e.member_id == member_id):
+        into = dict.fromkeys(("pending", "available", "held", "debt"), 0)
+        match e:
+            case told_points.PointsGranted():
+                into["pending" if e.activates_on > e.effective else "available"] += e.amount
+            case told_points.PointsActivated():
+                into |= {"pending": -e.amount, "available": e.amount}
+            case told_points.PointsHeld():
+                into |= {"available": -e.amount, "held": e.amount}
+            case told_points.PointsCaptured():
+                into["held"] = -e.amount
+            case told_points.PointsReleased():
+                into |= {"held": -e.amount, "available": e.amount}
+            case told_points.PointsRefunded() | told_points.PointsAdjusted():
+                into["available"] = e.amount
+            case told_points.PointsReversed():
+                into |= {"pending": -e.from_pending, "available": -e.from_lots, "debt": e.as_debt}
+            case told_points.PointsExpired():
+                into["available"] = -e.amount
+        into["available"] -= getattr(e, "repaid_debt", 0)
+        into["debt"] -= getattr(e, "repaid_debt", 0)
+        for bucket, amount in into.items():
+            found[f"{e.wallet}_{bucket}"] += amount
+    return found
+
+
 def assert_books(world: World) -> None:
-    """The balances are what the journal says and what the lots hold, and nothing is negative."""
+    """The balances are what the journal says, what the lots hold and what was told, and nothing is negative."""
     for name, account in world.accounts.items():
+        told = as_a_reader_adds_up(world.told, name)
+        assert {key: told[key] for key in account.balances} == account.balances
         journal: Counter[str] = Counter()
         for row in world.rows:
             if isinstance(row, Transfer) and row.member_id == name:

@@ -1,7 +1,7 @@
 """`points.v1`: every movement of points, told once. Amounts are positive integers; wallets never mix.
 
-A reader who adds these up has the balances: granted goes to pending or available (by `activates_on`), activated from pending to
-available, held from available to held, captured out of held, released and refunded back to available, reversed out of pending,
+A reader who adds these up has the balances: granted goes to pending if `activates_on` lies after `effective`, else to available;
+activated from pending to available, held from available to held, captured out of held, released and refunded back to available, reversed out of pending,
 available, expired lots or into debt (by its parts), expired out of available. `repaid_debt` is the part of what just became
 available that repaid a debt at once.
 """

@@ -73,19 +73,20 @@ def grant(book: Book, lot: Lot) -> None:
     credit: Bucket = "available" if at_once else "pending"
     book.post(lot.wallet, "issuance", credit, lot.granted, lot_no=lot.no, kind="grant", on=lot.earned_on)
     repaid = repay(book, lot.no, lot.activates_on) if at_once else 0
-    tell_granted(book, lot, lot.granted, repaid)
+    tell_granted(book, lot, lot.granted, repaid, lot.earned_on)
     if not at_once and not lot.is_pending(book.lived_to):
         activate(book, lot)
     expire(book, lot.no)
 
 
-def tell_granted(book: Book, lot: Lot, amount: int, repaid: int) -> None:
+def tell_granted(book: Book, lot: Lot, amount: int, repaid: int, on: date) -> None:
+    """Points came into a lot on a day; they are pending if the lot was not active yet on that day."""
     book.tell(
         PointsGranted(
             member_id=book.member_id,
             wallet=lot.wallet,
             amount=amount,
-            effective=lot.earned_on,
+            effective=on,
             lot_id=book.lot_id(lot),
             entry_id=book.lot_id(lot),
             rule=lot.rule,

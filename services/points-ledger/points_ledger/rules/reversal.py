@@ -159,6 +159,7 @@ def _cancel_debt(book: Book, lot: Lot, amount: int, on: date) -> int:
     amount = min(amount, book.of(lot.wallet, "debt"))
     if amount:
         book.post(lot.wallet, "issuance", "debt", amount, lot_no=lot.no, kind="restore", on=on)
+        tell_granted(book, lot, amount, amount, book.lived_to)
     return amount
 
 
@@ -170,7 +171,7 @@ def _return_to(book: Book, no: int, amount: int, on: date) -> int:
     credit: Bucket = "pending" if lot.is_pending(book.lived_to) else "available"
     book.post(lot.wallet, "issuance", credit, amount, lot_no=no, kind="restore", on=on)
     lot = book.put(replace(lot, remaining=lot.remaining + amount, reversed=lot.reversed - amount))
-    tell_granted(book, lot, amount, repay(book, no, on))
+    tell_granted(book, lot, amount, repay(book, no, on), book.lived_to)
     expire(book, no)
     return amount
 
