@@ -14,7 +14,7 @@ from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page
 from tenure.edge.problems import Problem
 from tenure.spine.transact import Item
 
-from policy_sync import pushed, reads
+from policy_sync import pushed, reads, verify
 from policy_sync.commands import KeepContact
 from policy_sync.contact import Contact, Seal, phone_of
 
@@ -69,6 +69,11 @@ def _facts(routes: APIRouter, app: App) -> None:
         read = [pushed.read(raw, moment=moment, latest=latest) for raw in elements]
         outcomes = await app.submit([Item(event, once=True) for event in read if isinstance(event, Event)])
         return json_response(pushed.results(read, outcomes, app.catalogue))
+
+    @routes.get("/facts/verify", dependencies=[Depends(caller("operator", "sre"))])
+    async def verify_all() -> Response:
+        """What must hold for all policies, each sentence with whether it does. Reads every fact: not for every minute."""
+        return json_response(await verify.verify(app.pool))
 
     @routes.get("/reconciliation")
     async def reconcile(_: Counter, on: date | None = None) -> Response:

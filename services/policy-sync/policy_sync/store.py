@@ -97,9 +97,14 @@ async def _facts(conn: Connection, keys: Sequence[str]) -> dict[str, tuple[Fact,
     )
     found: dict[str, list[Fact]] = {}
     for key, name, source, id_, time, backfill, data in rows:
-        known = fact(id_, source, time, backfill=backfill, data=_decoders[name].decode(data))
+        known = fact(id_, source, time, backfill=backfill, data=data_of(name, data))
         found.setdefault(key, []).append(known)
     return {key: tuple(facts) for key, facts in found.items()}
+
+
+def data_of(name: str, body: str | bytes | msgspec.Raw) -> Any:
+    """The stored body of a fact of this type."""
+    return _decoders[name].decode(body)
 
 
 async def _told(conn: Connection, policies: list[str]) -> dict[str, dict[Milestone, bool]]:
