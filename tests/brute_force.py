@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,8 +63,9 @@ def standings(
     by_policy = list(policies(file).items())
     parts = [by_policy[at : at + MEMBERS_PER_TASK] for at in range(0, len(by_policy), MEMBERS_PER_TASK)]
     found: dict[date, dict[str, Standing]] = {day: {} for day in days}
-    with ProcessPoolExecutor(processes) as pool:
-        for part in pool.map(_of_part, parts, [sorted(days)] * len(parts), [told_until] * len(parts)):
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        each = map if processes == 1 else pool.map
+        for part in each(_of_part, parts, [sorted(days)] * len(parts), [told_until] * len(parts)):
             for day, standing in part:
                 found[day][standing.member_id] = standing
     return found
