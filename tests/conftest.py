@@ -30,7 +30,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory, kafka: str) -> Iterator[Ran]:
     said: list[str] = []
     try:
         summary = demo.run(platform, said.append)
-        yield Ran(home, summary, Asking(home))
+        with Asking(home) as ask:
+            yield Ran(home, summary, ask)
     finally:
         platform.stop()
         if before is None:

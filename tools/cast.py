@@ -21,6 +21,7 @@ STORIES = {
     "H-07": "walks 10,000 steps on 30 days in a row",
     "H-08": "redeems points in the mall",
     "H-09": "was referred by H-08",
+    "H-10": "has just paid: the points are pending until the cooling-off ends",
     "A-01": "an agent, with points of their own",
 }
 SOURCE = "/core/home"
@@ -115,6 +116,7 @@ def tell(cast: Cast) -> None:
     cast.renew("H-08", date(2018, 4, 5), 2, 140_000, days_early=12)
     _referral(cast)
     _agent(cast)
+    cast.issue("H-10", date(2018, 12, 28), 45_000, cooling_off_days=15)
 
 
 def _gold_with_a_claim(cast: Cast) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -21,11 +22,12 @@ from tenure_local.home import ROOT, Home
 from tenure_local.invariants import verified
 from tenure_local.platform import Platform, reset
 from tenure_local.playback import in_order
-from tenure_local.stories import STORIES, Asking, redeem
+from tenure_local.stories import STORIES, Asking, redeem, use_a_benefit
 
 SINCE: Final = date(2015, 11, 1)
 UNTIL: Final = date(2018, 12, 31)
 EXAMPLES: Final = ROOT / "examples"
+TIERS: Final = ("diamond", "gold", "silver", "basic", "none")
 DRAIN_WITHIN_S: Final = 900
 Say = Callable[[str], None]
 
@@ -67,8 +69,10 @@ def run(platform: Platform, say: Say) -> Summary:
     asyncio.run(replay_events(home, events, SINCE, UNTIL))
     say("waiting until every service has read everything")
     asyncio.run(drain(home))
-    say("H-08 redeems points in the mall")
-    redeem(Asking(home))
+    say("H-08 redeems points in the mall, H-04 has a home-safety check done")
+    with Asking(home) as ask:
+        redeem(ask)
+        use_a_benefit(ask)
     asyncio.run(drain(home))
     say("checking every invariant and every story")
     return summarise(home, facts=len(events), seconds=time.monotonic() - begun)
@@ -100,14 +104,14 @@ async def drain(home: Home) -> Backlog:
 def summarise(home: Home, *, facts: int, seconds: float) -> Summary:
     """Ask every service for its totals, and check invariants and stories."""
     with Api(home, "demo", "operator") as api:
-        tiers: dict[str, int] = {}
-        for row in api.rows("/v1/tiers"):
-            tiers[row["tier"]] = tiers.get(row["tier"], 0) + 1
+        held = Counter(row["tier"] for row in api.rows("/v1/tiers"))
+        tiers = {tier: held[tier] for tier in TIERS if held[tier]}
         points = api.get("/v1/ledger/totals")["points"]
         by_tier = api.get("/v1/benefits-totals")["by_tier"]
         messages = api.get("/v1/messages/totals")
         orders = api.get("/v1/mall/totals")
-    stories = [tell(Asking(home)) for tell in STORIES]
+    with Asking(home) as ask:
+        stories = [tell(ask) for tell in STORIES]
     return Summary(
         members=sum(tiers.values()),
         tiers=tiers,

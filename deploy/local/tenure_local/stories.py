@@ -5,12 +5,10 @@ Each story is a question an insurance person would ask, and the facts that answe
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tenure_local.api import Api
 from tenure_local.home import Home
-
-SKU_WANTED_POINTS_MAX: Final = 3_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,12 @@ class Asking:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.operator = Api(home, "op-1", "operator")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.operator.close()
 
     def member(self, member_id: str) -> Api:
         return Api(self.home, member_id, "member")
@@ -89,12 +93,13 @@ def cooling_off_takes_points_back(ask: Asking) -> Story:
 
 def reminded_with_a_preview(ask: Asking) -> Story:
     reminders = [
-        m for m in ask.messages("H-06") if "expir" in m["template"] and m["scheduled_for"][:10] == "2018-12-20"
+        m for m in ask.messages("H-06") if m["template"] == "policy_expiring" and m["sent_at"][:7] == "2018-12"
     ]
     with ask.member("H-06") as api:
         preview = api.get("/v1/members/H-06/renewal-preview", policy_no="P-H-06")
-    true = len(reminders) == 1 and preview["tier_at_end"] == "silver"
-    return _story("H-06", "is reminded on 2018-12-20, and shown what renewing unlocks", true, (reminders, preview))
+    seen = [m["sent_at"] for m in reminders], preview["renewal"]["tier_at_end"], len(preview["adds_at_end"])
+    true = seen[:2] == (["2018-12-20T00:00:00Z"], "silver") and preview["adds_at_end"]
+    return _story("H-06", "is reminded one month before expiry at 08:00, and shown what renewing unlocks", true, seen)
 
 
 def thirty_days_of_steps(ask: Asking) -> Story:
@@ -111,9 +116,26 @@ def agent_has_own_points(ask: Asking) -> Story:
 
 
 def referral_is_rewarded(ask: Asking) -> Story:
-    seen = [(e["amount"], e["effective"]) for e in ask.entries("H-08") if e["rule"] == "referral"]
+    seen = [
+        (e["amount"], e["effective"]) for e in ask.entries("H-08") if (e["rule"], e["kind"]) == ("referral", "grant")
+    ]
     return _story(
-        "H-09", "who referred H-09 gets 500 points once the cooling-off ends", seen[:1] == [(500, "2018-07-09")], seen
+        "H-09", "who referred H-09 gets 500 points once the cooling-off ends", seen == [(500, "2018-07-09")], seen
+    )
+
+
+def pending_until_cooling_off_ends(ask: Asking) -> Story:
+    wallet = ask.operator.get("/v1/wallets/H-10")["wallets"]["points"]
+    true = (wallet["pending"], wallet["available"]) == (450, 0)
+    return _story("H-10", "450 points for CNY 450.00 are pending until the cooling-off ends", true, wallet)
+
+
+def home_safety_check_used(ask: Asking) -> Story:
+    with ask.member("H-04") as api:
+        grants = [g for g in api.get("/v1/benefits/H-04", lang="en")["benefits"] if g["benefit"] == "home_safety"]
+    seen = [(g["used"], g["quota"]) for g in grants]
+    return _story(
+        "H-04", "has used one of the two home-safety checks of a gold member's year", seen == [(1, 2)], grants
     )
 
 
@@ -134,6 +156,8 @@ STORIES: Final[tuple[Callable[[Asking], Story], ...]] = (
     thirty_days_of_steps,
     agent_has_own_points,
     referral_is_rewarded,
+    pending_until_cooling_off_ends,
+    home_safety_check_used,
     redeemed_in_the_mall,
 )
 
@@ -147,6 +171,17 @@ def redeem(ask: Asking) -> dict[str, Any]:
         order: dict[str, Any] = api.post("/v1/orders", {"quote_id": quote["quote_id"]}, key="demo-order")
         api.get(f"/v1/orders/{order['order_id']}/code")
     return order
+
+
+def use_a_benefit(ask: Asking) -> dict[str, Any]:
+    """H-04 has the home-safety check done. Returns the grant after its use."""
+    with ask.member("H-04") as api:
+        grants = api.get("/v1/benefits/H-04", lang="en")["benefits"]
+        grant = next(g for g in grants if g["benefit"] == "home_safety")
+        used: dict[str, Any] = api.post(
+            f"/v1/benefits/{grant['grant_id']}/use", {"reference": "VISIT-1"}, key="demo-use"
+        )
+    return used
 
 
 def _story(who: str, told: str, true: object, seen: object) -> Story:

@@ -16,6 +16,20 @@ from tenure.calendar import local_date
 class Data(msgspec.Struct, frozen=True, kw_only=True):
     """What every event's data derives from: immutable, unknown fields ignored."""
 
+    def came_on(self) -> date | None:
+        """The day on which this came by the mere passing of time, whenever it was noticed; None for all that facts cause."""
+        return None
+
+
+class Dated:
+    """A mixin for milestones: they happened at the start of their `effective` day, and that is their event's time."""
+
+    __slots__ = ()
+    effective: date
+
+    def came_on(self) -> date | None:
+        return self.effective
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One fact, decoded: the CloudEvents attributes and its typed data."""

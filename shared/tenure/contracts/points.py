@@ -1,15 +1,15 @@
 """`points.v1`: every movement of points, told once. Amounts are positive integers; wallets never mix.
 
-A reader who adds these up has the balances: granted goes to pending if `activates_on` lies after `effective`, else to available;
-activated from pending to available, held from available to held, captured out of held, released and refunded back to available, reversed out of pending,
-available, expired lots or into debt (by its parts), expired out of available. `repaid_debt` is the part of what just became
-available that repaid a debt at once.
+A reader who adds these up has the balances: granted goes to pending if `activates_on` lies after `effective`, else to
+available; activated from pending to available, held from available to held, captured out of held, released and refunded back
+to available, reversed out of pending, available, expired lots or into debt (by its parts), expired out of available.
+`repaid_debt` is the part of what just became available that repaid a debt at once.
 """
 
 from datetime import date
 from typing import Literal
 
-from tenure.contracts.event import Data
+from tenure.contracts.event import Data, Dated
 
 Wallet = Literal["points", "growth", "agent"]
 
@@ -39,7 +39,7 @@ class PointsGranted(PointsEvent, frozen=True, kw_only=True):
     repaid_debt: int = 0
 
 
-class PointsActivated(PointsEvent, frozen=True, kw_only=True):
+class PointsActivated(Dated, PointsEvent, frozen=True, kw_only=True):
     lot_id: str
     expires_on: date | None
     repaid_debt: int = 0
@@ -81,11 +81,11 @@ class PointsReversed(PointsEvent, frozen=True, kw_only=True):
     reference: str = ""
 
 
-class PointsExpiring(PointsEvent, frozen=True, kw_only=True):
+class PointsExpiring(Dated, PointsEvent, frozen=True, kw_only=True):
     expires_on: date
 
 
-class PointsExpired(PointsEvent, frozen=True, kw_only=True):
+class PointsExpired(Dated, PointsEvent, frozen=True, kw_only=True):
     lot_id: str
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tenure.calendar import Period
 from tenure.contracts.core import CancellationKind
-from tenure.contracts.event import Data
+from tenure.contracts.event import Data, Dated
 
 TermStatus = Literal["in_force", "cancelled", "void", "lapsed"]
 
@@ -104,15 +104,15 @@ class PolicyHolderChanged(TermEvent, frozen=True, kw_only=True):
     new_member_id: str
 
 
-class PolicyExpiring(TermEvent, frozen=True, kw_only=True):
+class PolicyExpiring(Dated, TermEvent, frozen=True, kw_only=True):
     """One month before the end of a term that is not renewed yet; `effective` is the day of the reminder."""
 
 
-class PolicyExpired(TermEvent, frozen=True, kw_only=True):
+class PolicyExpired(Dated, TermEvent, frozen=True, kw_only=True):
     """The term reached its end without a renewal; `effective` is that end."""
 
 
-class PolicyAnniversary(Data, frozen=True, kw_only=True):
+class PolicyAnniversary(Dated, Data, frozen=True, kw_only=True):
     """`years` whole years since the policy's inception, on `effective`, with cover continuing or just completed."""
 
     member_id: str
@@ -124,7 +124,7 @@ class PolicyAnniversary(Data, frozen=True, kw_only=True):
     region: str | None = None
 
 
-class NoClaimYearCompleted(Data, frozen=True, kw_only=True):
+class NoClaimYearCompleted(Dated, Data, frozen=True, kw_only=True):
     """Policy year `policy_year` (1 = the first) passed without a claim that counts; `effective` is its end."""
 
     member_id: str

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -20,8 +20,9 @@ import structlog
 from asyncpg.connection import Connection
 from uuid_utils import uuid7
 
-from tenure.contracts.decision import Decision
-from tenure.contracts.event import Event, WrongEventError
+from tenure.calendar import start_of
+from tenure.contracts.decision import DayReached, Decision
+from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.service import Saved, Service
 from tenure.spine import inbox, outbox, parking
 from tenure.spine.codec import encode, event_key, event_of
@@ -250,12 +251,12 @@ class _Batch:
         self.records += records
         return body
 
-    def _effect(self, data: Any, cause: Event) -> Event:
+    def _effect(self, data: Data, cause: Event) -> Event:
         return event_of(
             data,
             id=str(uuid7()),
             source=self.door.source,
-            time=cause.time,
+            time=_time_of(data, cause),
             backfill=cause.backfill,
             traceparent=cause.traceparent,
         )
@@ -323,6 +324,15 @@ class _Batch:
         passed = [s for i, s in replayed if self.outcomes[i].wrong is None]
         if passed:
             await parking.leave(self.conn, passed, action="replayed", actor="replay", reason="")
+
+
+def _time_of(data: Data, cause: Event) -> datetime:
+    """When it happened: with its cause, or earlier where only the calendar caused it, on the day it came.
+
+    A day may be noticed late, after an outage or in a replay; what came on it still carries that day's time.
+    """
+    day = getattr(data, "effective", None) if isinstance(cause.data, DayReached) else data.came_on()
+    return start_of(day) if day is not None and day < cause.day else cause.time
 
 
 def _answer_again(row: asyncpg.Record, idempotency: Idempotency | None) -> Outcome:
