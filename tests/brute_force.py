@@ -8,12 +8,10 @@ on purpose: a slip in `programme/tiers.yaml` must show.
 
 import csv
 import gzip
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +19,6 @@ DAY = timedelta(days=1)
 LEVELS = ("basic", "silver", "gold", "diamond")
 YEARS_AT_LEAST = (0, 2, 5, 8)
 PREMIUM_FEN_OVER = (None, 30_000, 80_000, 150_000)
-MEMBERS_PER_TASK = 500
 
 Row = Mapping[str, str]
 
@@ -56,29 +53,14 @@ def policies(file: Path) -> dict[str, list[Row]]:
     return found
 
 
-def standings(
-    file: Path, days: Sequence[date], *, told_until: date = date.max, processes: int = 1
-) -> dict[date, dict[str, Standing]]:
+def standings(file: Path, days: Sequence[date], *, told_until: date = date.max) -> dict[date, dict[str, Standing]]:
     """Every member's standing on each of `days`. A lapse that lies after `told_until` is not known yet."""
-    by_policy = list(policies(file).items())
-    parts = [by_policy[at : at + MEMBERS_PER_TASK] for at in range(0, len(by_policy), MEMBERS_PER_TASK)]
-    found: dict[date, dict[str, Standing]] = {day: {} for day in days}
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        each = map if processes == 1 else pool.map
-        for part in each(_of_part, parts, [sorted(days)] * len(parts), [told_until] * len(parts)):
-            for day, standing in part:
-                found[day][standing.member_id] = standing
+    asked = sorted(days)
+    found: dict[date, dict[str, Standing]] = {day: {} for day in asked}
+    for policy, rows in policies(file).items():
+        for day, standing in member_on_days(f"M-{policy}", list(covers(rows, told_until=told_until)), asked):
+            found[day][standing.member_id] = standing
     return found
-
-
-def _of_part(
-    part: Iterable[tuple[str, list[Row]]], days: Sequence[date], told_until: date
-) -> list[tuple[date, Standing]]:
-    return [
-        answer
-        for policy, rows in part
-        for answer in member_on_days(f"M-{policy}", list(covers(rows, told_until=told_until)), days)
-    ]
 
 
 def covers(rows: Sequence[Row], *, told_until: date = date.max) -> Iterator[Cover]:

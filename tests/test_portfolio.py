@@ -91,7 +91,7 @@ def test_the_whole_portfolio_agrees_with_brute_force(own_platform: Home, tmp_pat
         f"\n{said.splitlines()[0]}\npublished in {imported - began:.1f} s, drained {drained - imported:.1f} s later, "
         f"one export in {export_s:.1f} s\n"
     )
-    agreed = standings(WHOLE, DAYS, processes=os.cpu_count() or 1)
+    agreed = standings(WHOLE, DAYS)
     for day in DAYS:
         _assert_agree(exported[day], agreed[day])
     assert [name for name, holds in verified(own_platform).items() if not holds] == []

@@ -155,6 +155,7 @@ async def test_all_members_page_by_page(t):
             "qualified_tier": "gold",
             "tier": "gold",
             "tier_since": "2018-01-01",
+            "told": "gold",
         },
         {
             "member_id": "M-2",
@@ -163,7 +164,16 @@ async def test_all_members_page_by_page(t):
             "qualified_tier": "silver",
             "tier": "silver",
             "tier_since": "2017-06-01",
+            "told": "silver",
         },
+    ]
+
+
+async def test_before_days_come_the_listing_tells_apart_what_was_told_and_what_dates_imply(t):
+    page = (await t.http.get("/v1/tiers?as_of=2019-12-31", headers=t.auth("operator"))).json()
+    assert [(r["member_id"], r["tier"], r["told"]) for r in page["items"]] == [
+        ("M-1", "silver", "gold"),
+        ("M-2", "basic", "silver"),
     ]
 
 

@@ -100,7 +100,9 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's line in the listing of all."""
+    """A member's line in the listing of all. `told` is the tier the world was told last: another than `tier` when the day asked
+    about is not the day the member has lived to.
+    """
 
     member_id: str
     insured_days: int
@@ -108,6 +110,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     qualified_tier: str
     tier: str
     tier_since: date | None
+    told: str
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +190,7 @@ def row(member: Member, programme: Programme, day: date) -> Row:
         qualified_tier=s.qualified_tier,
         tier=s.tier,
         tier_since=s.tier_since,
+        told=member.timeline[-1].tier if member.timeline else NO_TIER,
     )
 
 
