@@ -23,6 +23,7 @@ from tenure_local.services import SERVICES
 
 LOOK_EVERY_S: Final = 0.1
 CHECK_WORKER_EVERY_S: Final = 3.0
+WORKER_ANSWER_TIMEOUT_S: Final = 10.0
 Offsets = dict[tuple[str, int], int]
 
 
@@ -55,15 +56,17 @@ class Watch:
         self._connections, self._worker_url = connections, worker_url
         self._checked_at = 0.0
 
-    async def _worker_is_there(self) -> None:
-        """Raises WorkerGoneError; asks every few seconds only."""
+    async def worker_is_there(self) -> None:
+        """Raises WorkerGoneError; asks every few seconds only. A worker that is too busy to answer is there."""
         now = asyncio.get_running_loop().time()
         if now - self._checked_at < CHECK_WORKER_EVERY_S:
             return
         self._checked_at = now
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with httpx.AsyncClient(timeout=WORKER_ANSWER_TIMEOUT_S) as http:
             try:
                 await http.get(f"{self._worker_url}/health/live")
+            except httpx.TimeoutException:
+                return
             except httpx.ConnectError:
                 raise WorkerGoneError(
                     "the worker process ended; its log (worker.log in the data folder) says why"
@@ -114,7 +117,7 @@ class Watch:
         while True:
             backlog = await self.look(targets)
             seen(backlog)
-            await self._worker_is_there()
+            await self.worker_is_there()
             if backlog.total == 0 and backlog.mark == last:
                 return backlog
             last = backlog.mark if backlog.total == 0 else ()
@@ -131,7 +134,7 @@ class Watch:
             waiting = await conn.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE NOT published)")
             if not _unread(service, high, read) and not waiting:
                 return
-            await self._worker_is_there()
+            await self.worker_is_there()
             await asyncio.sleep(LOOK_EVERY_S / 2)
 
 
