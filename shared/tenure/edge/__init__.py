@@ -1,7 +1,7 @@
 """Tenure's HTTP edge: what a service's `api.py` is written with."""
 
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import Body, Id, MemberId
+from tenure.edge.bodies import After, Body, Day, Id, MemberId, Text
 from tenure.edge.catalogue import Catalogue
 from tenure.edge.http import App, create_app, json_response, serve
 from tenure.edge.idempotency import IdempotencyKey
@@ -9,17 +9,20 @@ from tenure.edge.paging import Cursor, Limit, Page, decode_cursor, encode_cursor
 from tenure.edge.problems import Problem, problem_of
 
 __all__ = [
+    "After",
     "App",
     "Body",
     "Caller",
     "Catalogue",
     "Cursor",
+    "Day",
     "Id",
     "IdempotencyKey",
     "Limit",
     "MemberId",
     "Page",
     "Problem",
+    "Text",
     "caller",
     "create_app",
     "decode_cursor",

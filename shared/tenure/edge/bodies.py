@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, StringConstraints
+from fastapi import Query
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _NUMBERS: Final = ("int", "float", "bool")
@@ -19,6 +20,10 @@ _OPAQUE: Final = ("metadata", "default", "cls", "expected")
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f/]+$")]
 MemberId = Id
 """A member's number as the core writes it: 1 to 64 characters, no spaces, no slash."""
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""One line of free text: no control characters, of which a database refuses some. Give it a length."""
+After = Annotated[Text, Query(max_length=64, description="`next_after` of the page before")]
+"""Where a list of all members goes on."""
 
 
 def _iso_date(value: Any) -> Any:
@@ -32,6 +37,9 @@ def _iso_time(value: Any) -> Any:
         return value
     raise PydanticCustomError("datetime_type", "Input should be a time such as 2026-01-31T09:00:00+08:00")
 
+
+Day = Annotated[date, BeforeValidator(_iso_date)]
+"""A date in a query: only as `2026-01-31`. (In a body every `date` is one.)"""
 
 _ISO: Final[Mapping[Any, Callable[[Any], Any]]] = {"date": _iso_date, "datetime": _iso_time}
 

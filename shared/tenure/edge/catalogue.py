@@ -49,7 +49,7 @@ CATALOGUE: Final[Catalogue] = MappingProxyType(
             "相同的请求正在处理中，请稍后重试。",
         ),
         "conflict": (409, "This does not fit the present state.", "与当前状态冲突。"),
-        "data_refused": (422, "The data cannot be stored.", "数据无法保存。"),
+        "data_refused": (422, "A value is not one that can be stored or looked up.", "存在无法保存或查询的数据。"),
         "rule_failed": (500, "A rule failed on this request; it was logged.", "业务规则执行出错，已记录。"),
         REFUSED: (422, "A rule refuses this.", "业务规则拒绝了该请求。"),
         # Ourselves.

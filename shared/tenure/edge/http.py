@@ -21,11 +21,11 @@ from uuid_utils import uuid7
 from tenure.calendar import SHANGHAI, local_date
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
-from tenure.edge import limits, problems
-from tenure.edge.access import Caller, Gate
+from tenure.edge import docs, limits, problems
+from tenure.edge.access import Caller, Gate, gate_first
 from tenure.edge.catalogue import Catalogue, merged
 from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, in_flight
-from tenure.edge.openapi import describe_problems
+from tenure.edge.openapi import ABOUT, describe_problems
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import clock
@@ -55,6 +55,10 @@ class App:
         self.catalogue: Catalogue = merged([service.problems])
         self.in_flight = InFlight()
         self.source = f"/tenure/{service.name}/http"
+
+    @cached_property
+    def routers(self) -> tuple[APIRouter, ...]:
+        return tuple(build(self) for build in self.service.routers)
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
@@ -156,10 +160,20 @@ def create_app(
     """
     apps = [App(service, door, settings) for service, door in services]
     catalogue = merged(service.problems for service, _ in services)
-    app = FastAPI(title="Tenure", version="1", lifespan=_closing(apps), strict_content_type=False, redoc_url=None)
+    app = FastAPI(
+        title="Tenure",
+        version="1",
+        description=ABOUT,
+        lifespan=_closing(apps),
+        strict_content_type=False,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.gate, app.state.apps = Gate.of(settings), apps
     problems.install(app, catalogue)
     names = _mount(app, apps)
+    app.state.allow = problems.allowed(route for one in apps for router in one.routers for route in router.routes)
+    app.include_router(docs.router())
     app.include_router(_operations({**{a.service.name + ".database": _database(a) for a in apps}, **(checks or {})}))
     buckets = limits.Buckets(
         rate_per_s=settings.rate_per_s, burst=settings.rate_burst, callers_max=settings.rate_callers_max
@@ -178,14 +192,14 @@ def _mount(app: FastAPI, apps: Sequence[App]) -> dict[int, tuple[str, str]]:
     names: dict[int, tuple[str, str]] = {}
     claimed: set[tuple[str, str]] = set()
     for one in apps:
-        for build in one.service.routers:
-            router: APIRouter = build(one)
+        for router in one.routers:
             for route in router.routes:
                 assert isinstance(route, APIRoute), f"a router of {one.service.name} holds {route}: keep routers flat"
                 paths = {(method, PREFIX + route.path) for method in route.methods or ()}
                 assert not claimed & paths, f"two services claim {sorted(claimed & paths)}"
                 claimed |= paths
                 names[id(route)] = (one.service.name, PREFIX + route.path)
+                gate_first(route)
             app.include_router(router, prefix=PREFIX, tags=[one.service.name])
     return names
 

@@ -23,7 +23,8 @@ _VISIBLE: Final = re.compile(r"[\x21-\x7e]{1,128}")
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        alias=HEADER, description="Required: the same key and body get the same answer, and the effect happens once."
+        alias=HEADER,
+        description="Yours to choose: the same key and request get the same answer, and the effect happens once.",
     ),
 ]
 """For a route's signature, so that the API's description names the header; `App.write` checks it."""

@@ -24,14 +24,13 @@ from tenure.edge.problems import Asked, Problem, answer_to, render
 from tenure.telemetry import metrics, new_traceparent, trace_id
 
 UNLIMITED_PATHS: Final = ("/health/", "/metrics")
-DOCS_PATHS: Final = ("/docs", "/redoc")
 _SECURITY: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
 
 def asked_of(scope: Scope) -> Asked:
@@ -54,7 +53,7 @@ class Trace:
 
         async def finish(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add_headers(message, scope["path"], traceparent)
+                _add_headers(message, traceparent)
                 self._observe(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
@@ -89,13 +88,11 @@ class LastResort:
             await answer_to(error, self.catalogue, asked_of(scope))(scope, receive, send)
 
 
-def _add_headers(message: Message, path: str, traceparent: str) -> None:
+def _add_headers(message: Message, traceparent: str) -> None:
     headers = MutableHeaders(scope=message)
     headers["traceparent"] = traceparent
     for name, value in _SECURITY.items():
         headers.setdefault(name, value)
-    if not path.startswith(DOCS_PATHS):
-        headers.setdefault("Content-Security-Policy", _POLICY)
 
 
 class Buckets:

@@ -6,8 +6,24 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 
+from tenure.edge.idempotency import HEADER, KEY_CHARS_MAX
 from tenure.edge.problems import MEDIA_TYPE, ProblemBody
 
+ABOUT: Final = """\
+**Token**: `Authorization: Bearer ...`, a JWT (RS256 or ES256) with `sub`, `roles`, for agents `book`, `aud` = `tenure`. Members see
+themselves, agents their book; what a caller may not see is answered 404.
+
+**Writes** carry an `Idempotency-Key` of your choice, 1 to 128 visible characters: the same key and request get the same answer, and
+one effect. The same key with another request is 422, one that is still being worked on 409.
+
+**Refusals** are RFC 9457 problems. Branch on `code`; show `detail` or `detail_zh`; `title` follows `Accept-Language`. On 409
+`idempotency_key_in_flight`, 429 and 503 wait for `Retry-After` seconds and ask again with the same key.
+
+**Lists** answer `items` and `next_cursor`; go on with `cursor` until it is null. Lists of all members, for operators, answer
+`next_after`; go on with `after`.
+
+**Units**: money in fen (`_fen`), points as integers, dates of Asia/Shanghai, periods from their start to before their end.
+"""
 _REF: Final = "#/components/schemas/{name}"
 _FRAMEWORK_S: Final = ("HTTPValidationError", "ValidationError")
 _METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
@@ -25,11 +41,20 @@ def describe_problems(app: FastAPI) -> None:
         (problem,), parts = msgspec.json.schema_components((ProblemBody,), ref_template=_REF)
         schemas |= parts
         for operation in _operations(whole):
+            _require_key(operation)
             operation["responses"].pop("422", None)
             operation["responses"] |= {"4XX": _answer("Refused.", problem), "5XX": _answer("Cannot answer.", problem)}
         return whole
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _require_key(operation: dict[str, Any]) -> None:
+    """The framework must let a missing key pass, so that `idempotency` can say in two languages what it is for."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == HEADER:
+            schema = {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[!-~]+$"}
+            parameter |= {"required": True, "schema": schema}
 
 
 def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:

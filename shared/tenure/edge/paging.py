@@ -43,8 +43,11 @@ def decode_cursor(cursor: str | None, of: type[K]) -> K | None:
     if cursor is None:
         return None
     try:
-        return msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=of)
-    except (ValueError, msgspec.DecodeError):
+        decoded = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        if b"\\u0000" in decoded:  # no key of ours has one, and a database refuses it
+            raise Problem("cursor_invalid")
+        return msgspec.json.decode(decoded, type=of)
+    except (ValueError, RecursionError, msgspec.DecodeError):
         raise Problem("cursor_invalid") from None
 
 

@@ -7,7 +7,7 @@ rule's refusal (4xx by its code), the world being down (503 with Retry-After), o
 import asyncio
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -16,7 +16,9 @@ import msgspec
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from tenure.contracts.event import WrongEventError
 from tenure.edge.catalogue import REFUSED, Catalogue, Entry
@@ -192,7 +194,7 @@ def _of_validation(error: RequestValidationError) -> Problem:
         )
     if isinstance(error.body, bytes) and any(tuple(e["loc"]) == ("body",) for e in raw):
         return Problem("unsupported_media_type")
-    return Problem("validation_failed", errors=field_errors(raw))
+    return Problem("validation_failed", errors=field_errors(raw, error.body))
 
 
 def _of_http(error: HTTPException) -> Problem:
@@ -212,10 +214,22 @@ def answer_to(error: Exception, catalogue: Catalogue, asked: Asked) -> Response:
     return render(problem, catalogue, asked)
 
 
+def allowed(routes: Iterable[BaseRoute]) -> dict[int, str]:
+    """By a route's `id`: all methods of its path, which may be on several routes."""
+    found = [route for route in routes if isinstance(route, APIRoute)]
+    methods: dict[str, set[str]] = {}
+    for route in found:
+        methods.setdefault(route.path, set()).update(route.methods or ())
+    return {id(route): ", ".join(sorted(methods[route.path])) for route in found}
+
+
 def install(app: FastAPI, catalogue: Catalogue) -> None:
     """Let every exception leave as a problem; what is no class named here is left to `limits.LastResort`."""
 
     async def handle(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allow = request.app.state.allow.get(id(request.scope.get("route")))
+            error.headers = {"Allow": allow} if allow else error.headers
         return answer_to(error, catalogue, asked(request))
 
     for cls in (

@@ -53,9 +53,26 @@ class FieldError(msgspec.Struct, frozen=True):
     message_zh: str
 
 
-def field_errors(found: Sequence[Any]) -> list[FieldError]:
+def field_errors(found: Sequence[Any], body: Any) -> list[FieldError]:
     """At most ERRORS_MAX findings; what was sent is never echoed."""
-    return [FieldError(pointer(e["loc"]), _english(e), _CHINESE.get(e["type"], _ELSE)) for e in found[:ERRORS_MAX]]
+    return [
+        FieldError(pointer(_place(e, body)), _english(e), _CHINESE.get(e["type"], _ELSE)) for e in found[:ERRORS_MAX]
+    ]
+
+
+def _place(error: Mapping[str, Any], body: Any) -> list[int | str]:
+    """Where in what was sent: pydantic also names which of several shapes it tried, and that is no place in the body."""
+    first, *steps = error["loc"]
+    if first != "body":
+        return [first, *steps]
+    place, here = [first], body
+    for step in steps:
+        if (isinstance(here, dict) and step in here) or (
+            isinstance(here, list) and isinstance(step, int) and step < len(here)
+        ):
+            place.append(step)
+            here = here[step]
+    return [*place, steps[-1]] if error["type"] == "missing" and steps else place
 
 
 def pointer(loc: Sequence[int | str]) -> str:

@@ -120,6 +120,14 @@ def routes(app: App) -> APIRouter:
             raise Problem("counter_unknown", f"no counter of {member_id}")
         return json_response({"total": total})
 
+    @router.put("/twice")
+    async def write_twice() -> Response:
+        return json_response({})
+
+    @router.get("/twice")
+    async def read_twice() -> Response:
+        return json_response({})
+
     @router.get("/broken")
     async def broken() -> Response:
         raise RuntimeError("a secret of ours")

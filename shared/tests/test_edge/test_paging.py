@@ -42,7 +42,18 @@ def test_a_cursor_of_dates_is_typed() -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "!", "A", "AAAA", "ÄÖ", encode_cursor(5), encode_cursor({"a": 1}), "A" * 10_000, encode_cursor("x") + "A"],
+    [
+        "",
+        "!",
+        "A",
+        "AAAA",
+        "ÄÖ",
+        encode_cursor(5),
+        encode_cursor({"a": 1}),
+        "A" * 10_000,
+        encode_cursor("x") + "A",
+        encode_cursor("M\0"),
+    ],
 )
 def test_a_broken_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Problem, match="cursor_invalid"):

@@ -12,7 +12,7 @@ from tenure.contracts.event import WrongEventError
 from tenure.edge import create_app
 from tenure.edge.catalogue import CATALOGUE, merged
 from tenure.edge.problems import Asked, Problem, prefers_chinese, problem_of, problem_of_error, render
-from tenure.edge.validation import pointer
+from tenure.edge.validation import field_errors, pointer
 from tenure.service import Service
 from tenure.spine.gather import OverloadedError
 from tenure.spine.transact import Door
@@ -75,6 +75,40 @@ async def refused(under: Under, body: bytes, status: int, code: str) -> dict[str
     assert all(problem[text] for text in ("title", "detail", "detail_zh"))
     assert not any(word in answer.text for word in ("Traceback", "asyncpg", "INSERT", "pydantic"))
     return problem
+
+
+@pytest.mark.parametrize("body", [b'{"amount": 5', b"x" * 100, DEEP])
+async def test_who_asks_comes_before_what_is_asked(offline: Under, body: bytes) -> None:
+    """A stranger learns nothing of what a body should be, and an expensive one is not even read."""
+    headers = {"Content-Type": "application/json"}
+    stranger = await offline.http.post(PATH, content=body, headers=headers)
+    assert (stranger.status_code, stranger.json()["code"]) == (401, "unauthenticated")
+    wrong_role = await offline.http.post(PATH, content=body, headers={**headers, **offline.auth("sre", subject="s")})
+    assert (wrong_role.status_code, wrong_role.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("found", "body", "where"),
+    [
+        (("missing", ("body", "walk", "on")), {"steps": 5}, "#/on"),
+        (("int_type", ("body", "walk", "steps")), {"steps": "5"}, "#/steps"),
+        (("int_type", ("body", "batch", 1, "walk", "steps")), [{}, {"steps": "5"}], "#/1/steps"),
+        (("missing", ("body", "batch", 1, "walk", "on")), [{}, {"steps": 5}], "#/1/on"),
+        (("too_long", ("body", "batch")), [{}, {}], "#"),
+        (("model_type", ("body", "walk")), 5, "#"),
+        (("extra_forbidden", ("body", "walk", "naps")), {"naps": 1}, "#/naps"),
+        (("greater_than_equal", ("query", "limit")), None, "query/limit"),
+    ],
+)
+def test_a_pointer_is_a_place_in_what_was_sent(found: tuple[str, tuple[Any, ...]], body: Any, where: str) -> None:
+    """Where a body may have one of several shapes, the shape's name is no part of it."""
+    kind, loc = found
+    assert [e.pointer for e in field_errors([{"type": kind, "loc": loc, "msg": "no"}], body)] == [where]
+
+
+async def test_a_405_names_every_method_of_the_path(offline: Under) -> None:
+    answer = await offline.http.delete("/v1/twice")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PUT")
 
 
 async def test_the_input_is_never_echoed(offline: Under) -> None:
