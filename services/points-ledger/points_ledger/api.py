@@ -9,9 +9,11 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import StringConstraints
 from tenure.contracts.event import Data
 from tenure.contracts.topics import key_of
 from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import Id, MemberId
 from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey, idempotency_of
 from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
@@ -24,6 +26,11 @@ from points_ledger.commands import CaptureHold, PlaceHold, RecordActivity, Refun
 
 LOOKS: Final = ("member", "agent", "operator", "core", "sre", "service")
 STAFF: Final = frozenset({"core", "service", "operator"})
+WITNESSED: Final = frozenset(
+    {"check_up", "class", "wealth_lecture", "safe_driving", "good_review", "referral_success", "teamwork", "mentoring"}
+)
+"""What somebody else has seen, or judges: who did it must not be the one who reports it, or points could be made up."""
+EntryId = Annotated[str, StringConstraints(min_length=1, max_length=96, pattern=r"^[^\s\x00-\x1f\x7f/]+$")]
 Looks = Annotated[Caller, Depends(caller(*LOOKS))]
 Reports = Annotated[Caller, Depends(caller("member", "agent", "core", "service"))]
 Redeems = Annotated[Caller, Depends(caller("service"))]
@@ -48,13 +55,13 @@ def router(app: App) -> APIRouter:
 
 def _wallets(routes: APIRouter, app: App) -> None:
     @routes.get("/wallets/{member_id}")
-    async def wallet(member_id: str, who: Looks) -> Response:
+    async def wallet(member_id: MemberId, who: Looks) -> Response:
         """Balances by wallet, and what expires when."""
         who.must_see(member_id)
         return json_response(await reads.wallet(app.pool, member_id, await app.today()))
 
     @routes.get("/wallets/{member_id}/statement")
-    async def statement(member_id: str, who: Looks, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    async def statement(member_id: MemberId, who: Looks, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """Every movement, newest first."""
         who.must_see(member_id)
         after = decode_cursor(cursor, int)
@@ -62,7 +69,7 @@ def _wallets(routes: APIRouter, app: App) -> None:
         return json_response(page_of(rows, limit, key=lambda line: line.no, show=lambda line: line))
 
     @routes.get("/entries/{entry_id}/why")
-    async def why(entry_id: str, who: Looks) -> Response:
+    async def why(entry_id: EntryId, who: Looks) -> Response:
         """By which rule, for which fact, with which multipliers an entry was granted, and what became of it."""
         found = await reads.why(app.pool, app.programme, entry_id)
         if found is None:
@@ -87,7 +94,10 @@ def _activities(routes: APIRouter, app: App) -> None:
 
 
 def _must_be_theirs(who: Caller, activity: AnyActivity) -> None:
-    """Members report for themselves, agents their own services; both at the rank everybody has. Platforms for anyone."""
+    """Members report for themselves, agents their own services at the rank everybody has. Platforms for anyone.
+
+    Raises Problem not_found, forbidden, not_by_oneself.
+    """
     if who.roles & STAFF:
         return
     if isinstance(activity, ReferralIn):
@@ -95,6 +105,8 @@ def _must_be_theirs(who: Caller, activity: AnyActivity) -> None:
     owner, role = (activity.member_id, "member") if isinstance(activity, ActivityIn) else (activity.agent_id, "agent")
     if role not in who.roles or who.subject != owner:
         raise Problem("not_found")
+    if activity.kind in WITNESSED:
+        raise Problem("not_by_oneself")
     if not isinstance(activity, ActivityIn) and activity.rank not in ("trainee", "agent"):
         raise Problem("forbidden")
 
@@ -136,7 +148,7 @@ def _holds(routes: APIRouter, app: App) -> None:
         return await app.write(request, command, key=body.member_id, caller=who, status=201)
 
     @routes.get("/holds/{hold_id}")
-    async def show(hold_id: str, who: Redeems) -> Response:
+    async def show(hold_id: Id, who: Redeems) -> Response:
         """A hold as it stands, for a mall that missed an answer."""
         del who
         found = await reads.hold(app.pool, hold_id)
@@ -146,19 +158,19 @@ def _holds(routes: APIRouter, app: App) -> None:
 
     @routes.post("/holds/{hold_id}/capture")
     async def capture(
-        request: Request, hold_id: str, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
+        request: Request, hold_id: Id, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
     ) -> Response:
         """Spend the points, or some of them; the rest is released."""
         return await decide(request, who, hold_id, CaptureHold(hold_id=hold_id, points=body.points if body else None))
 
     @routes.post("/holds/{hold_id}/release")
-    async def release(request: Request, hold_id: str, who: Redeems, _key: IdempotencyKey = None) -> Response:
+    async def release(request: Request, hold_id: Id, who: Redeems, _key: IdempotencyKey = None) -> Response:
         """Set the points free."""
         return await decide(request, who, hold_id, ReleaseHold(hold_id=hold_id))
 
     @routes.post("/holds/{hold_id}/refund")
     async def refund(
-        request: Request, hold_id: str, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
+        request: Request, hold_id: Id, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
     ) -> Response:
         """Give captured points back to the lots they came from."""
         return await decide(request, who, hold_id, RefundHold(hold_id=hold_id, points=body.points if body else None))

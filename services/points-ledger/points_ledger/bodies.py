@@ -1,7 +1,7 @@
 """What callers may send to the ledger."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 from tenure.contracts.activity import (
@@ -13,12 +13,14 @@ from tenure.contracts.activity import (
     ReferralConverted,
 )
 from tenure.contracts.points import Wallet
-from tenure.edge.bodies import Body, Id, MemberId
+from tenure.edge.bodies import Body, Id, MemberId, Text
 
 ACTIVITIES_MAX = 500
 HOLD_TTL_S_MAX = 86_400
 POINTS_MAX = 100_000_000
 
+Spendable = Literal["points", "agent"]
+"""Growth is never spent (DESIGN 5.3)."""
 Points = Annotated[int, Field(ge=1, le=POINTS_MAX)]
 
 
@@ -31,7 +33,7 @@ class ActivityIn(Body):
     on: date
     value: Annotated[int, Field(ge=0, le=200_000)] = 0
     session_id: Id | None = None
-    product_line: Annotated[str, Field(max_length=32)] | None = None
+    product_line: Annotated[Id, Field(max_length=32)] | None = None
 
     def data(self) -> ActivityCompleted:
         return ActivityCompleted(**self.model_dump())
@@ -72,16 +74,15 @@ def _kind(value: Any) -> str:
     return "agent_service" if "agent_id" in named else "referral" if "referee_id" in named else "activity"
 
 
+_which = Discriminator(_kind, custom_error_type="dict_type")
 _OneOfThree = (
     Annotated[ActivityIn, Tag("activity")]
     | Annotated[AgentServiceIn, Tag("agent_service")]
     | Annotated[ReferralIn, Tag("referral")]
 )
 AnyActivity = ActivityIn | AgentServiceIn | ReferralIn
-Batch = Annotated[
-    list[Annotated[_OneOfThree, Discriminator(_kind)]], Field(min_length=1, max_length=ACTIVITIES_MAX), Tag("batch")
-]
-Activities = Annotated[_OneOfThree | Batch, Discriminator(_kind)]
+Batch = Annotated[list[Annotated[_OneOfThree, _which]], Field(min_length=1, max_length=ACTIVITIES_MAX), Tag("batch")]
+Activities = Annotated[_OneOfThree | Batch, _which]
 """One activity, or a batch."""
 
 
@@ -90,8 +91,8 @@ class HoldIn(Body):
 
     member_id: MemberId
     points: Points
-    wallet: Wallet = "points"
-    reference: Annotated[str, Field(max_length=128)] = ""
+    wallet: Spendable = "points"
+    reference: Annotated[Text, Field(max_length=128)] = ""
     hold_id: Id | None = None
     ttl_s: Annotated[int, Field(ge=1, le=HOLD_TTL_S_MAX)] | None = None
 
@@ -108,5 +109,5 @@ class AdjustmentIn(Body):
     member_id: MemberId
     points: Annotated[int, Field(ge=-POINTS_MAX, le=POINTS_MAX)]
     wallet: Wallet = "points"
-    reason: Annotated[str, Field(min_length=3, max_length=500)]
-    ticket: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Annotated[Text, Field(min_length=3, max_length=500)]
+    ticket: Annotated[Text, Field(min_length=1, max_length=64)]

@@ -1,11 +1,11 @@
 """The ledger over HTTP for operators: manual adjustments by two persons, all wallets, liability, totals, and the books checked."""
 
 import hashlib
-from datetime import date
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import After, Day, Id
 from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey, idempotency_of
 from tenure.edge.problems import Problem
@@ -37,7 +37,7 @@ def _adjustments(routes: APIRouter, app: App) -> None:
         return await app.write(request, command, key=body.member_id, caller=who, status=201)
 
     @routes.post("/adjustments/{adjustment_id}/approve")
-    async def approve(request: Request, adjustment_id: str, who: Operates, _key: IdempotencyKey = None) -> Response:
+    async def approve(request: Request, adjustment_id: Id, who: Operates, _key: IdempotencyKey = None) -> Response:
         """Approve what another proposed."""
         member_id = await reads.adjusted(app.pool, adjustment_id)
         if member_id is None:
@@ -50,7 +50,7 @@ def _books(routes: APIRouter, app: App) -> None:
     @routes.get("/wallets")
     async def wallets(
         who: Audits,
-        after: Annotated[str, Query(max_length=64)] = "",
+        after: After = "",
         limit: Annotated[int, Query(ge=1, le=WALLETS_MAX)] = 1_000,
     ) -> Response:
         """All wallets by member id, from the journal: `limit` members after `after`; go on with `next_after`."""
@@ -58,7 +58,7 @@ def _books(routes: APIRouter, app: App) -> None:
         return json_response(await audit.wallets(app.pool, after, limit))
 
     @routes.get("/liability")
-    async def liability(who: Audits, as_of: date | None = None) -> Response:
+    async def liability(who: Audits, as_of: Day | None = None) -> Response:
         """What is owed to members, by the month it was earned in."""
         del who
         return json_response(await audit.liability(app.pool, as_of or await app.today()))

@@ -23,6 +23,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
     "activity_in_future": (422, "The activity lies in the future.", "活动日期晚于今天。"),
     "activity_too_late": (422, "The activity is reported too late to count.", "活动上报过晚，不再计分。"),
     "no_session": (422, "This activity counts once a session: name the session.", "该活动按场次计分，请提供场次编号。"),
+    "not_by_oneself": (
+        403,
+        "Whoever saw this activity reports it, not the one who did it.",
+        "该活动须由见证方上报，不能由本人上报。",
+    ),
     "self_referral": (422, "Nobody refers themselves.", "不能推荐本人。"),
     "same_person": (409, "A second person must approve.", "须由另一人审批。"),
     "own_account": (403, "Nobody adjusts an account of their own.", "不得调整本人账户。"),

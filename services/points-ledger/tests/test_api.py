@@ -134,15 +134,15 @@ async def test_a_batch_stands_or_falls_one_by_one(t: Under) -> None:
     ],
 )
 async def test_bad_activities_are_refused(t: Under, body: Any, code: str) -> None:
-    answer = await post(t, "/activities", body)
+    answer = await post(t, "/activities", body, "core", subject="app-backend")
     assert (answer.status_code, answer.json()["code"]) == (422, code)
     assert answer.json()["detail_zh"]
 
 
 async def test_who_may_report_what(t: Under) -> None:
     assert (await post(t, "/activities", quiz(), subject="M-2")).status_code == 404
-    service = {"agent_id": "A-7", "activity_id": "s-1", "kind": "mentoring", "on": TODAY}
-    assert (await post(t, "/activities", service, "agent", subject="A-7")).json()["agent"] == 100
+    service = {"agent_id": "A-7", "activity_id": "s-1", "kind": "revisit", "on": TODAY}
+    assert (await post(t, "/activities", service, "agent", subject="A-7")).json()["agent"] == 20
     assert (await post(t, "/activities", service | {"rank": "manager"}, "agent", subject="A-7")).status_code == 403
     assert (await post(t, "/activities", service, "agent", subject="A-8")).status_code == 404
     referral = {"member_id": M, "referee_id": "M-9", "policy_no": "P-9", "on": TODAY}
@@ -150,6 +150,37 @@ async def test_who_may_report_what(t: Under) -> None:
     assert (await post(t, "/activities", referral, "core", subject="core")).status_code == 200
     mine = await post(t, "/activities", referral | {"referee_id": M}, "core", subject="core")
     assert mine.json()["code"] == "self_referral"
+
+
+@pytest.mark.parametrize(
+    ("role", "body"),
+    [("member", {"member_id": M, "kind": k}) for k in ("check_up", "class", "wealth_lecture", "safe_driving")]
+    + [("agent", {"agent_id": "A-7", "kind": k}) for k in ("good_review", "referral_success", "teamwork", "mentoring")],
+)
+async def test_points_cannot_be_made_up(t: Under, role: str, body: dict[str, str]) -> None:
+    """A class earns once a session: who could report it for oneself would name a new session each time."""
+    subject = body.get("member_id") or body["agent_id"]
+    activity = {**body, "activity_id": "x-1", "on": TODAY, **({"session_id": "made-up"} if role == "member" else {})}
+    alone, batch = [await post(t, "/activities", sent, role, subject=subject) for sent in (activity, [activity])]
+    assert {(a.status_code, a.json()["code"]) for a in (alone, batch)} == {(403, "not_by_oneself")}
+    assert (await post(t, "/activities", activity, "service", subject="classroom")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (quiz(on="yesterday"), "#/on"),
+        ([quiz(), quiz(value="5")], "#/1/value"),
+        ([quiz(), 5], "#/1"),
+        ([[]], "#/0"),
+        (5, "#"),
+        ({"agent_id": "A-7"}, "#/activity_id"),
+    ],
+)
+async def test_a_refusal_points_at_what_was_sent(t: Under, body: Any, pointer: str) -> None:
+    answer = (await post(t, "/activities", body, "core", subject="core")).json()
+    assert pointer in [error["pointer"] for error in answer["errors"]]
+    assert "_kind" not in str(answer)
 
 
 # --- holds ---
@@ -184,6 +215,10 @@ async def test_what_a_hold_may_not_do(t: Under) -> None:
     assert (await hold(t, 0)).json()["code"] == "validation_failed"
     assert (await hold(t, 10, ttl_s=86_401)).json()["code"] == "validation_failed"
     assert (await post(t, "/holds/H-404/capture", None, "service")).status_code == 404
+    assert (await post(t, "/holds/H%00/capture", None, "service")).json()["code"] == "validation_failed"
+    assert (await hold(t, 10, reference="O\0")).json()["code"] == "validation_failed"
+    growth = await hold(t, 10, wallet="growth")
+    assert [e["pointer"] for e in growth.json()["errors"]] == ["#/wallet"], "growth is never spent"
     assert (await post(t, "/holds", {"member_id": M, "points": 1})).status_code == 403, (
         "a member does not hold by itself"
     )
