@@ -107,7 +107,7 @@ def summarise(home: Home, *, facts: int, seconds: float) -> Summary:
         held = Counter(row["tier"] for row in api.rows("/v1/tiers"))
         tiers = {tier: held[tier] for tier in TIERS if held[tier]}
         points = api.get("/v1/ledger/totals")["points"]
-        by_tier = api.get("/v1/benefits-totals")["by_tier"]
+        by_tier = api.get("/v1/benefits/totals")["by_tier"]
         messages = api.get("/v1/messages/totals")
         orders = api.get("/v1/mall/totals")
     with Asking(home) as ask:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import StringConstraints
-from tenure.edge import App, Body, Caller, IdempotencyKey, MemberId, Problem, caller, json_response
+from tenure.edge import After, App, Body, Caller, IdempotencyKey, MemberId, Problem, caller, json_response
 
 from benefits import store, verify
 from benefits.commands import ReleaseUse, UseBenefit
@@ -57,7 +57,7 @@ def router(app: App) -> APIRouter:
     @routes.get("/benefits")
     async def list_members(
         who: Annotated[Caller, Depends(caller("operator", "service"))],  # noqa: ARG001
-        after: Annotated[str, Query(max_length=64)] = "",
+        after: After = "",
         limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 500,
     ) -> Response:
         """All members in order of their numbers, with what stands open; `next_after` is null on the last page."""
@@ -73,7 +73,7 @@ def router(app: App) -> APIRouter:
         ]
         return json_response({"items": items, "next_after": items[-1]["member_id"] if len(items) == limit else None})
 
-    @routes.get("/benefits-totals")
+    @routes.get("/benefits/totals")
     async def totals(who: Annotated[Caller, Depends(caller("operator", "service"))]) -> Response:  # noqa: ARG001
         """Members, open grants and uses, by tier."""
         rows = await app.pool.fetch(

@@ -12,6 +12,7 @@ from tenure.edge import (
     Body,
     Caller,
     Cursor,
+    Day,
     Id,
     IdempotencyKey,
     Limit,
@@ -83,7 +84,7 @@ def router(app: App) -> APIRouter:
     async def list_appointments(
         who: Annotated[Caller, Depends(caller(*USERS))],
         member_id: Annotated[MemberId | None, Query()] = None,
-        day: Annotated[date | None, Query()] = None,
+        day: Annotated[Day | None, Query()] = None,
         region: Annotated[Id | None, Query()] = None,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,

@@ -264,7 +264,7 @@ async def test_operators_list_all_members_in_pages_and_verify_them(t):
     second = await t.http.get(f"/v1/benefits?limit=5000&after={first.json()['next_after']}", headers=t.auth("operator"))
     assert [m["member_id"] for m in second.json()["items"]] == ["M-2"]
     assert second.json()["next_after"] is None
-    totals = await t.http.get("/v1/benefits-totals", headers=t.auth("operator"))
+    totals = await t.http.get("/v1/benefits/totals", headers=t.auth("operator"))
     assert {r["tier"]: r["members"] for r in totals.json()["by_tier"]} == {"gold": 1, "basic": 1}
     verified = await t.http.get("/v1/benefits/verify", headers=t.auth("operator"))
     assert set(verified.json().values()) == {True}

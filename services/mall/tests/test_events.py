@@ -16,7 +16,9 @@ from tenure.spine.log import Record
 from tenure.spine.transact import Item
 
 EXAMPLES = Path(tenure.contracts.__file__).parent / "examples"
-READ = {name for topic in SERVICE.reads for name in topic.types} - {"day.started"}  # ticks move the calendar, no rule sees them
+READ = {name for topic in SERVICE.reads for name in topic.types} - {
+    "day.started"
+}  # ticks move the calendar, no rule sees them
 
 
 def tier_of(member: str, tier: str, since: date) -> TierChanged:

@@ -76,7 +76,7 @@ async def test_a_foreign_quote_or_order_does_not_exist(mall: Any) -> None:
     refund = {"kind": "refund", "reason": "other"}
     path = f"/v1/orders/{order_id}/after-sales"
     assert (await mall.call("POST", path, "member", "M-2", json=refund)).status_code == 404
-    assert (await mall.call("GET", "/v1/orders?member=M-1", "member", "M-2")).status_code == 404
+    assert (await mall.call("GET", "/v1/orders?member_id=M-1", "member", "M-2")).status_code == 404
 
 
 async def test_an_expired_quote_is_refused(mall: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from tenure.edge import App, Caller, MemberId, Problem, caller
+from tenure.edge import After, App, Caller, MemberId, Problem, caller
 
 from member_view import reads
 from member_view.streams import Streams
@@ -15,7 +15,6 @@ JSON: Final = "application/json"
 Reader = Annotated[Caller, Depends(caller("agent", "operator", "member", "service"))]
 Owner = Annotated[Caller, Depends(caller("member", "agent"))]
 Operator = Annotated[Caller, Depends(caller("operator", "service"))]
-After = Annotated[str, Query(max_length=64, description="`next_after` of the page before")]
 Listed = Annotated[int, Query(ge=1, le=LISTED_MAX)]
 
 
@@ -37,6 +36,7 @@ def _one(routes: APIRouter, app: App) -> None:
 
     @routes.get("/me")
     async def me(who: Owner) -> Response:
+        """The caller's own row: tier, progress, points, benefits, what expires soon, open claims."""
         return await _row(app, who.subject)
 
     @routes.get("/me/stream", response_class=StreamingResponse)

@@ -17,6 +17,7 @@ from tenure.edge import (
     Limit,
     MemberId,
     Problem,
+    Text,
     caller,
     decode_cursor,
     json_response,
@@ -52,7 +53,7 @@ class PreferencesBody(Body):
 class ReceiptBody(Body):
     message_id: Id
     status: Literal["delivered", "failed"]
-    reason: Annotated[str, StringConstraints(max_length=200)] = ""
+    reason: Annotated[Text, StringConstraints(max_length=200)] = ""
 
 
 def router(app: App) -> APIRouter:
@@ -85,6 +86,7 @@ def _messages(routes: APIRouter, app: App) -> None:
 
     @routes.post("/messages/{message_id}/read")
     async def read(request: Request, message_id: Id, who: Owner, _: IdempotencyKey = None) -> Response:
+        """Mark one of the caller's messages as read."""
         command = ReadMessage(member_id=who.subject, message_id=message_id)
         return await app.write(request, command, key=key_of(message_id), caller=who)
 
@@ -102,6 +104,7 @@ def _messages(routes: APIRouter, app: App) -> None:
 def _preferences(routes: APIRouter, app: App) -> None:
     @routes.get("/preferences")
     async def preferences(who: Owner) -> Response:
+        """Whether the caller wants marketing and text messages, and in which language; the defaults until they say so."""
         row = await reads.preferences(app.pool, who.subject)
         if row is None:
             return json_response(shown(marketing=False, language="zh", sms=True))
@@ -109,6 +112,7 @@ def _preferences(routes: APIRouter, app: App) -> None:
 
     @routes.put("/preferences")
     async def prefer(request: Request, body: PreferencesBody, who: Owner, _: IdempotencyKey = None) -> Response:
+        """Change the caller's preferences; what is left out or null stays as it is."""
         command = SetPreferences(member_id=who.subject, marketing=body.marketing, language=body.language, sms=body.sms)
         return await app.write(request, command, key=who.subject, caller=who)
 
@@ -121,6 +125,7 @@ def _operations(routes: APIRouter, app: App) -> None:
 
     @routes.get("/messages/verify")
     async def verify(_: Operator) -> Response:
+        """What must hold for all messages, each sentence with whether it does."""
         return json_response(await reads.verify(app.pool, app.programme))
 
     @routes.get("/messages/unknown")

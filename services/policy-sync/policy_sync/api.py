@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import StringConstraints
 from tenure.contracts.event import Event
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import Body, MemberId
+from tenure.edge.bodies import Body, Day, Id, MemberId
 from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
@@ -76,14 +76,15 @@ def _facts(routes: APIRouter, app: App) -> None:
         return json_response(await verify.verify(app.pool))
 
     @routes.get("/reconciliation")
-    async def reconcile(_: Counter, on: date | None = None) -> Response:
+    async def reconcile(_: Counter, on: Day | None = None) -> Response:
         """Counts of facts, and policies, terms and premium in force on a day, per product line."""
         return json_response(await reads.reconciliation(app.pool, on or await app.today()))
 
 
 def _policies(routes: APIRouter, app: App) -> None:
     @routes.get("/policies/{policy_no}")
-    async def policy(policy_no: str, who: Reader) -> Response:
+    async def policy(policy_no: Id, who: Reader) -> Response:
+        """A policy with its terms, for whoever sees one of those who hold or held it."""
         found = await reads.policy(app.pool, policy_no)
         if found is None or not any(map(who.sees, found.member_ids)):
             raise Problem("not_found")
@@ -102,7 +103,8 @@ def _policies(routes: APIRouter, app: App) -> None:
 
 def _claims(routes: APIRouter, app: App) -> None:
     @routes.get("/claims/{claim_no}")
-    async def claim(claim_no: str, who: Reader) -> Response:
+    async def claim(claim_no: Id, who: Reader) -> Response:
+        """A claim as it stands."""
         found = next((c for c in await reads.claims(app.pool, claim_no) if who.sees(c.member_id)), None)
         if found is None:
             raise Problem("not_found")
@@ -132,6 +134,7 @@ def _contacts(routes: APIRouter, app: App) -> None:
 
     @routes.get("/members/{member_id}/contact")
     async def contact(member_id: MemberId, _: Staff) -> Response:
+        """How to reach a member, for those who deliver."""
         sealed = await reads.sealed_contact(app.pool, member_id)
         if sealed is None:
             raise Problem("not_found")

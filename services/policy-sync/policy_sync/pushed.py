@@ -85,7 +85,7 @@ def split(body: bytes) -> list[msgspec.Raw]:
         raise Problem(
             "validation_failed", "The body must be an array of events.", detail_zh="请求体必须为事件数组。"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Problem("malformed_json") from None
     if not 1 <= len(elements) <= FACTS_MAX:
         detail, zh = f"Push 1 to {FACTS_MAX} events at once.", f"每次须提交 1 至 {FACTS_MAX} 个事件。"
@@ -97,7 +97,7 @@ def read(raw: msgspec.Raw, *, moment: datetime, latest: datetime | None) -> Even
     """The fact in one element. Without a time of its own it happened at `moment`; after `latest` is the future, if any is."""
     try:
         structured = msgspec.json.decode(raw, type=StructuredEvent)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Wrong("", "", WrongEventError("malformed", str(error)[:300]))
     try:
         return _fact(structured, moment, latest)

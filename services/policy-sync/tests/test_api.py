@@ -122,6 +122,8 @@ async def test_a_fact_behind_a_parked_one_waits_for_the_operator(t: Under) -> No
     [
         (b"[{", 400, "malformed_json"),
         (b"\xff\xfe", 400, "malformed_json"),
+        (b"[" * 100_000, 400, "malformed_json"),
+        (b'[{"data":' + b"[" * 100_000, 400, "malformed_json"),
         (b"{}", 422, "validation_failed"),
         (b"[]", 422, "validation_failed"),
         (json.dumps([0] * 1_001).encode(), 422, "validation_failed"),

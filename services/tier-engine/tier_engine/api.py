@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import date
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from tenure.edge import App, Caller, MemberId, Problem, caller, json_response
+from tenure.edge import After, App, Caller, Day, MemberId, Problem, caller, json_response
 
 from tier_engine import store, views
 from tier_engine.rules import Member
@@ -32,7 +31,7 @@ PROBLEMS: Mapping[str, tuple[int, str, str]] = {
 Seer = Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "sre", "service"))]
 MemberPath = Annotated[MemberId, Path(description="the member's number")]
 PolicyNo = Annotated[MemberId, Query(description="the policy to renew")]
-AsOf = Annotated[date | None, Query(description="the day asked about; today without it")]
+AsOf = Annotated[Day | None, Query(description="the day asked about; today without it")]
 
 
 def router(app: App) -> APIRouter:
@@ -49,7 +48,7 @@ def router(app: App) -> APIRouter:
     @routes.get("/tiers", dependencies=[Depends(caller("operator", "sre"))])
     async def all_tiers(
         as_of: AsOf = None,
-        after: Annotated[str, Query(max_length=64)] = "",
+        after: After = "",
         limit: Annotated[int, Query(ge=1, le=ROWS_MAX)] = 1_000,
     ) -> Response:
         """Every member's standing on a day, by member id: go on with `after` = `next_after` until that is null."""

@@ -80,6 +80,7 @@ def _audit_routes(routes: APIRouter, app: App) -> None:
 
     @routes.get("/mall/totals")
     async def totals(_: Auditor) -> Response:
+        """How many orders there are in which state, the units they brought, and the points they took and gave back."""
         return json_response(await audit.totals(app.pool))
 
     @routes.get("/mall/verify")

@@ -29,7 +29,7 @@ from mall.states import Order
 
 Member = Annotated[Caller, Depends(caller("member"))]
 Reader = Annotated[Caller, Depends(caller("member", "agent", "operator", "sre", "service"))]
-OfMember = Annotated[MemberId | None, Query(description="whose; a member's own without it")]
+OfMember = Annotated[MemberId | None, Query(description="whose; the caller's own without it")]
 _order: Final = msgspec.json.Decoder(Order)
 
 
@@ -102,25 +102,26 @@ class Shop:
 
 def _read_routes(routes: APIRouter, app: App) -> None:
     @routes.get("/catalogue")
-    async def catalogue(who: Reader, lang: Language = "zh", member: OfMember = None) -> Response:
+    async def catalogue(who: Reader, lang: Language = "zh", member_id: OfMember = None) -> Response:
         """What a member may have at their tier, with the price of the day; without a member, everything."""
-        items = await _items_for(app, who, member)
+        items = await _items_for(app, who, member_id)
         day, available = await app.today(), await reads.available(app.pool)
         return json_response({"items": [show_item(i, day, available.get(i.sku, 0), lang=lang) for i in items]})
 
     @routes.get("/orders")
     async def orders(
-        who: Reader, member: OfMember = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
+        who: Reader, member_id: OfMember = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
         """A member's orders, newest first."""
-        member_id = member or who.subject
-        who.must_see(member_id)
-        rows = await reads.orders_of(app.pool, member_id, before=decode_cursor(cursor, str), limit=limit)
+        owner = member_id or who.subject
+        who.must_see(owner)
+        rows = await reads.orders_of(app.pool, owner, before=decode_cursor(cursor, str), limit=limit)
         page = page_of(rows, limit, key=lambda o: o.order_id, show=lambda o: show_order(o, app.programme))
         return json_response(page)
 
     @routes.get("/orders/{order_id}")
     async def order(order_id: Id, who: Reader) -> Response:
+        """An order as it stands, without its codes."""
         found = await reads.order(app.pool, order_id)
         if found is None:
             raise Problem("not_found")
