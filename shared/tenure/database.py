@@ -74,6 +74,10 @@ async def open_pool(
             "lock_timeout": str(settings.lock_timeout_ms),
             "idle_in_transaction_session_timeout": str(settings.idle_in_transaction_timeout_ms),
             "timezone": "UTC",
+            # A client that is cut off leaves neither a lock nor a transaction behind for longer than a minute.
+            "tcp_keepalives_idle": "20",
+            "tcp_keepalives_interval": "10",
+            "tcp_keepalives_count": "3",
         },
     )
 

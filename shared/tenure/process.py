@@ -38,12 +38,13 @@ def main(service: Service[Any]) -> None:
 
 
 def run_until_stopped(services: list[Service[Any]], settings: Settings, *, api: bool, worker: bool) -> None:
-    """`run` on uvloop."""
-    uvloop.run(run(services, settings, api=api, worker=worker))
+    """`run` on uvloop. Ends the process with status 1 if a task failed, so that whoever keeps it running starts it again."""
+    if not uvloop.run(run(services, settings, api=api, worker=worker)):
+        sys.exit(1)
 
 
-async def run(services: list[Service[Any]], settings: Settings, *, api: bool, worker: bool) -> None:
-    """Run services in this process until SIGTERM or SIGINT, or until one of their tasks fails.
+async def run(services: list[Service[Any]], settings: Settings, *, api: bool, worker: bool) -> bool:
+    """Run services in this process until SIGTERM or SIGINT, or until one of their tasks fails. Returns whether none did.
 
     A process without the API still serves /health and /metrics on its port.
     """
@@ -61,9 +62,10 @@ async def run(services: list[Service[Any]], settings: Settings, *, api: bool, wo
         ends = [asyncio.create_task(event.wait()) for event in (stopping, *(r.failed for r in runtimes))]
         await asyncio.wait([serving, *ends], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
-        await serving
+        await asyncio.gather(serving, *(runtime.stop() for runtime in runtimes))
         for task in (feeling, *ends):
             task.cancel()
+        return not any(runtime.failed.is_set() for runtime in runtimes)
 
 
 async def _start_workers(

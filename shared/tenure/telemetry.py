@@ -69,6 +69,12 @@ class Metrics:
         )
         self.consumer_lag = gauge("consumer_lag", "Records written and not yet read.", "service", "topic", "partition")
         self.due_keys = counter("due_keys", "Keys that lived through a day that came.", "service")
+        self.due_refused = counter("due_refused", "Keys that could not live through a day and wait a while.", "service")
+        self.log_went_backwards = counter(
+            "log_went_backwards", "Partitions that ended before what was known.", "service", "topic"
+        )
+        self.log_gaps = counter("log_gaps", "Records the log had lost before they were read.", "service", "topic")
+        self.task_failures = counter("task_failures", "Tasks that ended on an error nobody foresaw.", "service", "task")
         self.loop_blocked_seconds = histogram("loop_blocked_seconds", "How long something held the event loop.")
         self.http_request_seconds = histogram(
             "http_request_seconds", "Time until a response began.", "service", "route", "status"

@@ -135,8 +135,9 @@ class Under:
         """The calendar reaches `day` and all due work is done. Returns how many keys were due."""
         await self.door.transact([], day=day)
         total = 0
-        while done := await self.door.fall_due(day, keys_max=1_000):
-            total += done
+        while (due := await self.door.fall_due(day, keys_max=1_000)).done:
+            total += due.done
+        assert not due.refused, f"due work was refused: {due.refused}"
         return total
 
     async def emitted(self, *types: type[Data]) -> list[Any]:

@@ -353,3 +353,17 @@ async def test_the_memory_log_can_be_told_to_fail_and_to_forget():
     await log.ensure_topics({"policy.v1": 1})
     assert await producer.send([out]) == [Position("policy.v1", 0, 1)]
     assert len(await (await log.consumer("g", ["policy.v1"])).poll(records_max=9, timeout_s=0)) == 1
+
+
+async def test_positions_and_ends_say_how_far_reading_and_writing_have_come(log, topic, members, publish):
+    await log.ensure_topics({topic: 1})
+    await publish(topic, ("member-1", "a"), ("member-1", "b"), ("member-1", "c"))
+    consumer = await members.join("where", topic)
+    await read(consumer, 3)
+    assert consumer.positions() == {(topic, 0): 3}
+    assert await log.ends({(topic, 0): 3}) == {(topic, 0): 3}
+    assert await log.ends({(topic, 0): 1}) == {(topic, 0): 3}
+    assert await log.ends({(topic, 0): 70}) == {(topic, 0): 3}, "this log went backwards"
+    await consumer.seek([Position(topic, 0, 1)])
+    assert consumer.positions() == {(topic, 0): 1}
+    assert await log.ends({}) == {}

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import structlog
+from asyncpg.connection import Connection
 
 from tenure.calendar import DAY, local_date, start_of
 from tenure.contracts.time import DayStarted
 from tenure.settings import Settings
 from tenure.spine.codec import encode, event_of, utc_now
-from tenure.spine.log import Outgoing
+from tenure.spine.leading import leading
+from tenure.spine.log import Outgoing, Producer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 log: Final = structlog.get_logger(__name__)
 LOCK: Final = 7_200_002
 LOOK_EVERY_S: Final = 1.0
+FACTS_WAIT_MAX_S: Final = 60.0
+"""Then the leader looks up and waits on: its session must not fall silent."""
 DAYS_AT_ONCE_MAX: Final = 31
 
 
@@ -70,20 +74,24 @@ async def lead(worker: "Worker") -> None:
 
 
 async def _lead(worker: "Worker") -> None:
-    async with worker.door.pool.acquire() as conn:
-        while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-            if await wait_or(worker.stopping, LOOK_EVERY_S):
-                return
-        producer = await worker.log.producer()
-        try:
-            while not worker.stopping.is_set():
-                if not await wait_or(worker.consumer.caught_up, LOOK_EVERY_S):
-                    continue
-                newest = await conn.fetchval("SELECT day FROM calendar")
-                if days := days_that_came(newest, utc_now()):
-                    await producer.send([tick(day) for day in days])
-                    log.info("day_started", day=days[-1].isoformat())
+    producer = await worker.log.producer()
+    try:
+        async with leading(worker.door.pool, LOCK, worker.stopping) as conn:
+            while conn is not None and not worker.stopping.is_set():
+                await _start_days(worker, conn, producer)
                 await wait_or(worker.stopping, LOOK_EVERY_S)
-        finally:
-            await producer.close()
-            await conn.execute("SELECT pg_advisory_unlock($1)", LOCK)
+    finally:
+        await producer.close()
+
+
+async def _start_days(worker: "Worker", conn: Connection, producer: Producer) -> None:
+    """A day that came is started when the facts of before are read, but not before the consumer reads at all."""
+    newest = await conn.fetchval("SELECT day FROM calendar")
+    if not days_that_came(newest, utc_now()):
+        return
+    if not await worker.consumer.until_read(worker.stopping, wait_max_s=FACTS_WAIT_MAX_S):
+        return
+    newest = await conn.fetchval("SELECT day FROM calendar")
+    if days := days_that_came(newest, utc_now()):
+        await producer.send([tick(day) for day in days])
+        log.info("day_started", day=days[-1].isoformat())

@@ -17,6 +17,8 @@ from tenure.spine.log import Outgoing
 
 VALUE_BYTES_MAX: Final = 1_048_576
 ID_CHARS_MAX: Final = 256
+KEY_CHARS_MAX: Final = 512
+TRACEPARENT_CHARS: Final = 55
 
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()
@@ -63,6 +65,8 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
         attributes = {name: raw.decode() for name, raw in headers}
     except UnicodeDecodeError as error:
         raise WrongEventError("malformed", f"a header is not UTF-8: {error.reason}") from None
+    except AttributeError:
+        raise WrongEventError("malformed", "a header has no value") from None
     ce_type = _attribute(attributes, "ce_type")
     return Event(
         id=_attribute(attributes, "ce_id"),
@@ -71,7 +75,7 @@ def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
         time=parse_time(_attribute(attributes, "ce_time")),
         subject=attributes.get("ce_subject", ""),
         backfill=attributes.get("ce_backfill") == "true",
-        traceparent=attributes.get("traceparent", ""),
+        traceparent=_traceparent(attributes.get("traceparent", "")),
         **_typed(ce_type, attributes.get("ce_dataschema", ""), value or b""),
     )
 
@@ -90,7 +94,7 @@ def decode_structured(structured: StructuredEvent, *, received: datetime) -> Eve
         time=when,
         subject=structured.subject,
         backfill=structured.backfill,
-        traceparent=structured.traceparent,
+        traceparent=_traceparent(structured.traceparent),
         **_typed(structured.type, structured.dataschema, bytes(structured.data)),
     )
 
@@ -142,9 +146,19 @@ def event_key(source: str, event_id: str) -> UUID:
     return UUID(digest)
 
 
+def ordering_key(key: str) -> str:
+    """A key as PostgreSQL takes it: what blocks its own kind, whatever bytes a producer put there."""
+    return key.replace("\0", "").encode(errors="replace").decode()[:KEY_CHARS_MAX]
+
+
 def utc_now() -> datetime:
     """The edge's clock. Rules never call it."""
     return datetime.now(UTC)
+
+
+def _traceparent(text: str) -> str:
+    """It goes on to every effect, so it is a trace's context or nothing."""
+    return text if len(text) == TRACEPARENT_CHARS else ""
 
 
 def _attribute(attributes: Mapping[str, str], name: str) -> str:
@@ -164,6 +178,6 @@ def _typed(ce_type: str, dataschema: str, value: bytes) -> dict[str, Any]:
         raise WrongEventError("too_large", f"{len(value)} bytes; at most {VALUE_BYTES_MAX}")
     try:
         data = decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WrongEventError("malformed", str(error)[:300]) from None
     return {"data": data, "key": key_of(data)}

@@ -3,37 +3,48 @@
 The database commit is what counts; the offset is a hint, committed after it, and a failed commit only means redelivery, which
 the inbox drops. A batch the database refuses is halved until the faulty event stands alone and is parked. Ticks (`day.started`)
 move the service's calendar in the same transaction, and wake its due work.
+
+A database that is down is waited for with the batch in hand; only when that takes long is the group left, for others to try. After
+a run of parked events the consumer halts and says so: it goes on once someone has replayed or discarded some of them.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+import asyncpg
 import structlog
 
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.time import DayStarted
+from tenure.spine import parking
 from tenure.spine.codec import decode
+from tenure.spine.faults import reach
 from tenure.spine.log import Consumer as LogConsumer
 from tenure.spine.log import Log, Position, Record, WorldDown
-from tenure.spine.retry import WORLD_DOWN, Backoff
+from tenure.spine.progress import Places, Progress, ends_of
+from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
 from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
+PATIENCE_S: Final = 30.0
+STALLED_AFTER_S: Final = 300.0
+LOOK_EVERY_S: Final = 1.0
+RECORDS_BETWEEN_BREATHS: Final = 500
 
 
 class ParkedRunError(Exception):
-    """Too many events in a row were wrong: more likely the consumer is, so it stops until someone looks."""
+    """Too many events in a row were wrong: more likely the consumer is, so it halts until someone looks."""
 
 
 @dataclass(slots=True)
 class Consumer:
-    """One service's consumer. `run` returns when `stop` is called, or raises ParkedRunError."""
+    """One service's consumer. `run` returns when `stop` is called."""
 
     door: Door
     log: Log
@@ -43,67 +54,123 @@ class Consumer:
     backoff: Backoff = field(default_factory=Backoff)
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    on_rejoined: Callable[[], None] = lambda: None
+    halted: str = ""
     last_poll_at: float = 0.0
+    alive_at: float = field(default_factory=time.monotonic)
     parked_run: int = 0
-    high_water: dict[tuple[str, int], int] = field(default_factory=dict)
-    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    high_water: Places = field(default_factory=dict)
+    positions: Places = field(default_factory=dict)
+    progress: Progress = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.door.service.name, self.door.pool, self.door.go_back)
 
     async def run(self) -> None:
         """Consume until stopped; whatever happens to the world, a new client takes over where the last one was."""
         while not self.backoff.stopping.is_set():
             try:
                 await self._consume()
+            except ParkedRunError as run:
+                await self._halt(str(run))
             except WORLD_DOWN as error:
-                log.warning("consumer_waits", service=self.door.service.name, reason=str(error)[:200])
-                self.caught_up.clear()
-                await self.backoff.wait(error)
+                await self._wait(error)
 
     def stop(self) -> None:
         self.backoff.stopping.set()
+
+    async def _wait(self, error: BaseException) -> None:
+        log.warning("consumer_waits", service=self.door.service.name, reason=str(error)[:200])
+        self.caught_up.clear()
+        await self.backoff.wait(error)
+        self.alive_at = time.monotonic()
 
     async def _consume(self) -> None:
         service = self.door.service
         topics = [t.name for t in service.reads]
         await ensure_topics(self.log)
-        client = await self.log.consumer(f"tenure.{service.name}", topics)
+        client = await self.log.consumer(f"tenure.{service.name}", topics, on_assigned=self.progress.on_assigned)
+        self.on_rejoined()
         try:
             while not self.backoff.stopping.is_set():
                 await self._turn(client)
                 self.backoff.succeeded()
         finally:
+            self.caught_up.clear()
             await client.close()
 
     async def _turn(self, client: LogConsumer) -> None:
-        records = await client.poll(records_max=self.batch_records_max, timeout_s=self.poll_timeout_s)
+        self.alive_at = time.monotonic()
+        polled = await client.poll(records_max=self.batch_records_max, timeout_s=self.poll_timeout_s)
         self.last_poll_at = time.monotonic()
+        reach("consumer.polled")
+        records = await self._patiently(lambda: self.progress.settle(client, polled))
         self.high_water = client.high_water()
-        if not records:
-            if client.assignment():
-                self.caught_up.set()
-            return
+        if records:
+            await self._take(client, records)
+        self.positions = client.positions()
+        self._see_whether_caught_up(client)
+
+    async def _take(self, client: LogConsumer, records: list[Record]) -> None:
         self.caught_up.clear()
-        positions = await self._apply(records)
+        positions = await self._patiently(lambda: self._apply(records))
         self.committed.set()
+        reach("consumer.before_offsets")
         try:
             await client.commit(positions)
         except WorldDown as error:
             log.info("commit_failed_will_be_redelivered", service=self.door.service.name, reason=str(error)[:200])
+        reach("consumer.after_offsets")
+        if self.parked_run >= self.parked_run_max:
+            raise ParkedRunError(f"{self.parked_run} events in a row were parked; see `tenure parked list`")
+
+    async def _patiently(self, do: Callable[[], Any]) -> Any:
+        """While the database is down the group is kept: leaving it would only make the others stop, too."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await do()
+            except WORLD_DOWN as error:
+                if isinstance(error, WorldDown) or time.monotonic() > until or self.backoff.stopping.is_set():
+                    raise
+                await self._wait(error)
+
+    def _see_whether_caught_up(self, client: LogConsumer) -> None:
+        """Everything that stood in the log at the last fetch is read. Not known while a rebalance is going on."""
+        assigned = client.assignment()
+        known = assigned and assigned <= self.positions.keys() & self.high_water.keys()
+        if known and all(self.positions[place] >= self.high_water[place] for place in assigned):
+            self.caught_up.set()
+        else:
+            self.caught_up.clear()
+
+    async def until_read(self, stopping: asyncio.Event, *, wait_max_s: float) -> bool:
+        """Wait until what stands in the log now is read, however much is being added to it. False if it took longer."""
+        asked, marks = time.monotonic(), None
+        while not stopping.is_set() and time.monotonic() < asked + wait_max_s:
+            if await wait_or(self.caught_up, LOOK_EVERY_S):
+                return not stopping.is_set()
+            if marks is None and self.last_poll_at > asked + LOOK_EVERY_S:
+                marks = dict(self.high_water)
+            elif marks and self.positions and all(self.positions.get(p, mark) >= mark for p, mark in marks.items()):
+                return True
+        return False
 
     async def _apply(self, records: Sequence[Record]) -> list[Position]:
-        positions = _ends(records)
-        items, day = self._items(records)
+        positions = ends_of(records)
+        items, day = await self._items(records)
         with metrics.batch_seconds.labels(self.door.service.name).time():
             outcomes = await self._transact(items, positions, day)
-        for record in records:
-            metrics.events_consumed.labels(self.door.service.name, record.topic).inc()
-        self.positions.update({(p.topic, p.partition): p.next_offset for p in positions})
-        self._count_parked(outcomes)
+        self.progress.advance(positions)
+        self._count(items, outcomes)
         return positions
 
-    def _items(self, records: Sequence[Record]) -> tuple[list[Item], date | None]:
+    async def _items(self, records: Sequence[Record]) -> tuple[list[Item], date | None]:
         items: list[Item] = []
         day: date | None = None
-        for record in records:
+        for n, record in enumerate(records):
+            if n % RECORDS_BETWEEN_BREATHS == RECORDS_BETWEEN_BREATHS - 1:
+                await asyncio.sleep(0)
             try:
                 event = decode(record.headers, record.value)
             except WrongEventError as wrong:
@@ -116,19 +183,18 @@ class Consumer:
         return items, day
 
     async def _transact(self, items: list[Item], positions: Sequence[Position], day: date | None) -> list[Outcome]:
-        """The batch, or its halves down to the one event that the database refuses."""
+        """The batch, or its halves: down to the one event that the database refuses, or until they fit into its time limit."""
+        self.alive_at = time.monotonic()
         try:
             return await self.door.transact(items, positions=positions, day=day)
         except Exception as error:
-            if isinstance(error, WORLD_DOWN) and not is_fault_of_the_data(error):
-                raise
-            if not is_fault_of_the_data(error) or not items:
+            if not _is_halved_for(error, len(items)):
                 raise
             if len(items) == 1:
                 return await self._park_alone(items[0], error, positions, day)
-            middle = len(items) // 2
-            first = await self._transact(items[:middle], (), None)
-            return first + await self._transact(items[middle:], positions, day)
+        middle = len(items) // 2
+        first = await self._transact(items[:middle], (), None)
+        return first + await self._transact(items[middle:], positions, day)
 
     async def _park_alone(
         self, item: Item, error: Exception, positions: Sequence[Position], day: date | None
@@ -137,15 +203,40 @@ class Consumer:
         wrong = WrongEventError("data_refused", f"the database refused its effect: {type(error).__name__}")
         return await self.door.transact([Item(item.event, item.record, wrong)], positions=positions, day=day)
 
-    def _count_parked(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.wrong is None:
+    def _count(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """Metrics, and the run of parked events. Those that only queue say nothing about the consumer."""
+        name = self.door.service.name
+        for item, outcome in zip(items, outcomes, strict=True):
+            if outcome.wrong is not None:
+                self.parked_run += outcome.wrong.code != parking.BEHIND
+                metrics.events_parked.labels(name, outcome.wrong.code).inc()
+            elif not outcome.seen:
+                assert item.record is not None
                 self.parked_run = 0
+                metrics.events_consumed.labels(name, item.record.topic).inc()
+
+    async def _halt(self, why: str) -> None:
+        """Wait, out of the group, until there are fewer parked events than now."""
+        log.error("consumer_halted", service=self.door.service.name, reason=why)
+        self.halted = why
+        parked: int | None = None
+        while not self.backoff.stopping.is_set():
+            self.alive_at = time.monotonic()
+            try:
+                now = int(await self.door.pool.fetchval("SELECT count(*) FROM parked"))
+            except WORLD_DOWN as error:
+                await self._wait(error)
                 continue
-            self.parked_run += 1
-            metrics.events_parked.labels(self.door.service.name, outcome.wrong.code).inc()
-        if self.parked_run >= self.parked_run_max:
-            raise ParkedRunError(f"{self.parked_run} events in a row were parked; see `tenure parked list`")
+            if parked is not None and now < parked:
+                break
+            parked = now
+            await wait_or(self.backoff.stopping, LOOK_EVERY_S)
+        self.halted, self.parked_run = "", 0
+
+    @property
+    def stalled(self) -> bool:
+        """Nothing it waits for takes so long: its limits are all shorter. Only a mistake does."""
+        return time.monotonic() - self.alive_at > STALLED_AFTER_S
 
     def health(self) -> dict[str, Any]:
         """What `/health/ready` and `doctor` show."""
@@ -153,13 +244,14 @@ class Consumer:
         return {
             "seconds_since_poll": round(time.monotonic() - self.last_poll_at, 1) if self.last_poll_at else None,
             "lag": lag,
+            "halted": self.halted,
+            "stalled": self.stalled,
             "failures": self.backoff.failures,
             "reason": self.backoff.reason,
         }
 
 
-def _ends(records: Sequence[Record]) -> list[Position]:
-    ends: dict[tuple[str, int], int] = {}
-    for r in records:
-        ends[r.topic, r.partition] = r.offset + 1
-    return [Position(topic, partition, offset) for (topic, partition), offset in sorted(ends.items())]
+def _is_halved_for(error: Exception, items: int) -> bool:
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return items > 1
+    return items > 0 and is_fault_of_the_data(error)

@@ -1,35 +1,56 @@
 """Each event's effect happens once: its key is claimed in the transaction that holds the effect.
 
-One statement claims a whole poll and tells which keys have parked events that later ones must queue behind.
+One statement claims a whole poll and tells which keys have parked events that later ones must queue behind. Claims are made in the
+order of their keys, so that two consumers that read the same records cannot wait for one another in a ring.
 """
 
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from asyncpg.connection import Connection
 
 _CLAIM: Final = """
 WITH incoming AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS t (event_key, key)),
      blocked  AS (SELECT DISTINCT key FROM parked WHERE key = ANY ($2::text[])),
+     seen     AS (SELECT i.event_key FROM incoming JOIN blocked USING (key) JOIN inbox i USING (event_key)),
      claimed  AS (INSERT INTO inbox (event_key)
-                  SELECT event_key FROM incoming WHERE key NOT IN (SELECT key FROM blocked)
+                  SELECT event_key FROM incoming WHERE key NOT IN (SELECT key FROM blocked) ORDER BY event_key
                   ON CONFLICT DO NOTHING RETURNING event_key)
-SELECT (SELECT array_agg(event_key) FROM claimed) AS claimed, (SELECT array_agg(key) FROM blocked) AS blocked
+SELECT (SELECT array_agg(event_key) FROM claimed) AS claimed, (SELECT array_agg(key) FROM blocked) AS blocked,
+       (SELECT array_agg(event_key) FROM seen) AS seen
 """
 
 
-async def claim(conn: Connection, keys: Sequence[tuple[uuid.UUID, str]]) -> tuple[set[uuid.UUID], set[str]]:
-    """Claim `(event_key, ordering key)` pairs. Returns the event keys that are new, and the ordering keys that are blocked."""
+class Claims(NamedTuple):
+    """`new` events are ours; `blocked` keys have something parked; `seen` events of those keys had their effect before."""
+
+    new: set[uuid.UUID]
+    blocked: set[str]
+    seen: set[uuid.UUID]
+
+
+async def claim(conn: Connection, keys: Sequence[tuple[uuid.UUID, str]]) -> Claims:
+    """Claim `(event_key, ordering key)` pairs, except those of blocked keys."""
     if not keys:
-        return set(), set()
+        return Claims(set(), set(), set())
     row = await conn.fetchrow(_CLAIM, [k for k, _ in keys], [k for _, k in keys])
     assert row is not None
-    return set(row["claimed"] or ()), set(row["blocked"] or ())
+    return Claims(*(set(row[name] or ()) for name in ("claimed", "blocked", "seen")))
+
+
+async def claim_all(conn: Connection, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Claim whatever their keys wait for. Returns those that are new."""
+    rows = await conn.fetch(
+        """INSERT INTO inbox (event_key) SELECT k FROM unnest($1::uuid[]) AS k ORDER BY k
+           ON CONFLICT DO NOTHING RETURNING event_key""",
+        list(keys),
+    )
+    return {row["event_key"] for row in rows}
 
 
 async def unclaim(conn: Connection, keys: Sequence[uuid.UUID]) -> None:
-    """Give claims back, for events that turned out wrong and were parked: their replay must be able to claim them."""
+    """Give back claims this transaction made, for events that turned out wrong: their replay must be able to claim them."""
     if keys:
         await conn.execute("DELETE FROM inbox WHERE event_key = ANY ($1::uuid[])", list(keys))
 

@@ -2,9 +2,13 @@
 
 Facts come first: due work waits until the consumer has read what was in the log when the day came (with a bound, so that
 steady traffic cannot keep a day from coming), because a day reveals what the facts before it imply.
+
+A key that cannot live through its day (a rule or the database refuses) is put aside for a while and reported; it stays due, and
+neither spins nor keeps the others waiting.
 """
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -18,6 +22,8 @@ from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
 KEYS_MAX: Final = 1_000
+ASIDE_KEYS_MAX: Final = 10_000
+ASIDE_S: Final = 300.0
 CATCH_UP_WAIT_MAX_S: Final = 30.0
 IDLE_WAIT_S: Final = 0.5
 
@@ -30,6 +36,8 @@ class DueWork:
     consumer: Consumer
     wake_relay: asyncio.Event
     backoff: Backoff = field(default_factory=Backoff)
+    _aside_until: dict[str, float] = field(default_factory=dict)
+    _patient_until: float = 0.0
 
     async def run(self) -> None:
         while not self.backoff.stopping.is_set():
@@ -37,6 +45,7 @@ class DueWork:
                 done = await self._once()
                 self.backoff.succeeded()
                 if not done:
+                    self._patient_until = 0.0
                     self.consumer.committed.clear()
                     await wait_or(self.consumer.committed, IDLE_WAIT_S)
             except WORLD_DOWN as error:
@@ -49,12 +58,37 @@ class DueWork:
         self.consumer.caught_up.set()
 
     async def _once(self) -> int:
-        await wait_or(self.consumer.caught_up, CATCH_UP_WAIT_MAX_S)
+        await self._facts_first()
         day: date | None = await self.door.pool.fetchval("SELECT day FROM calendar")
         if day is None or self.backoff.stopping.is_set():
             return 0
-        done = await self.door.fall_due(day, keys_max=KEYS_MAX)
-        if done:
-            metrics.due_keys.labels(self.door.service.name).inc(done)
+        due = await self.door.fall_due(day, keys_max=KEYS_MAX, aside=self._aside())
+        self._put_aside(due.refused)
+        if due.done:
+            metrics.due_keys.labels(self.door.service.name).inc(due.done)
             self.wake_relay.set()
-        return done
+        return due.done + len(due.refused)
+
+    async def _facts_first(self) -> None:
+        """Once for each stretch of due work: a day that has waited its time does not wait again before every batch."""
+        now = time.monotonic()
+        self._patient_until = self._patient_until or now + CATCH_UP_WAIT_MAX_S
+        if await wait_or(self.consumer.caught_up, max(0.0, self._patient_until - now)):
+            self._patient_until = 0.0
+
+    def _aside(self) -> frozenset[str]:
+        now = time.monotonic()
+        self._aside_until = {key: until for key, until in self._aside_until.items() if until > now}
+        return frozenset(self._aside_until)
+
+    def _put_aside(self, refused: dict[str, str]) -> None:
+        """Many more than a few are no accident: then the rest of the day waits with them, and health says why."""
+        if not refused:
+            return
+        name = self.door.service.name
+        for key, why in list(refused.items())[:10]:
+            log.error("due_work_refused", service=name, key=key, reason=why, tries_again_in_s=ASIDE_S)
+        metrics.due_refused.labels(name).inc(len(refused))
+        self._aside_until.update(dict.fromkeys(refused, time.monotonic() + ASIDE_S))
+        if len(self._aside_until) > ASIDE_KEYS_MAX:
+            raise TimeoutError(f"{len(self._aside_until)} keys cannot live through their day, the last: {why}")

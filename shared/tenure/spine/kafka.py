@@ -15,10 +15,11 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
 from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_ends import ends
 from tenure.spine.kafka_metadata import never_create_by_asking
 from tenure.spine.kafka_producer import KafkaProducer
 from tenure.spine.kafka_settings import KafkaSettings
-from tenure.spine.log import OnPartitions, PartitionsDiffer, WorldDown
+from tenure.spine.log import OnPartitions, PartitionsDiffer, TopicPartition, WorldDown
 
 _METADATA_RETRY_S = 0.05
 
@@ -70,6 +71,9 @@ class KafkaLog:
                 if topics.keys() - existing.keys():
                     await asyncio.sleep(_METADATA_RETRY_S)
         _check_counts(topics, existing)
+
+    async def ends(self, known: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        return await ends(self._settings, known)
 
     async def close(self) -> None:
         """Producers and consumers are closed by who opened them."""

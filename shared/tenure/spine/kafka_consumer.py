@@ -44,6 +44,13 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._on_revoked(sorted((tp.topic, tp.partition) for tp in revoked))
 
 
+def positions_of(client: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    """The public `position` waits for what is not known yet; nobody here can wait."""
+    assignment = client._subscription.subscription and client._subscription.subscription.assignment  # noqa: SLF001
+    states = {tp: assignment.state_value(tp) for tp in assignment.tps} if assignment else {}
+    return {(tp.topic, tp.partition): state.position for tp, state in states.items() if state.has_valid_position}
+
+
 class KafkaConsumer:
     def __init__(self, client: AIOKafkaConsumer, settings: KafkaSettings, rebalances: Rebalances) -> None:
         self._client = client
@@ -109,6 +116,11 @@ class KafkaConsumer:
         """From the fetch, not from ListOffsets: the wheel broker answers that one with the start of the last batch."""
         marks = {(tp.topic, tp.partition): self._client.highwater(tp) for tp in self._client.assignment()}
         return {place: mark for place, mark in marks.items() if mark is not None}
+
+    def positions(self) -> dict[TopicPartition, int]:
+        if not self._rebalances.settled.is_set():
+            return {}
+        return positions_of(self._client)
 
     async def seek(self, positions: Iterable[Position]) -> None:
         assigned = self._client.assignment()

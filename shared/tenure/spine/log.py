@@ -101,6 +101,10 @@ class Consumer(Protocol):
         """The offset the next record written will get, per assigned partition, as of its last fetch."""
         ...
 
+    def positions(self) -> dict[TopicPartition, int]:
+        """Where the next poll goes on, as far as it is known yet. Nothing while a rebalance is going on."""
+        ...
+
     async def seek(self, positions: Iterable[Position]) -> None:
         """Read on from these positions; those of partitions not assigned are passed over."""
         ...
@@ -129,6 +133,13 @@ class Log(Protocol):
 
     async def ensure_topics(self, topics: Mapping[str, int]) -> None:
         """Create what is missing, name to partition count. Raises WorldDown, PartitionsDiffer."""
+        ...
+
+    async def ends(self, known: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The offset the next record of each of these partitions will get, which were `known` to end there at least.
+
+        Less than was known means that the log went backwards. Raises WorldDown.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -110,6 +110,10 @@ class MemoryLog:
             if len(existing) != partitions:
                 raise PartitionsDiffer(f"{name} has {len(existing)} partitions, not {partitions}")
 
+    async def ends(self, known: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        self._broker.check()
+        return {place: len(self._broker.topic(place[0])[place[1]]) for place in known}
+
     async def close(self) -> None:
         """Nothing is held: what was written stays for whoever opens the name again."""
 
@@ -221,6 +225,9 @@ class MemoryConsumer:
     def high_water(self) -> dict[TopicPartition, int]:
         topics = self._broker.topics
         return {(topic, n): len(topics[topic][n]) for topic, n in self._next if topic in topics}
+
+    def positions(self) -> dict[TopicPartition, int]:
+        return dict(self._next)
 
     async def seek(self, positions: Iterable[Position]) -> None:
         for topic, partition, next_offset in positions:

@@ -25,6 +25,14 @@ UPDATE outbox SET published = true WHERE seq = ANY ($1::bigint[])
 """
 
 
+_WAITING: Final = """
+WITH oldest AS (SELECT seq, events FROM outbox WHERE NOT published ORDER BY seq LIMIT $1),
+     fitting AS (SELECT seq FROM (SELECT seq, sum(events) OVER (ORDER BY seq) - events AS before FROM oldest) AS t
+                 WHERE before < $2)
+SELECT seq, records FROM outbox WHERE seq IN (SELECT seq FROM fitting) ORDER BY seq
+"""
+
+
 def pack(records: Sequence[Outgoing]) -> bytes:
     return _encoder.encode([(r.topic, r.key, r.value, list(r.headers)) for r in records])
 
@@ -38,9 +46,9 @@ async def emit(conn: Connection, records: Sequence[Outgoing]) -> None:
         await conn.execute("INSERT INTO outbox (records, events) VALUES ($1, $2)", pack(records), len(records))
 
 
-async def waiting(conn: Connection, *, rows_max: int) -> list[tuple[int, list[Outgoing]]]:
-    """The oldest unpublished rows, as (seq, records)."""
-    rows = await conn.fetch("SELECT seq, records FROM outbox WHERE NOT published ORDER BY seq LIMIT $1", rows_max)
+async def waiting(conn: Connection, *, rows_max: int, events_max: int) -> list[tuple[int, list[Outgoing]]]:
+    """The oldest unpublished rows, as (seq, records): as many as hold `events_max` events, and one at least."""
+    rows = await conn.fetch(_WAITING, rows_max, events_max)
     return [(row["seq"], unpack(row["records"])) for row in rows]
 
 
@@ -55,12 +63,20 @@ async def acknowledged(conn: Connection) -> dict[tuple[str, int], int]:
     return {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
 
 
-async def publish_again(conn: Connection) -> int:
-    """The log forgot: everything retained goes out again, and the inboxes drop what they have seen. Returns rows."""
+async def publish_again(conn: Connection, *, rows_max: int) -> int:
+    """The log forgot: what is retained goes out again, and the inboxes drop what they have seen. Returns rows; 0 = all done."""
     done = await conn.fetchval(
-        "WITH again AS (UPDATE outbox SET published = false WHERE published RETURNING 1) SELECT count(*) FROM again"
+        """WITH told AS (SELECT seq FROM outbox WHERE published LIMIT $1),
+                again AS (UPDATE outbox SET published = false FROM told WHERE outbox.seq = told.seq RETURNING 1)
+           SELECT count(*) FROM again""",
+        rows_max,
     )
     return int(done)
+
+
+async def forget_acknowledged(conn: Connection) -> None:
+    """What the log acknowledged before it forgot says nothing any more. Until here, a crash leaves it to be noticed again."""
+    await conn.execute("DELETE FROM published")
 
 
 async def forget_older_than(conn: Connection, *, retention_h: int, rows_max: int) -> int:

@@ -1,11 +1,15 @@
 """Wrong events wait in PostgreSQL, per key, with those of the same key behind them in order; all other keys flow.
 
 Parking commits with the batch it was found in. Replay drains a key in order through the same door as everything else; what is
-replayed or discarded is written to `parked_log` with who and why.
+replayed or discarded is written to `parked_log` with who and why. What was discarded is claimed in the inbox, so that its
+redelivery does not bring it back.
+
+A batch that meets a parked key and a replay of that key take turns (`take_turns`): what comes in either finds the key drained or is
+parked before the replay looks for the last time. Nothing is left behind that queues behind nothing.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +20,7 @@ from tenure.spine.log import Record
 
 BEHIND: Final = "behind"
 DETAIL_CHARS_MAX: Final = 500
+_TURNS: Final = 7_200_004
 _headers_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
@@ -100,6 +105,16 @@ async def keys(conn: Connection) -> list[str]:
     return [row["key"] for row in rows]
 
 
+async def take_turns(conn: Connection, waiting: Collection[str]) -> None:
+    """Let nobody else park behind these keys or replay them until the transaction ends."""
+    await conn.execute(
+        """SELECT pg_advisory_xact_lock($1, t.hash)
+           FROM (SELECT DISTINCT hashtext(k) AS hash FROM unnest($2::text[]) AS k ORDER BY hash) AS t""",
+        _TURNS,
+        list(waiting),
+    )
+
+
 async def still_parked(conn: Connection, seqs: Sequence[int]) -> set[int]:
     """Which of these are still parked, locked until the transaction ends: two replays of one key take turns."""
     rows = await conn.fetch("SELECT seq FROM parked WHERE seq = ANY ($1::bigint[]) ORDER BY seq FOR UPDATE", list(seqs))
@@ -110,6 +125,7 @@ async def leave(conn: Connection, seqs: Sequence[int], *, action: str, actor: st
     """Take events out of the park and write down who did it and why. Returns how many left."""
     done = await conn.fetchval(
         """WITH gone AS (DELETE FROM parked WHERE seq = ANY ($1::bigint[]) RETURNING seq, event_key, key),
+                settled AS (INSERT INTO inbox (event_key) SELECT event_key FROM gone ORDER BY 1 ON CONFLICT DO NOTHING),
                 logged AS (INSERT INTO parked_log (seq, event_key, key, action, actor, reason)
                            SELECT seq, event_key, key, $2, $3, $4 FROM gone RETURNING 1)
            SELECT count(*) FROM logged""",

@@ -1,20 +1,26 @@
 """The outbox's way to the log: unpublished rows in order, acknowledged by the broker, then marked.
 
 A crash between send and mark only repeats records, which every inbox drops. One relay works per service: a session lock keeps
-a second one waiting. An acknowledgement below one given before means that the log went backwards (a broker that forgot): then
-everything retained goes out again.
+a second one waiting. A log that went backwards (a broker that forgot) is noticed by asking where it ends, whenever the relay begins
+or the consumer had to join anew, and by acknowledgements below those given before: then everything retained goes out again,
+oldest first, before anything new.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
 import structlog
+from asyncpg.connection import Connection
 
+from tenure.contracts.topics import TOPICS
 from tenure.spine import outbox
-from tenure.spine.log import Log, Position, Producer
+from tenure.spine.faults import reach
+from tenure.spine.leading import leading
+from tenure.spine.log import Log, Outgoing, Position, Producer, RecordTooLarge, TopicPartition, partition_of
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.topics import ensure_topics
 from tenure.telemetry import metrics
@@ -22,25 +28,34 @@ from tenure.telemetry import metrics
 log: Final = structlog.get_logger(__name__)
 LOCK: Final = 7_200_001
 ROWS_MAX: Final = 500
+EVENTS_MAX: Final = 10_000
+REPAIR_ROWS_MAX: Final = 5_000
 IDLE_WAIT_S: Final = 0.05
+_WAITED_FOR: Final[tuple[type[BaseException], ...]] = (*WORLD_DOWN, RecordTooLarge)
+_PARTITIONS: Final = {topic.name: topic.partitions for topic in TOPICS}
 
 
 @dataclass(slots=True)
 class Relay:
-    """Publishes one service's outbox. `wake` is set by writers in this process; writers elsewhere are seen within 50 ms."""
+    """Publishes one service's outbox. `wake` is set by writers in this process; writers elsewhere are seen within 50 ms.
+
+    `doubt` is set by whoever has reason to think that the log may have forgotten.
+    """
 
     service: str
     pool: "asyncpg.Pool[asyncpg.Record]"
     log: Log
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    doubt: asyncio.Event = field(default_factory=asyncio.Event)
     backoff: Backoff = field(default_factory=Backoff)
-    _acked: dict[tuple[str, int], int] = field(default_factory=dict)
+    _acked: dict[TopicPartition, int] = field(default_factory=dict)
 
     async def run(self) -> None:
         while not self.backoff.stopping.is_set():
             try:
                 await self._publish_for_ever()
-            except WORLD_DOWN as error:
+            except _WAITED_FOR as error:
+                # What is too large is refused before it gets here; should a limit be lowered, nothing may overtake the record.
                 log.warning("relay_waits", service=self.service, reason=str(error)[:200])
                 await self.backoff.wait(error)
 
@@ -52,43 +67,65 @@ class Relay:
         await ensure_topics(self.log)
         producer = await self.log.producer()
         try:
-            async with self.pool.acquire() as conn:
-                await self._lead(conn, producer)  # type: ignore[arg-type]
+            async with leading(self.pool, LOCK, self.backoff.stopping) as conn:
+                if conn is not None:
+                    await self._lead(conn, producer)
         finally:
             await producer.close()
 
-    async def _lead(self, conn: asyncpg.Connection, producer: Producer) -> None:
-        while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-            if await wait_or(self.backoff.stopping, 1.0):
-                return
-        try:
-            self._acked = await outbox.acknowledged(conn)
-            while not self.backoff.stopping.is_set():
-                self.wake.clear()
-                published = await self.publish_once(conn, producer)
-                self.backoff.succeeded()
-                if not published:
-                    await wait_or(self.wake, IDLE_WAIT_S)
-        finally:
-            if not conn.is_closed():
-                await conn.execute("SELECT pg_advisory_unlock($1)", LOCK)
+    async def _lead(self, conn: Connection, producer: Producer) -> None:
+        self._acked = await outbox.acknowledged(conn)
+        self.doubt.set()
+        while not self.backoff.stopping.is_set():
+            self.wake.clear()
+            if self.doubt.is_set():
+                await self._ask_where_the_log_ends(conn)
+            published = await self.publish_once(conn, producer)
+            self.backoff.succeeded()
+            if not published:
+                await wait_or(self.wake, IDLE_WAIT_S)
 
-    async def publish_once(self, conn: asyncpg.Connection, producer: Producer) -> int:
+    async def publish_once(self, conn: Connection, producer: Producer) -> int:
         """Publish the oldest waiting rows. Returns how many records went out."""
-        rows = await outbox.waiting(conn, rows_max=ROWS_MAX)
+        rows = await outbox.waiting(conn, rows_max=ROWS_MAX, events_max=EVENTS_MAX)
         records = [record for _, batch in rows for record in batch]
+        reach("relay.read")
         if not records:
             return 0
         acked = await producer.send(records)
+        reach("relay.sent")
+        if backwards := self._backwards(records, acked):
+            await self._repair(conn, backwards)  # these rows are not marked: they go out again in their place
+            return len(records)
         await outbox.mark_published(conn, [seq for seq, _ in rows], acked)
+        reach("relay.marked")
+        self._acked.update({(p.topic, p.partition): p.next_offset for p in acked})
         metrics.relay_published.labels(self.service).inc(len(records))
-        await self._notice_a_log_that_forgot(conn, acked)
         return len(records)
 
-    async def _notice_a_log_that_forgot(self, conn: asyncpg.Connection, acked: Sequence[Position]) -> None:
-        backwards = [p for p in acked if p.next_offset <= self._acked.get((p.topic, p.partition), 0)]
-        self._acked.update({(p.topic, p.partition): p.next_offset for p in acked})
-        if backwards:
-            again = await outbox.publish_again(conn)
-            self._acked.clear()
-            log.error("log_went_backwards", service=self.service, topic=backwards[0].topic, rows_published_again=again)
+    def _backwards(self, records: Sequence[Outgoing], acked: Sequence[Position]) -> TopicPartition | None:
+        """A partition in which these records begin before the end that was acknowledged earlier."""
+        written = Counter((r.topic, partition_of(r.key, _PARTITIONS[r.topic])) for r in records)
+        for topic, partition, end in acked:
+            if end - written[topic, partition] < self._acked.get((topic, partition), 0):
+                return topic, partition
+        return None
+
+    async def _ask_where_the_log_ends(self, conn: Connection) -> None:
+        self.doubt.clear()
+        try:
+            ends = await self.log.ends(self._acked)
+        except BaseException:
+            self.doubt.set()
+            raise
+        if lost := next((place for place, end in ends.items() if end < self._acked[place]), None):
+            await self._repair(conn, lost)
+
+    async def _repair(self, conn: Connection, place: TopicPartition) -> None:
+        rows = 0
+        while done := await outbox.publish_again(conn, rows_max=REPAIR_ROWS_MAX):
+            rows += done
+        await outbox.forget_acknowledged(conn)
+        self._acked.clear()
+        metrics.log_went_backwards.labels(self.service, place[0]).inc()
+        log.error("log_went_backwards", service=self.service, topic=place[0], rows_published_again=rows)

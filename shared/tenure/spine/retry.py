@@ -25,6 +25,10 @@ WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (
     asyncpg.TransactionRollbackError,  # serialization failure, deadlock: the whole batch again
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.PostgresSystemError,  # the disk, the system under it
+    asyncpg.ReadOnlySQLTransactionError,  # a failover: this server is not the primary any more
+    asyncpg.InvalidCachedStatementError,  # a migration under way
+    asyncpg.OutdatedSchemaCacheError,
 )
 
 

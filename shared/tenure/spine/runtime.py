@@ -1,6 +1,8 @@
 """A service at work: its consumer, relay and due work, and whatever else it runs, as supervised tasks of one event loop."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -20,12 +22,17 @@ from tenure.spine.consumer import Consumer
 from tenure.spine.jobs import DueWork
 from tenure.spine.log import Log
 from tenure.spine.relay import Relay
-from tenure.spine.retry import WORLD_DOWN, Backoff
+from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import Door
 from tenure.spine.vitals import Vitals
+from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
 STOP_WITHIN_S: Final = 5.0
+FINISH_WITHIN_S: Final = 3.0
+RESTARTS_MAX: Final = 5
+RESTARTS_WITHIN_S: Final = 60.0
+LOOK_EVERY_S: Final = 5.0
 T = TypeVar("T")
 
 
@@ -47,7 +54,9 @@ class Worker:
 class Runtime:
     """All workers of one service. An async context manager: entering starts the tasks, leaving stops them within 5 s.
 
-    A task that ends by itself is a failure: `failed` is set, health says so, and the process should end.
+    A task that ends on an error nobody foresaw is started again; when that does not help, or one hangs, `failed` is set, health
+    says so, and the process should end. A consumer that halted (a run of parked events) is not a failure of the process: the
+    service's other tasks, and other services in it, go on; health says so until someone looked.
     """
 
     def __init__(self, door: Door, log: Log, settings: Settings) -> None:
@@ -63,6 +72,7 @@ class Runtime:
         self.due = DueWork(door, self.consumer, self.relay.wake)
         self.vitals = Vitals(door, self.consumer, settings.outbox_retention_h, settings.inbox_retention_days)
         self.worker = Worker(door, settings, log, self.consumer, self.relay.wake)
+        self.consumer.on_rejoined = self.relay.doubt.set
         self.failed: asyncio.Event = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -73,6 +83,7 @@ class Runtime:
         ]
         if self.door.service.reads:
             loops.append(("consumer", self.consumer.run))
+            loops.append(("watch", self._watch))
         if self.door.service.due is not None:
             loops.append(("due", self.due.run))
         for run in self.door.service.background:
@@ -85,29 +96,50 @@ class Runtime:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Take no more, finish what is under way; what has not ended after a while is cancelled, and then left alone."""
         self.worker.stopping.set()
         self.vitals.stop()
         self.due.stop()
         self.consumer.stop()
         self.relay.stop()
-        _, late = await asyncio.wait(self._tasks, timeout=STOP_WITHIN_S)
+        _, late = await asyncio.wait(self._tasks, timeout=FINISH_WITHIN_S)
         for task in late:
             task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        if late:
+            await asyncio.wait(late, timeout=STOP_WITHIN_S - FINISH_WITHIN_S)
 
     async def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await run()
-        except Exception:
-            log.exception("task_ended", service=self.door.service.name, task=name)
-            self.failed.set()
+        ends: deque[float] = deque(maxlen=RESTARTS_MAX)
+        backoff = Backoff(stopping=self.worker.stopping)
+        while not self.worker.stopping.is_set():
+            try:
+                return await run()
+            except Exception as error:
+                log.exception("task_failed", service=self.door.service.name, task=name)
+                metrics.task_failures.labels(self.door.service.name, name).inc()
+                ends.append(time.monotonic())
+                if len(ends) == RESTARTS_MAX and ends[-1] - ends[0] < RESTARTS_WITHIN_S:
+                    self.failed.set()
+                    return None
+                await backoff.wait(error)
+        return None
+
+    async def _watch(self) -> None:
+        """What hangs for longer than all its limits together can only be helped by ending the process."""
+        while not await wait_or(self.worker.stopping, LOOK_EVERY_S):
+            if self.consumer.stalled:
+                log.error("consumer_stalled", service=self.door.service.name)
+                self.failed.set()
 
     async def health(self) -> dict[str, Any]:
         return {
             "consumer": self.consumer.health(),
             "relay": {"failures": self.relay.backoff.failures, "reason": self.relay.backoff.reason},
             "due": {"failures": self.due.backoff.failures, "reason": self.due.backoff.reason},
-            "failed": self.failed.is_set(),
+            "failed": self.failed.is_set() or bool(self.consumer.halted),
         }
 
 

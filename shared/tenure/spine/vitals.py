@@ -60,7 +60,15 @@ class Vitals:
             metrics.consumer_lag.labels(name, topic, str(partition)).set(max(0, high - read))
 
     async def sweep(self) -> int:
-        """Delete a bounded number of rows past their retention. Returns how many."""
+        """Delete what is past its retention, in bounded statements, as many as it takes. Returns how many rows."""
+        swept = 0
+        while (done := await self._sweep_some()) and not self.backoff.stopping.is_set():
+            swept += done
+        if swept:
+            log.info("swept", service=self.door.service.name, rows=swept)
+        return swept
+
+    async def _sweep_some(self) -> int:
         async with self.door.pool.acquire() as conn:
             outbox_rows = await outbox.forget_older_than(
                 conn,  # type: ignore[arg-type]
@@ -72,10 +80,7 @@ class Vitals:
                 retention_days=self.inbox_retention_days,
                 rows_max=SWEEP_ROWS_MAX,
             )
-        done = outbox_rows + inbox_rows
-        if done:
-            log.info("swept", service=self.door.service.name, rows=done)
-        return done
+        return outbox_rows + inbox_rows
 
 
 BLOCKED_EVERY_S: Final = 0.02

@@ -1,0 +1,282 @@
+"""The steps of one transaction over many items: claim, load, decide, save, emit (DESIGN section 1). `transact` runs them.
+
+The invariant: an item that is wrong leaves no trace but its place in the park; what was claimed here and had no effect is given
+back, and what was claimed before is never touched.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import structlog
+from asyncpg.connection import Connection
+from uuid_utils import uuid7
+
+from tenure.calendar import start_of
+from tenure.contracts.decision import DayReached, Decision
+from tenure.contracts.event import Data, Event, WrongEventError
+from tenure.service import Saved, Service
+from tenure.spine import inbox, outbox, parking
+from tenure.spine.codec import encode, event_of
+from tenure.spine.faults import reach
+from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
+from tenure.spine.log import Outgoing, RecordTooLarge, refuse_too_large
+
+log: Final = structlog.get_logger(__name__)
+_json: Final = msgspec.json.Encoder()
+ITEMS_BETWEEN_BREATHS: Final = 100
+TURNED_AWAY: Final = frozenset({parking.BEHIND, "rule_failed"})
+"""Refusals that will pass: the same request may be answered otherwise tomorrow, so they are not kept as its answer."""
+
+
+class Batch:
+    """The steps of one transaction, and what they learn on the way."""
+
+    def __init__(
+        self, service: Service[Any], programme: Any, source: str, conn: Connection, items: Sequence[Item]
+    ) -> None:
+        self.service, self.programme, self.source, self.conn, self.items = service, programme, source, conn, items
+        self.outcomes = [Outcome() for _ in items]
+        self.fresh: list[int] = list(range(len(items)))
+        self.first: dict[uuid.UUID, int] = {}  # where a claimed event stands that came more than once
+        self.claimed: set[uuid.UUID] = set()
+        self.blocked: set[str] = set()  # keys with something parked before them
+        self.stuck: set[str] = set()  # keys whose replay met an event that is still wrong
+        self.parked: list[parking.Parked] = []
+        self.before: dict[str, Any] = {}
+        self.after: dict[str, Any] = {}
+        self.rows: list[Any] = []
+        self.records: list[Outgoing] = []
+
+    async def claim(self) -> None:
+        """Keep what is new: not in the inbox, not answered before, not behind a parked event of its key."""
+        await self._claim_replayed()
+        await self._claim_answers()
+        claimable: dict[uuid.UUID, str] = {}
+        for i in self.fresh:
+            if self.items[i].is_claimed:
+                claimable.setdefault(self.items[i].event_key, self.items[i].key)
+                self.first.setdefault(self.items[i].event_key, i)
+        new, blocked, seen = await inbox.claim(self.conn, list(claimable.items()))
+        if blocked:
+            # A replay of these keys may have just ended; nobody begins another before this transaction is over.
+            await parking.take_turns(self.conn, blocked)
+            again = await inbox.claim(self.conn, [(e, k) for e, k in claimable.items() if k in blocked])
+            new, blocked, seen = new | again.new, again.blocked, seen | again.seen
+        self.claimed |= new
+        self.blocked = blocked
+        self.fresh = [i for i in self.fresh if self._is_fresh(i, new, seen)]
+        reach("transact.claimed")
+
+    def _is_fresh(self, i: int, new: set[uuid.UUID], seen: set[uuid.UUID]) -> bool:
+        item = self.items[i]
+        if not item.is_claimed:
+            return True
+        once = self.first[item.event_key] == i
+        if once and item.event_key not in seen and (item.event_key in new or item.key in self.blocked):
+            return True
+        self.outcomes[i].seen = True
+        return False
+
+    async def _claim_replayed(self) -> None:
+        """Parked events come back under the lock of their rows, and claim the inbox like any other."""
+        seqs = {self.items[i].parked_seq: i for i in self.fresh if self.items[i].parked_seq is not None}
+        if not seqs:
+            return
+        await parking.take_turns(self.conn, {self.items[i].key for i in seqs.values()})
+        here = await parking.still_parked(self.conn, [s for s in seqs if s is not None])
+        there = [i for s, i in seqs.items() if s in here]
+        claimed = await inbox.claim_all(self.conn, [self.items[i].event_key for i in there])
+        self.claimed |= claimed
+        for s, i in seqs.items():
+            self.outcomes[i].seen = s not in here or self.items[i].event_key not in claimed
+        self.fresh = [i for i in self.fresh if not self.outcomes[i].seen]
+
+    async def _claim_answers(self) -> None:
+        """A write that was answered before gets the same answer; under another body it is refused."""
+        asked = {(w.caller, w.key): i for i in self.fresh if (w := self.items[i].idempotency) is not None}
+        if not asked:
+            return
+        rows = await self.conn.fetch(
+            """SELECT i.* FROM idempotency i JOIN unnest($1::text[], $2::text[]) AS t (caller, key) USING (caller, key)""",
+            [caller for caller, _ in asked],
+            [key for _, key in asked],
+        )
+        for row in rows:
+            i = asked[row["caller"], row["key"]]
+            self.outcomes[i] = _answer_again(row, self.items[i].idempotency)
+        self.fresh = [i for i in self.fresh if not self.outcomes[i].seen]
+
+    async def decide(self) -> None:
+        """One locked read of the keys touched, then pure calls; an item that is wrong leaves no trace in the states."""
+        keys = sorted({k for i in self.fresh for k in self._keys_of(self.items[i])})
+        self.before = await self.service.load(self.conn, keys) if keys else {}
+        self.after = dict(self.before)
+        reach("transact.loaded")
+        for n, i in enumerate(self.fresh):
+            if n % ITEMS_BETWEEN_BREATHS == ITEMS_BETWEEN_BREATHS - 1:
+                await asyncio.sleep(0)  # heartbeats and callers share this loop
+            item = self.items[i]
+            if self._queues(item):
+                self._refuse(i, WrongEventError(parking.BEHIND, "queues behind an earlier parked event of its key"))
+                continue
+            try:
+                self.outcomes[i].body = self._decide_one(item)
+            except WrongEventError as wrong:
+                self._refuse(i, wrong)
+            except Exception as error:
+                log.exception("rule_failed", service=self.service.name, type=item.event and item.event.type)
+                self._refuse(i, WrongEventError("rule_failed", f"{type(error).__name__} in a rule; see the log"))
+        self._answer_doubles()
+        reach("transact.decided")
+
+    def _keys_of(self, item: Item) -> tuple[str, ...]:
+        """The states it touches; none for one that cannot be decided now, or at all: it must not be able to fail the others."""
+        if item.event is None or item.wrong is not None or self._queues(item):
+            return ()
+        return self.service.keys(item.event)
+
+    def _answer_doubles(self) -> None:
+        """What came twice in one batch gets one answer: if the first was refused, the second had no effect either."""
+        for i, outcome in enumerate(self.outcomes):
+            if outcome.seen and (first := self.first.get(self.items[i].event_key, i)) != i:
+                outcome.wrong = self.outcomes[first].wrong
+
+    def _queues(self, item: Item) -> bool:
+        """Whether an earlier event of its key is parked, so that this one has to wait."""
+        if item.record is None and not item.once:
+            return False
+        return item.key in (self.blocked if item.parked_seq is None else self.stuck)
+
+    def _decide_one(self, item: Item) -> bytes:
+        event = item.event
+        if item.wrong is not None or event is None:
+            raise item.wrong or WrongEventError("malformed", "there is no event")
+        keys = self.service.keys(event)
+        states = tuple(self.after.get(k) for k in keys)
+        decided: Decision[Any] = self.service.decide(states[0] if len(keys) == 1 else states, event, self.programme)
+        records = [encode(self._effect(data, event)) for data in decided.emit]
+        _refuse_what_cannot_be_told(records)
+        body = _json.encode(decided.reply)
+        after = (decided.state,) if len(keys) == 1 else decided.state
+        self.after.update(dict(zip(keys, after, strict=True)))
+        self.rows += decided.rows
+        self.records += records
+        return body
+
+    def _effect(self, data: Data, cause: Event) -> Event:
+        return event_of(
+            data,
+            id=str(uuid7()),
+            source=self.source,
+            time=_time_of(data, cause),
+            backfill=cause.backfill,
+            traceparent=cause.traceparent,
+        )
+
+    def _refuse(self, i: int, wrong: WrongEventError) -> None:
+        self.outcomes[i].wrong = wrong
+        if self.items[i].record is not None:
+            self._park(i, wrong)
+
+    def _park(self, i: int, wrong: WrongEventError) -> None:
+        item = self.items[i]
+        assert item.record is not None
+        self.outcomes[i].wrong = wrong
+        if item.parked_seq is not None:
+            self.stuck.add(item.key)
+            return
+        self.blocked.add(item.key)
+        self.parked.append(
+            parking.Parked(
+                event_key=item.event_key, key=item.key, record=item.record, code=wrong.code, detail=wrong.detail
+            )
+        )
+
+    async def save(self) -> None:
+        """A few set-based statements, then the outbox: whatever the batch's size."""
+        wrong = [*(p.event_key for p in self.parked), *self._refused_once()]
+        await inbox.unclaim(self.conn, [key for key in wrong if key in self.claimed])
+        await parking.park(self.conn, self.parked)
+        changed = {k: s for k, s in self.after.items() if s is not self.before.get(k)}
+        if changed or self.rows:
+            await self.service.save(self.conn, Saved(before=self.before, after=changed, rows=self.rows))
+        reach("transact.saved")
+        await outbox.emit(self.conn, self.records)
+        reach("transact.emitted")
+        await self._save_answers()
+        await self._save_replayed()
+
+    def _refused_once(self) -> list[uuid.UUID]:
+        """What was claimed for a caller and then refused: the same id may come again."""
+        refused = [i for i in self.fresh if self.items[i].once and self.outcomes[i].wrong is not None]
+        return [self.items[i].event_key for i in refused]
+
+    async def _save_answers(self) -> None:
+        asked = ((w, self.outcomes[i]) for i in self.fresh if (w := self.items[i].idempotency) is not None)
+        answered = sorted(((w, o) for w, o in asked if _is_final(o)), key=lambda pair: (pair[0].caller, pair[0].key))
+        if not answered:
+            return
+        await self.conn.execute(
+            """INSERT INTO idempotency (caller, key, fingerprint, ok, body)
+               SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bool[], $5::bytea[])""",
+            [w.caller for w, _ in answered],
+            [w.key for w, _ in answered],
+            [w.fingerprint for w, _ in answered],
+            [o.wrong is None for _, o in answered],
+            [_json.encode([o.wrong.code, o.wrong.detail]) if o.wrong else o.body for _, o in answered],
+        )
+
+    async def _save_replayed(self) -> None:
+        """A replayed event that is still wrong stays parked, with its newest reason; one that passed leaves."""
+        replayed = [(i, s) for i, item in enumerate(self.items) if (s := item.parked_seq) is not None]
+        wrong = [(i, s) for i, s in replayed if self.outcomes[i].wrong is not None]
+        await inbox.unclaim(self.conn, [key for i, _ in wrong if (key := self.items[i].event_key) in self.claimed])
+        for i, seq in wrong:
+            reason = self.outcomes[i].wrong
+            assert reason is not None
+            if reason.code == parking.BEHIND:
+                continue
+            await parking.refuse_again(self.conn, seq, code=reason.code, detail=reason.detail)
+        passed = [s for i, s in replayed if self.outcomes[i].wrong is None]
+        if passed:
+            await parking.leave(self.conn, passed, action="replayed", actor="replay", reason="")
+
+
+def _is_final(outcome: Outcome) -> bool:
+    return outcome.wrong is None or outcome.wrong.code not in TURNED_AWAY
+
+
+def _refuse_what_cannot_be_told(records: Sequence[Outgoing]) -> None:
+    """An effect that no log takes would hold up the outbox for ever, and everything behind it."""
+    try:
+        refuse_too_large(records)
+    except RecordTooLarge as error:
+        raise WrongEventError("effect_too_large", str(error)) from None
+
+
+def _time_of(data: Data, cause: Event) -> datetime:
+    """When it happened: with its cause, or on its own day where only the calendar caused it.
+
+    A day may be noticed late, after an outage or in a replay, and also by a late fact that is older than the day: what came on
+    it still carries that day's time.
+    """
+    came_on = data.came_on()
+    if came_on is not None:
+        return start_of(came_on) if came_on != cause.day else cause.time
+    day = getattr(data, "effective", None) if isinstance(cause.data, DayReached) else None
+    return start_of(day) if day is not None and day < cause.day else cause.time
+
+
+def _answer_again(row: asyncpg.Record, idempotency: Idempotency | None) -> Outcome:
+    assert idempotency is not None
+    if bytes(row["fingerprint"]) != idempotency.fingerprint:
+        return Outcome(wrong=OtherBodyError(), seen=True)
+    if row["ok"]:
+        return Outcome(body=bytes(row["body"]), seen=True)
+    code, detail = msgspec.json.decode(row["body"], type=tuple[str, str])
+    return Outcome(wrong=WrongEventError(code, detail), seen=True)

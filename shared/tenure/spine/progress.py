@@ -1,0 +1,103 @@
+"""How far a service has read, by its own database: there it commits with the effects, so it is the truth and the offset a hint.
+
+The invariant: nothing between what is recorded and what is read next is passed over unseen. Where the log would go on further
+than recorded (an offset that outlived the database's last transactions), reading goes back; where the log ends before what is
+recorded (a broker that forgot), the record goes back, is reported, and the inbox drops what comes again.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import structlog
+
+from tenure.spine.log import Consumer as LogConsumer
+from tenure.spine.log import Position, Record, TopicPartition
+from tenure.telemetry import metrics
+
+log: Final = structlog.get_logger(__name__)
+Places = dict[TopicPartition, int]
+GoBack = Callable[[Sequence[Position]], Awaitable[None]]
+
+
+def ends_of(records: Iterable[Record]) -> list[Position]:
+    """One past the last record of each partition, in order of topic and partition."""
+    ends: Places = {}
+    for r in records:
+        ends[r.topic, r.partition] = r.offset + 1
+    return [Position(topic, partition, offset) for (topic, partition), offset in sorted(ends.items())]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is recorded, as this process knows it; `go_back` writes that a partition is read again from an earlier place."""
+
+    service: str
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    go_back: GoBack
+    recorded: Places = field(default_factory=dict)
+    assigned: set[TopicPartition] = field(default_factory=set)
+    sought: Places = field(default_factory=dict)
+
+    async def on_assigned(self, places: list[TopicPartition]) -> None:
+        """Somebody else may have read these meanwhile: look again before the first record of each."""
+        self.assigned.update(places)
+
+    def advance(self, positions: Iterable[Position]) -> None:
+        self.recorded.update({(p.topic, p.partition): p.next_offset for p in positions})
+
+    async def settle(self, client: LogConsumer, records: list[Record]) -> list[Record]:
+        """The records that come next. Call it with each poll, before anything is applied; again, if the database was down."""
+        going_on = _going_on(client, records)
+        fresh = self.assigned & going_on.keys()
+        if fresh:
+            await self._read(fresh)
+        await self._notice_a_log_that_forgot(client.high_water(), going_on)
+        return await self._seek_what_was_passed_over(client, records, {p: going_on[p] for p in fresh})
+
+    async def _read(self, places: set[TopicPartition]) -> None:
+        rows = await self.pool.fetch("SELECT topic, partition, next_offset FROM progress")
+        found = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
+        for place in places:
+            self.recorded.pop(place, None)
+        self.recorded.update({place: found[place] for place in places & found.keys()})
+
+    async def _seek_what_was_passed_over(
+        self, client: LogConsumer, records: list[Record], going_on: Places
+    ) -> list[Record]:
+        """Read on from what is recorded. Once only: what the log does not have any more cannot be read."""
+        ahead = {p: to for p, at in going_on.items() if (to := self.recorded.get(p, at)) < at}
+        again = {p: to for p, to in ahead.items() if self.sought.get(p) != to}
+        for topic, partition in ahead.keys() - again.keys():
+            metrics.log_gaps.labels(self.service, topic).inc()
+            log.error("log_has_a_gap", service=self.service, topic=topic, partition=partition)
+        self.assigned -= going_on.keys() - again.keys()
+        if not again:
+            return records
+        self.sought |= again
+        await client.seek([Position(topic, partition, to) for (topic, partition), to in again.items()])
+        log.warning("reads_again_from_the_record", service=self.service, partitions=len(again))
+        return [r for r in records if (r.topic, r.partition) not in again]
+
+    async def _notice_a_log_that_forgot(self, marks: Mapping[TopicPartition, int], going_on: Places) -> None:
+        back = [
+            Position(*place, going_on[place])
+            for place, mark in marks.items()
+            if place in going_on and max(mark, going_on[place]) < self.recorded.get(place, 0)
+        ]
+        if not back:
+            return
+        await self.go_back(back)
+        for topic, partition, to in back:
+            metrics.log_went_backwards.labels(self.service, topic).inc()
+            log.error("log_went_backwards", service=self.service, topic=topic, partition=partition, now_at=to)
+        self.advance(back)
+
+
+def _going_on(client: LogConsumer, records: Sequence[Record]) -> Places:
+    """Where each partition goes on: at its first record not yet applied, or where nothing came, at its next one."""
+    firsts: Places = {}
+    for r in records:
+        firsts.setdefault((r.topic, r.partition), r.offset)
+    return client.positions() | firsts
