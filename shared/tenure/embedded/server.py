@@ -87,6 +87,10 @@ class Server(ABC):
 
     def start(self) -> Self:
         """Blocks until the server answers. Raises ServerFailedError."""
+        return self.launch().await_ready()
+
+    def launch(self) -> Self:
+        """Start the process and return at once, so that several servers can get ready side by side."""
         if self.running:
             return self
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +101,10 @@ class Server(ABC):
             self._write_pid_file()
         else:
             atexit.register(self.stop)
+        return self
+
+    def await_ready(self) -> Self:
+        """Blocks until a launched server answers. Raises ServerFailedError."""
         try:
             self._await_ready()
         except BaseException:
