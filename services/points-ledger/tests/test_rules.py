@@ -125,6 +125,20 @@ def test_history_earns_nothing(world: World) -> None:
     assert world.told == []
 
 
+def test_what_an_older_fact_brought_to_light_counts_on_its_own_day(world: World) -> None:
+    """A renewal and an anniversary that waited for the policy carry the time of the fact that let them count."""
+    world.hear(tiers(("2026-06-01", "gold")), "2026-01-01")
+    world.hear(renewed(SECOND), "2026-01-01")
+    world.hear(anniversary(1, "2027-01-01"), "2026-01-01")
+    assert world.points() == (360 + 120, 0, 0), "nothing is spendable before its day"
+    world.day("2027-01-01")
+    assert world.points() == (0, 360 + 120, 0)
+    assert [(lot.earned_on.isoformat(), lot.status) for lot in world.accounts[M].lots.values() if lot.wallet == "points"] == [
+        ("2026-12-31", "gold"),
+        ("2027-01-01", "gold"),
+    ]  # fmt: skip
+
+
 def test_premium_is_pending_until_cooling_off_ends(world: World) -> None:
     world.hear(paid(COOLING))
     assert world.points() == (500, 0, 0)

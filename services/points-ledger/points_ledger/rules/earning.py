@@ -75,7 +75,7 @@ def _lot(book: Book, fact: Fact, wallet: Wallet, base: int) -> Lot:
         fact=fact.key,
         granted=0,
         remaining=0,
-        earned_on=min(fact.on, book.event.day),
+        earned_on=fact.on,
         activates_on=fact.activates_on,
         expires_on=expiry_of(wallet, fact.activates_on, rules.expiry_months),
         rules_version=rules.version,
@@ -147,7 +147,7 @@ def on_premium_paid(book: Book, paid: PremiumPaid) -> None:
 
 def on_renewed(book: Book, renewed: PolicyRenewed) -> None:
     """A fixed amount, a share of what the new term's premium earns, and a bonus for renewing early; once a term."""
-    on = min(renewed.renewed_on, book.event.day)
+    on = renewed.renewed_on
     for rule in rules_for(book, "policy.renewed", on, person=renewed.term.natural_person):
         if rule.gap_days_max is not None and renewed.gap_days > rule.gap_days_max:
             continue

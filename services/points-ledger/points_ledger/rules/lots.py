@@ -69,11 +69,12 @@ def grant(book: Book, lot: Lot) -> None:
     book.put(lot)
     if not lot.granted:
         return
-    at_once = lot.activates_on <= min(lot.earned_on, book.lived_to)
+    on = min(lot.earned_on, book.lived_to)
+    at_once = lot.activates_on <= on
     credit: Bucket = "available" if at_once else "pending"
-    book.post(lot.wallet, "issuance", credit, lot.granted, lot_no=lot.no, kind="grant", on=lot.earned_on)
+    book.post(lot.wallet, "issuance", credit, lot.granted, lot_no=lot.no, kind="grant", on=on)
     repaid = repay(book, lot.no, lot.activates_on) if at_once else 0
-    tell_granted(book, lot, lot.granted, repaid, lot.earned_on)
+    tell_granted(book, lot, lot.granted, repaid, on)
     if not at_once and not lot.is_pending(book.lived_to):
         activate(book, lot)
     expire(book, lot.no)
