@@ -12,6 +12,7 @@ from .world import (
     cancelled,
     claim,
     covers_of,
+    days_of,
     endorsed,
     folded,
     holder_changed,
@@ -45,6 +46,7 @@ TERM = [
     ("cancelled on or after its end", [issued(), cancelled("2025-03-01")], "in_force", [YEAR], 365),
     ("cancelled and taken back", [issued(), cancelled("2024-09-01"), Said(reversed_("2024-09-01"), "2024-09-10")], "in_force", [YEAR], 365),
     ("cancelled, taken back, cancelled again", [issued(), cancelled("2024-09-01"), Said(reversed_("2024-09-01"), "2024-09-10"), Said(cancelled("2024-09-01"), "2024-09-20")], "cancelled", ["2024-03-01..2024-09-01"], 365),
+    ("cancelled and taken back: so is its refund", [issued(), refunded("2024-05-01", 15), cancelled("2024-09-01"), Said(refunded("2024-09-03", 175), "2024-09-03"), Said(reversed_("2024-09-01"), "2024-09-10")], "in_force", [YEAR], 350),
     ("lapsed", [issued(), lapsed("2024-06-01")], "lapsed", ["2024-03-01..2024-06-01"], 365),
     ("lapsed, arrears paid: no gap", [issued(), lapsed("2024-06-01"), reinstated("2024-07-01", bridged=True)], "in_force", [YEAR], 365),
     ("lapsed, resumed later: a gap", [issued(), lapsed("2024-06-01"), reinstated("2024-07-01", bridged=False)], "in_force", ["2024-03-01..2024-06-01", "2024-07-01..2025-03-01"], 365),
@@ -145,7 +147,7 @@ def test_a_fact_tells_the_whole_term_after_it_with_a_growing_version() -> None:
         (1, 365_00, "in_force"),
         (2, 365_00, "in_force"),
         (3, 400_00, "in_force"),
-        (4, 400_00, "cancelled"),
+        (4, 201_64, "cancelled"),  # the price of its 184 days of 365, though no refund is known yet
     ]
 
 
@@ -208,6 +210,39 @@ def test_a_member_is_enrolled_once_whatever_it_buys() -> None:
     world = World()
     world.say(issued(), issued("2024-06-01", "2025-06-01", policy_no="P-2"))
     assert names(world.told).count("member.enrolled") == 1
+
+
+def test_an_earlier_policy_that_comes_later_enrols_its_member_from_its_own_day() -> None:
+    world = World()
+    world.say(issued("2024-06-01", "2025-06-01", policy_no="P-2"), issued())
+    assert days_of(world.told, policy.MemberEnrolled) == ["2024-06-01", "2024-03-01"]
+
+
+def test_who_takes_over_a_policy_is_a_member_whether_or_not_its_terms_are_known_yet() -> None:
+    world = World()
+    world.say(holder_changed("2024-09-01", "M-2"), issued())
+    assert {t.member_id: str(t.effective) for t in world.told if isinstance(t, policy.MemberEnrolled)} == {
+        "M-1": "2024-03-01",
+        "M-2": "2024-09-01",
+    }
+
+
+def test_a_term_that_comes_late_closes_the_gap_before_the_next_one() -> None:
+    world = World()
+    world.say(issued(), Said(renewed("2026-03-01", "2027-03-01", term_no=3), "2026-02-20"))
+    told = world.say(Said(NEXT, "2025-02-10"))
+    assert [(t.term.term_no, t.gap_days, t.days_early) for t in told if isinstance(t, policy.PolicyRenewed)] == [
+        (2, 0, 19),
+        (3, 0, 9),
+    ]
+
+
+def test_a_refund_that_is_small_or_not_known_yet_makes_the_cover_that_was_no_dearer() -> None:
+    earned = [
+        folded(issued(), cancelled("2024-03-31"), *refunds).term(1).earned_fen
+        for refunds in ([], [refunded("2024-04-05", 300)], [refunded("2024-04-05", 335)], [refunded("2024-04-05", 365)])
+    ]
+    assert earned == [30_00, 30_00, 30_00, 0], "30 days at CNY 1.00, whatever else the insurer keeps"
 
 
 def test_the_same_fact_under_a_new_id_has_no_effect() -> None:

@@ -104,7 +104,7 @@ def test_the_core_may_say_anything_again_under_a_new_id(facts: list[Said], again
 def test_the_life_is_what_an_insurance_person_expects() -> None:
     world = lived(LIFE)
     assert [(t.term_no, t.status, t.premium_fen) for t in world.policy.terms] == [
-        (1, "in_force", 315_00),
+        (1, "in_force", 465_00),
         (2, "in_force", 465_00),
         (3, "cancelled", 365_00),
     ]

@@ -31,7 +31,7 @@ def copy_of(whole: Policy, term: TermState, member_id: str) -> policy.Term:
         start=term.start,
         end=term.end,
         written_end=term.written_end,
-        premium_fen=term.premium_fen,
+        premium_fen=term.earned_fen,
         status=term.status,
         version=whole.version,
         covers=whole.held_by(member_id, term.covers),
@@ -55,9 +55,10 @@ def _terms_told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data,
     data = fact.data
     match data:
         case core.PolicyIssued():
-            return (policy.PolicyIssued(effective=data.start, **_of_holder(after, data.term_no, data.start)),)
+            issued = policy.PolicyIssued(effective=data.start, **_of_holder(after, data.term_no, data.start))
+            return (issued, *_renewed_anew(data.term_no, before, after))
         case core.PolicyRenewed():
-            return (_renewed(after, data),)
+            return (_renewed(after, data.term_no), *_renewed_anew(data.term_no, before, after))
         case core.PremiumPaid():
             paid = policy.PremiumPaid(
                 effective=data.paid_on,
@@ -81,10 +82,9 @@ def _of_holder(whole: Policy, term_no: int, day: date) -> dict[str, Any]:
     return {"member_id": member, "term": copy_of(whole, term, member)}
 
 
-def _renewed(whole: Policy, data: core.PolicyRenewed) -> policy.PolicyRenewed:
-    term = whole.term(data.term_no)
-    ended = [t.end for t in whole.terms if t.start < term.start and t.covers]
-    previous_end = max(ended, default=term.start)
+def _renewed(whole: Policy, term_no: int) -> policy.PolicyRenewed:
+    term = whole.term(term_no)
+    previous_end = _end_before(whole, term)
     return policy.PolicyRenewed(
         effective=term.start,
         renewed_on=term.renewed_on,
@@ -92,6 +92,19 @@ def _renewed(whole: Policy, data: core.PolicyRenewed) -> policy.PolicyRenewed:
         days_early=(previous_end - term.renewed_on).days,
         **_of_holder(whole, term.term_no, term.start),
     )
+
+
+def _end_before(whole: Policy, term: TermState) -> date:
+    return max((t.end for t in whole.terms if t.start < term.start and t.covers), default=term.start)
+
+
+def _renewed_anew(term_no: int, before: Policy | None, after: Policy) -> Iterator[Data]:
+    """A term that comes late closes the gap before the one after it: that renewal is told again, as it is now."""
+    for term in before.terms if before else ():
+        if term.is_renewal and term.term_no != term_no and before:
+            now = after.term(term.term_no)
+            if now.covers and _end_before(after, now) != _end_before(before, term):
+                yield _renewed(after, term.term_no)
 
 
 def _changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]:

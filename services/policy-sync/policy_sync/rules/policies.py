@@ -173,13 +173,21 @@ def _continuing(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyStat
 
 
 def _enrolled(others: list[Any], fact: Fact, after: PolicyState) -> tuple[list[Any], tuple[Data, ...]]:
-    """The first policy of a member enrols it, once."""
-    if not others or not isinstance(others[0], MemberState) or after.policy is None:
+    """The first policy of a member enrols it; an earlier one that becomes known later enrols it from its own day."""
+    if not others or not isinstance(others[0], MemberState):
         return others, ()
-    member = others[0]
-    holders = {h.member_id for h in after.policy.holders}
-    if member.enrolled_on is not None or member.member_id not in holders:
+    member, since = others[0], _member_since(fact, after)
+    if since is None or (member.enrolled_on is not None and member.enrolled_on <= since):
         return others, ()
-    since = fact.effective if isinstance(fact.data, core.PolicyHolderChanged) else after.policy.inception
     enrolled = policy.MemberEnrolled(member_id=member.member_id, effective=since)
     return [replace(member, enrolled_on=since), *others[1:]], (enrolled,)
+
+
+def _member_since(fact: Fact, after: PolicyState) -> date | None:
+    """The day from which a fact makes its member one. Who takes over a policy does so even if its terms are not known yet."""
+    if isinstance(fact.data, core.PolicyHolderChanged):
+        return fact.effective
+    whole = after.policy
+    if whole is None or fact.data.member_id not in {h.member_id for h in whole.holders}:
+        return None
+    return whole.inception

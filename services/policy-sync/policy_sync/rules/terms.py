@@ -1,6 +1,7 @@
 """What a term's facts make of it: its cover, its price, its status.
 
-The invariants: covers are disjoint, sorted and half-open; a void term has no cover and no premium; a premium is never below zero.
+The invariants: covers are disjoint, sorted and half-open; a void term has no cover and no premium; a premium is never below zero,
+and what a term cut short has earned is never above the price of its days (decision 0008).
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import msgspec
-from tenure.calendar import Period, union
+from tenure.calendar import Period, round_half_up, union
 from tenure.contracts import core
 from tenure.contracts.policy import TermStatus
 
@@ -16,17 +17,22 @@ from policy_sync.rules.facts import Fact
 
 
 class TermState(msgspec.Struct, frozen=True, kw_only=True):
-    """A term as it stands, whoever holds it. `opened_on` is the day the core recorded its sale."""
+    """A term as it stands, whoever holds it. `opened_on` is the day the core recorded its sale.
+
+    `premium_fen` is after endorsements and refunds; `earned_fen` is what of it the days of a term cut short have earned at most.
+    """
 
     term_no: int
     start: date
     end: date
     written_end: date
     premium_fen: int
+    earned_fen: int
     status: TermStatus
     covers: tuple[Period, ...]
     opened_on: date
     renewed_on: date
+    is_renewal: bool
     cooling_off_end: date | None
 
 
@@ -37,6 +43,7 @@ class _Life:
         self.opening = opening
         self.end: date = opening.data.end
         self.premium_fen: int = opening.data.premium_fen
+        self.refunds: list[Fact] = []
         self.cancelled: Fact | None = None
         self.lapses: list[list[date | None]] = []
 
@@ -45,18 +52,24 @@ class _Life:
             case core.PolicyEndorsed(premium_delta_fen=delta, end=end):
                 self.premium_fen += delta
                 self.end = end or self.end
-            case core.PremiumRefunded(amount_fen=amount):
-                self.premium_fen -= amount
+            case core.PremiumRefunded():
+                self.refunds.append(fact)
             case core.PolicyCancelled():
                 self.cancelled = fact
             case core.CancellationReversed():
-                self.cancelled = None
+                self._stand_again()
             case core.PolicyLapsed(effective=effective) if not self._is_lapsed:
                 self.lapses.append([effective, None])
             case core.PolicyReinstated(effective=effective, bridged=bridged) if self._is_lapsed:
                 self._resume(effective, bridged=bridged)
             case _:
                 pass
+
+    def _stand_again(self) -> None:
+        """The cancellation never was, and neither was what was refunded since it."""
+        if self.cancelled is not None:
+            self.refunds = [f for f in self.refunds if f.day < self.cancelled.day]
+        self.cancelled = None
 
     @property
     def _is_lapsed(self) -> bool:
@@ -92,19 +105,30 @@ class _Life:
         cut = self.cancelled.data.effective if self.cancelled and not self.voided_by_own else date.max
         end = min(self.end, cut)
         covers = () if void else self._covers(end)
-        opening = self.opening
+        opening, kept = self.opening, 0 if void else self._kept_fen()
         return TermState(
             term_no=opening.data.term_no,
             start=self.start,
             end=end,
             written_end=opening.data.end,
-            premium_fen=0 if void else max(0, self.premium_fen),
+            premium_fen=kept,
+            earned_fen=min(kept, self._share_fen(end)),
             status=self._status(covers, is_cut=cut < self.end),
             covers=covers,
             opened_on=opening.day,
             renewed_on=getattr(opening.data, "renewed_on", None) or opening.day,
+            is_renewal=isinstance(opening.data, core.PolicyRenewed),
             cooling_off_end=_cooling_off_end(opening),
         )
+
+    def _kept_fen(self) -> int:
+        refunded: int = sum(f.data.amount_fen for f in self.refunds)
+        return max(0, self.premium_fen - refunded)
+
+    def _share_fen(self, end: date) -> int:
+        """The price of the days until `end`, whether or not the refund for the others is known yet."""
+        unearned = round_half_up(self.premium_fen * (self.end - end).days, (self.end - self.start).days)
+        return max(0, self.premium_fen - unearned)
 
     def _covers(self, end: date) -> tuple[Period, ...]:
         periods: list[Period] = []
