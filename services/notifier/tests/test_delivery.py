@@ -205,6 +205,19 @@ async def test_one_person_has_one_inbox(settings: Settings) -> None:
         ]
 
 
+@pytest.mark.parametrize("tier_first", [True, False])
+async def test_nobody_is_told_that_a_membership_ended_because_two_became_one(
+    settings: Settings, tier_first: bool
+) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(tier_changed("none", "basic"), at=D)
+        both = [CustomerMerged(member_id="M-9", merged_id=M, effective=D), tier_changed("basic", "none")]
+        for told in reversed(both) if tier_first else both:
+            await t.feed(told, at=D)
+        await sending.tell(t.door, None)
+        assert await _inbox(t) == []
+
+
 async def test_nothing_is_left_of_an_erased_member_and_nothing_comes(settings: Settings) -> None:
     async with under_test(SERVICE, settings) as t:
         await t.feed(claim(), fulfilled())

@@ -14,6 +14,7 @@ from tenure.contracts import points, tier
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageRequested, MessageSuppressed
+from tenure.contracts.policy import MemberEnrolled
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import PLACEHOLDERS
 from tenure.contracts.tier import Condition
@@ -162,6 +163,35 @@ def test_what_is_taken_back_is_one_sum_without_what_had_expired(rules: Programme
     desk.hears(reversed_points(70, entry="E-11", expired=70))
     (told,) = desk.tells()
     assert "260 points were taken back" in told.text_en
+
+
+def test_what_one_change_takes_back_is_one_message_however_far_back_it_was_earned(rules: Programme) -> None:
+    desk = Desk(rules).hears(reversed_points(200), at(12, day=NEXT))
+    desk.hears(
+        replace(reversed_points(100, entry="E-10"), reference="P-1@1", effective=D - timedelta(days=60)),
+        at(12, day=NEXT),
+    )
+    desk.hears(reversed_points(30, entry="E-11"), at(15, day=NEXT))
+    assert [t.text_en.partition(" because")[0] for t in desk.tells()] == [
+        "300 points were taken back on 2026-03-02",
+        "30 points were taken back on 2026-03-02",
+    ]
+
+
+def test_what_imported_history_brought_is_not_told_when_we_go_live(rules: Programme) -> None:
+    years_ago = D - timedelta(days=400)
+    desk = Desk(rules).hears(MemberEnrolled(member_id=M, effective=years_ago), backfill=True)
+    desk.hears(tier_changed("none", "basic", effective=years_ago), backfill=True)
+    desk.hears(tier_changed("basic", "silver", effective=D - timedelta(days=35)), at(12))
+    assert desk.tells() == []
+    desk.hears(tier_changed("silver", "gold", effective=NEXT), at(12, day=NEXT))
+    assert [t.template for t in desk.tells()] == ["tier_upgraded"]
+
+
+def test_a_membership_that_ended_is_told_once_whatever_ended_with_it(rules: Programme) -> None:
+    desk = Desk(rules, book=Book(tier="silver"))
+    desk.hears(revoked("claims_fast_track", effective=D - timedelta(days=90))).hears(tier_changed("silver", "none"))
+    assert [t.template for t in desk.tells()] == ["tier_ended"]
 
 
 def test_reminders_of_one_day_are_one_message_that_says_what_renewing_unlocks(rules: Programme) -> None:

@@ -57,9 +57,14 @@ class Move(Struct, frozen=True, array_like=True):
 
 
 class Book(Struct, frozen=True, kw_only=True):
-    """What only this service's rules read: kept as one value."""
+    """What only this service's rules read: kept as one value.
+
+    `live_since` is the day of the first tier told live; `merged`: the person has another number now.
+    """
 
     tier: str = NO_TIER
+    live_since: date | None = None
+    merged: bool = False
     nearest: Condition | None = None
     moves: tuple[Move, ...] = ()
     extensions: tuple[tuple[str, str], ...] = ()

@@ -72,14 +72,17 @@ def on_points_expiring(state: Member | None, event: Event, programme: Programme)
 
 
 def on_points_reversed(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """What one change of a policy takes back is one message, however many lots it is; what had expired anyway is not felt."""
+    """What one change takes back is one message, however many lots it is; what had expired anyway is not felt.
+
+    All that one fact causes has its instant. The day named is the one on which the points went, however far back they were due.
+    """
     data, member = event.data, member_of(state, event)
     felt = data.amount - data.from_expired
     if data.wallet == "growth" or felt <= 0:
         return Decision(member)
-    on = data.effective.isoformat()
     items = (Item(f"{data.entry_id}/{data.rule}", data.rule, felt),)
-    return ask(member, event, programme, Draft("points_reversed", f"{data.reference}:{on}", {"on": on}, items))
+    draft = Draft("points_reversed", event.time.isoformat(), {"on": event.day.isoformat()}, items)
+    return ask(member, event, programme, draft)
 
 
 def on_claim_changed(state: Member | None, event: Event, programme: Programme) -> Decided:

@@ -8,7 +8,8 @@ from tenure.contracts.programme.messages import Language
 
 from notifier.commands import SetPreferences
 from notifier.rules.asking import member_of
-from notifier.rules.member import PENDING_MAX, Book, Member, with_pending
+from notifier.rules.member import PENDING_MAX, Book, Member, with_book, with_pending
+from notifier.rules.tiers import is_about_tier
 
 Decided = Decision[Member]
 
@@ -67,13 +68,16 @@ def on_customer_erased(state: Member | None, event: Event, _: Programme) -> Deci
 
 
 def on_customer_merged(states: tuple[Member | None, Member | None], event: Event, _: Programme) -> Decision[object]:
-    """One person, one inbox and one queue: those of who remains, whose preferences count."""
+    """One person, one inbox and one queue: those of who remains, whose preferences and whose tier count."""
     data = event.data
     kept = states[0] or Member(member_id=data.member_id)
     merged = states[1] or Member(member_id=data.merged_id)
     known = {p.dedupe for p in kept.book.pending}
-    moved = (p for p in merged.book.pending if p.dedupe not in known)
-    if merged.book.pending:
+    moved = [p for p in merged.book.pending if p.dedupe not in known and not is_about_tier(p)]
+    if moved:
         kept = with_pending(kept, (*kept.book.pending, *moved)[:PENDING_MAX])
-        merged = replace(merged, book=Book())
+    if kept.book.merged:
+        kept = with_book(kept, merged=False)
+    if merged.book != Book(merged=True):
+        merged = replace(merged, book=Book(merged=True))
     return Decision((kept, merged), rows=(Hand(from_id=data.merged_id, to_id=data.member_id),))

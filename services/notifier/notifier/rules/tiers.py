@@ -5,6 +5,7 @@ its message went out is never told, and several changes in that time are told as
 """
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Final
 
 from msgspec.structs import replace
@@ -30,12 +31,23 @@ def on_tier_changed(state: Member | None, event: Event, programme: Programme) ->
     member, data = member_of(state, event), event.data
     waiting = waiting_at(member, event.time, is_about_tier)
     base = str(waiting.params["from_tier"]) if waiting else member.book.tier
-    member = with_book(member, tier=data.to_tier, nearest=data.nearest)
-    drafts = _drafts(base, data, event, programme)
+    member = with_book(member, tier=data.to_tier, nearest=data.nearest, live_since=_live_since(member, event))
+    drafts = () if _is_no_news(member, data) else _drafts(base, data, event, programme)
     if waiting is None or any(waiting.dedupe == f"{d.template}:{d.subject}" for d in drafts):
         return ask(member, event, programme, *drafts)
     cancelled = suppress(without(member, waiting), [superseded(member, waiting, event.time)])
     return both(cancelled, ask(cancelled.state, event, programme, *drafts))
+
+
+def _live_since(member: Member, event: Event) -> date | None:
+    return member.book.live_since or (None if event.backfill else event.day)
+
+
+def _is_no_news(member: Member, data: TierChanged) -> bool:
+    """An old number whose tier went to the person's other one; or what imported history had brought before we went live."""
+    since = member.book.live_since
+    was_history = bool(member.backfilled) and since is not None and not data.retroactive and data.effective < since
+    return was_history or (member.book.merged and data.to_tier == NO_TIER)
 
 
 def _drafts(base: str, data: TierChanged, event: Event, programme: Programme) -> tuple[Draft, ...]:
@@ -111,7 +123,8 @@ def complete(pending: Pending, member: Member) -> Pending:
 
 
 def is_told_by_tier(pending: Pending, member: Member, told: Sequence[Pending]) -> bool:
-    """Whether a revocation goes without saying, because the message about the lost tier names the benefit."""
+    """Whether a revocation goes without saying, because the message about the lost tier or membership says it."""
     day = str(pending.params.get("on"))
     about_tier = [p for p in (*told, *member.book.pending) if p.template in TEMPLATES - {"tier_upgraded"}]
-    return pending.template == REVOKED and any(day in str(p.params["days"]).split(" ") for p in about_tier)
+    said = any(p.template == "tier_ended" or day in str(p.params["days"]).split(" ") for p in about_tier)
+    return pending.template == REVOKED and said
