@@ -4,11 +4,10 @@ import asyncio
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from tenure.edge import After, App, Caller, MemberId, Problem, caller
 
 from member_view import reads
-from member_view.streams import Streams
+from member_view.streams import EventStream, Streams
 
 LISTED_MAX: Final = 5_000
 JSON: Final = "application/json"
@@ -39,15 +38,13 @@ def _one(routes: APIRouter, app: App) -> None:
         """The caller's own row: tier, progress, points, benefits, what expires soon, open claims."""
         return await _row(app, who.subject)
 
-    @routes.get("/me/stream", response_class=StreamingResponse)
-    async def stream(request: Request, who: Owner) -> StreamingResponse:
-        """`text/event-stream`: the row now, and again whenever it changes."""
+    @routes.get("/me/stream", response_class=EventStream)
+    async def stream(request: Request, who: Owner) -> EventStream:
+        """`text/event-stream`: the row now, and again whenever it changes. It ends at times; come again then."""
         if await reads.one(app.pool, who.subject) is None:
             raise Problem("not_found")
         stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)
-        opened = streams.subscribe(who.subject)
-        events = streams.events(opened, stopping)
-        return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return EventStream(streams, streams.subscribe(who.subject), stopping)
 
 
 async def _row(app: App, member_id: str) -> Response:

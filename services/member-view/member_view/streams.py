@@ -8,10 +8,14 @@ writers nothing, which a notification per commit would (PostgreSQL takes one loc
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
 from typing import Final
 
 import asyncpg
 import structlog
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 from tenure.edge import Problem
 from tenure.spine.retry import WORLD_DOWN
 
@@ -20,6 +24,7 @@ LOOK_EVERY_S: Final = 0.25
 HEARTBEAT_S: Final = 15.0
 STREAMS_MAX: Final = 1_000
 STREAMS_PER_MEMBER_MAX: Final = 5
+STREAM_S_MAX: Final = 900.0
 RETRY_AFTER_S: Final = 5
 HEARTBEAT: Final = b": still here\n\n"
 _CHANGED: Final = """
@@ -54,14 +59,16 @@ class Streams:
         look_every_s: float = LOOK_EVERY_S,
         heartbeat_s: float = HEARTBEAT_S,
         streams_max: int = STREAMS_MAX,
+        stream_s_max: float = STREAM_S_MAX,
     ) -> None:
         self.pool = pool
-        self.look_every_s, self.heartbeat_s, self.streams_max = look_every_s, heartbeat_s, streams_max
+        self.look_every_s, self.heartbeat_s = look_every_s, heartbeat_s
+        self.streams_max, self.stream_s_max = streams_max, stream_s_max
         self.open: set[Stream] = set()
         self._looking: asyncio.Task[None] | None = None
 
     def subscribe(self, member_id: str) -> Stream:
-        """A new stream; `events` must be run to its end. Raises Problem overloaded when there are too many."""
+        """A new stream; whoever took it must `close` it. Raises Problem overloaded when there are too many."""
         own = sum(s.member_id == member_id for s in self.open)
         if len(self.open) >= self.streams_max or own >= STREAMS_PER_MEMBER_MAX:
             raise Problem("overloaded", "too many open streams", retry_after_s=RETRY_AFTER_S)
@@ -70,19 +77,26 @@ class Streams:
         return stream
 
     async def events(self, stream: Stream, stopping: asyncio.Event | None = None) -> AsyncIterator[bytes]:
-        """The row as it is, then whenever it changed; a heartbeat when nothing did. Ends with the member or the process."""
-        stopping = stopping or asyncio.Event()
+        """The row as it is, then whenever it changed; a heartbeat when nothing did. Ends with the member or the process.
+
+        It ends after `stream_s_max`, too: readers come again by themselves, and show a token that is still good.
+        """
+        stopping, ends_at = stopping or asyncio.Event(), monotonic() + self.stream_s_max
         stopped = asyncio.create_task(stopping.wait())
         try:
             self._keep_looking()
-            while not (stopping.is_set() or stream.gone):
+            while not (stopping.is_set() or stream.gone or monotonic() >= ends_at):
                 yield await self._next(stream, stopped)
         finally:
             stopped.cancel()
-            self.open.discard(stream)
-            if not self.open and self._looking is not None:
-                self._looking.cancel()
-                self._looking = None
+            self.close(stream)
+
+    def close(self, stream: Stream) -> None:
+        """Give up a stream, whether or not it ever began. Once is enough; twice does no harm."""
+        self.open.discard(stream)
+        if not self.open and self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     async def _next(self, stream: Stream, stopped: "asyncio.Task[bool]") -> bytes:
         ready = asyncio.create_task(stream.ready.wait())
@@ -119,6 +133,22 @@ class Streams:
         for stream in told:
             stream.put(rows[stream.member_id]["version"], rows[stream.member_id]["rendered"])
         return len(told)
+
+
+class EventStream(StreamingResponse):
+    """`text/event-stream`. Closes its stream even when the reader left before the first word was said."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams, stream: Stream, stopping: asyncio.Event | None) -> None:
+        super().__init__(streams.events(stream, stopping), headers={"X-Accel-Buffering": "no"})
+        self.close = partial(streams.close, stream)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.close()
 
 
 def message(stream: Stream) -> bytes:

@@ -94,11 +94,15 @@ async def test_the_number_of_streams_is_bounded(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _get(t: Under, path: str, headers: Any) -> AsyncIterator["asyncio.Queue[dict[str, Any]]"]:
+async def _get(
+    t: Under, path: str, headers: Any, *, left: bool = False
+) -> AsyncIterator["asyncio.Queue[dict[str, Any]]"]:
     """The messages of an ASGI answer as they are sent: the test client would wait for the answer's end."""
     sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     gone = asyncio.Event()
-    asked = False
+    asked = left  # who has left already is not heard any more
+    if left:
+        gone.set()
 
     async def receive() -> dict[str, Any]:
         nonlocal asked
@@ -142,6 +146,27 @@ async def test_the_stream_over_http_ends_with_its_reader(settings: Settings) -> 
             assert _available((await sent.get())["body"]) == 100
             await t.feed(grant(5))
             assert _available((await sent.get())["body"]) == 105
+
+
+async def test_a_stream_ends_in_time_so_that_its_token_is_checked_again(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(grant(100))
+        streams = Streams(t.pool, look_every_s=0.01, heartbeat_s=0.01, stream_s_max=0.05)
+        async with asyncio.timeout(SOON_S):
+            told = [event async for event in streams.events(streams.subscribe(M))]
+        assert _available(next(event for event in told if event != HEARTBEAT)) == 100
+        assert streams.open == set()
+
+
+async def test_a_reader_who_left_before_the_first_word_takes_no_place(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(grant(100))
+        headers = t.auth("member", subject=M)
+        for _ in range(STREAMS_PER_MEMBER_MAX + 1):
+            async with _get(t, "/v1/me/stream", headers, left=True):
+                pass
+        async with asyncio.timeout(SOON_S), _get(t, "/v1/me/stream", headers) as sent:
+            assert (await sent.get())["status"] == 200
 
 
 async def test_the_stream_over_http_ends_when_the_process_stops(settings: Settings) -> None:
