@@ -42,7 +42,7 @@ _START: Final = """SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#pages",
   deepLinking: true,
-  docExpansion: "none",
+  docExpansion: "list",
   filter: true,
   persistAuthorization: true,
 });
