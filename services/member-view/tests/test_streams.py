@@ -127,7 +127,12 @@ async def _get(
         "server": ("tenure", 80),
     }
     app: Any = t.http._transport.app  # type: ignore[attr-defined]
-    serving = asyncio.create_task(app(scope, receive, sent.put))
+
+    async def send(message: dict[str, Any]) -> None:
+        await asyncio.sleep(0)  # as a socket does whose buffer is full
+        await sent.put(message)
+
+    serving = asyncio.create_task(app(scope, receive, send))
     try:
         yield sent
     finally:
