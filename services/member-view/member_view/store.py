@@ -7,7 +7,7 @@ import msgspec
 from asyncpg.connection import Connection
 from tenure.service import Saved
 
-from member_view.rules.render import open_claims, render
+from member_view.rules.render import in_force, open_claims, render
 from member_view.rules.view import Purse, View
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -51,7 +51,7 @@ async def save(conn: Connection, saved: Saved[View]) -> None:
         [render(v) for v in views],
         [_encode(v) for v in views],
         [v.standing.tier for v in views],
-        [v.standing.covered for v in views],
+        [bool(in_force(v)) for v in views],
         [v.enrolled_on for v in views],
         [p.available for p in purses],
         [p.pending for p in purses],

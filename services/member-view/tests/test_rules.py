@@ -12,6 +12,7 @@ from member_view.rules.render import render
 from member_view.rules.view import Purse, View
 from member_view.service import SERVICE
 from msgspec.structs import replace
+from tenure.calendar import start_of
 from tenure.contracts import policy, tier
 from tenure.contracts.event import Data
 from tenure.contracts.points import PointsEvent, PointsExpiring
@@ -40,6 +41,7 @@ from .cast import (
     released,
     soon,
     taken_back,
+    term,
     tier_changed,
 )
 
@@ -169,9 +171,12 @@ def test_a_tier_about_to_drop_is_shown_until_a_condition_holds_again(rules: Prog
 
 
 def test_a_member_without_cover_keeps_the_tier_and_is_lapsed(rules: Programme) -> None:
-    view = shown(after(rules, tier_changed(), progressed(covered=False)))
-    assert view["tier"]["lapsed"] is True
-    assert "no cover now" in view["summary_en"]
+    """A term ends by the passing of days: tier-engine tells no progress then, policy-sync that the policy expired."""
+    covered = after(rules, issued(end=date(2026, 3, 2)), tier_changed(), progressed())
+    assert (shown(covered)["tier"]["lapsed"], "no cover" in shown(covered)["summary_en"]) == (False, False)
+    ended = policy.PolicyExpired(member_id=M, term=term(end=date(2026, 3, 2)), effective=date(2026, 3, 2))
+    state = SERVICE.decide(covered, replace(event(ended), time=start_of(ended.effective)), rules).state
+    assert (shown(state)["tier"]["lapsed"], "no cover" in shown(state)["summary_en"]) == (True, True)
 
 
 def test_no_more_is_said_to_expire_than_there_is(rules: Programme) -> None:

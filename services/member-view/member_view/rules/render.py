@@ -70,6 +70,11 @@ def in_force(view: View) -> list[Term]:
     return [t for t in view.terms.values() if t.status != "void" and any(end > view.lived_to for _, end in t.covers)]
 
 
+def is_lapsed(view: View) -> bool:
+    """A member keeps the tier for a time without cover. Cover bought already counts: what may be used on a day benefits says."""
+    return view.standing.tier != NO_TIER and not in_force(view)
+
+
 def open_claims(view: View) -> list[Claim]:
     return [c for c in view.claims.values() if c.is_open]
 
@@ -81,7 +86,7 @@ def _tier(view: View) -> dict[str, Any]:
         "label_zh": s.label.zh,
         "label_en": s.label.en,
         "since": s.since,
-        "lapsed": s.tier != NO_TIER and not s.covered,
+        "lapsed": is_lapsed(view),
         "drops_to": s.drops_to,
         "drops_on": s.drops_on,
         "insured_days": s.insured_days,
@@ -157,7 +162,7 @@ def _policy(term: Term) -> dict[str, Any]:
 def _summary_en(view: View, claims: list[Claim]) -> str:
     s, available = view.standing, view.purses.get("points", Purse()).available
     tier = f"{s.label.en} since {s.since}" if s.tier != NO_TIER else "No tier yet"
-    parts = [tier + (" (no cover now)" if s.tier != NO_TIER and not s.covered else ""), f"{available:,} points"]
+    parts = [tier + (" (no cover now)" if is_lapsed(view) else ""), f"{available:,} points"]
     for claim in claims:
         shown = _claim(view, claim)
         told = "no on-site survey needed" if shown["on_site_survey_waived"] else claim.status
@@ -168,7 +173,7 @@ def _summary_en(view: View, claims: list[Claim]) -> str:
 def _summary_zh(view: View, claims: list[Claim]) -> str:
     s, available = view.standing, view.purses.get("points", Purse()).available
     tier = f"{s.label.zh}会员（自 {s.since} 起）" if s.tier != NO_TIER else "暂无等级"
-    parts = [tier + ("，目前无在保保单" if s.tier != NO_TIER and not s.covered else ""), f"{available:,} 积分"]
+    parts = [tier + ("，目前无在保保单" if is_lapsed(view) else ""), f"{available:,} 积分"]
     for claim in claims:
         shown = _claim(view, claim)
         told = "无需现场查勘" if shown["on_site_survey_waived"] else "处理中"
