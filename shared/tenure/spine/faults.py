@@ -1,7 +1,8 @@
 """Named points at which a fault test kills this process; anywhere else they do nothing.
 
-`TENURE_FAULT_POINT=relay.sent:3` ends the process, as a power cut would, the third time it comes there. `POINTS` is the list that
-the fault tests go through, so a point that is never reached is a test that fails.
+`TENURE_FAULT_POINT=relay.sent:3` ends the process, as a power cut would, the third time it comes there; `relay.sent:3:SIGSTOP` only
+stops it, as a machine that hangs would. `POINTS` is the list that the fault tests go through, so a point that is never reached is a
+test that fails.
 """
 
 import os
@@ -25,23 +26,24 @@ POINTS: Final = (
     "relay.sent",
     "relay.marked",
 )
-_armed: list[int | str] = []
+_times_left: Final[dict[str, int]] = {}
+_signal: list[signal.Signals] = [signal.SIGKILL]
 
 
 def arm(spec: str) -> None:
-    """`point:n`: the n-th time the point is reached is the last thing this process does; an empty text disarms."""
-    _armed.clear()
+    """`point:n[:signal]`: what happens when the point is reached for the n-th time; an empty text disarms."""
+    _times_left.clear()
     if spec:
-        point, _, times = spec.partition(":")
+        point, times, name = (*spec.split(":"), "SIGKILL")[:3]
         assert point in POINTS, f"no fault point {point}"
-        _armed.extend((point, int(times or 1)))
+        _times_left[point], _signal[0] = int(times), signal.Signals[name]
 
 
 def reach(point: str) -> None:
-    if _armed and _armed[0] == point:
-        _armed[1] = int(_armed[1]) - 1
-        if _armed[1] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    if _times_left and point in _times_left:
+        _times_left[point] -= 1
+        if _times_left[point] == 0:
+            os.kill(os.getpid(), _signal[0])
 
 
 arm(os.environ.get(VARIABLE, ""))

@@ -1,0 +1,51 @@
+"""Servers of their own for faults: they are killed and stopped, which nobody else's tests should feel."""
+
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tenure.embedded.kafka import Kafka
+from tenure.embedded.kafka_jars import NoKafkaJarsError, kafka_jars
+from tenure.embedded.postgres import Postgres
+from tenure.testing import _create_from_template
+
+from .lane import TOY, USED, Lane
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    try:
+        kafka_jars()
+    except NoKafkaJarsError as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI needs a real Kafka: {missing}")
+        pytest.skip(str(missing))
+    with Kafka(tmp_path_factory.mktemp("faults") / "kafka") as server:
+        yield server
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Durable: what it said it committed must be there after it was killed."""
+    folder: Path = tmp_path_factory.mktemp("faults-postgres")
+    with Postgres(folder / "data", settings={"shared_buffers": "64MB"}) as postgres:
+        yield postgres
+        postgres.remove()
+
+
+NewLane = Callable[[], Awaitable[Lane]]
+
+
+@pytest.fixture
+def new_lane(broker: Kafka, server: Postgres) -> NewLane:
+    async def new() -> Lane:
+        name = f"t{uuid.uuid4().hex[:8]}"
+        lane = Lane(name=name, database=name, database_url=server.url, kafka=broker.address)
+        await _create_from_template(TOY, lane.settings(), name)
+        await lane.log().ensure_topics(USED)
+        return lane
+
+    return new
