@@ -170,6 +170,15 @@ def test_a_tier_about_to_drop_is_shown_until_a_condition_holds_again(rules: Prog
     assert shown(after(rules, progressed(), view=view))["tier"]["drops_on"] is None
 
 
+def test_what_was_measured_says_when(rules: Programme) -> None:
+    """Insured days grow daily and the row does not; a correction of the past is measured where the newest step counts from."""
+    changed = after(rules, tier_changed(since=date(2018, 3, 1)))
+    assert [shown(changed)["tier"][k] for k in ("insured_days", "measured_on")] == [2_200, "2018-03-01"]
+    late = replace(tier_changed(since=date(2018, 3, 1)), effective=date(2017, 1, 1), retroactive=True)
+    assert shown(after(rules, late))["tier"]["measured_on"] == "2018-03-01"
+    assert shown(after(rules, progressed(), view=changed))["tier"]["measured_on"] == D.isoformat()
+
+
 def test_a_member_without_cover_keeps_the_tier_and_is_lapsed(rules: Programme) -> None:
     """A term ends by the passing of days: tier-engine tells no progress then, policy-sync that the policy expired."""
     covered = after(rules, issued(end=date(2026, 3, 2)), tier_changed(), progressed())

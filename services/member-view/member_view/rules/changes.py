@@ -128,6 +128,7 @@ def on_tier_changed(view: View, data: tier.TierChanged, programme: Programme) ->
         covered=was.covered,
         insured_days=data.insured_days,
         annual_premium_fen=data.annual_premium_fen,
+        measured_on=max(data.effective, *(step.effective for step in data.timeline[-1:])),
     )
     return replace(view, standing=standing)
 
@@ -143,6 +144,7 @@ def on_progressed(view: View, data: tier.TierProgressed, programme: Programme) -
         covered=data.covered,
         insured_days=data.insured_days,
         annual_premium_fen=data.annual_premium_fen,
+        measured_on=data.effective,
     )
     return replace(view, standing=standing)
 

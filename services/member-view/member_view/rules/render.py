@@ -91,6 +91,7 @@ def _tier(view: View) -> dict[str, Any]:
         "drops_on": s.drops_on,
         "insured_days": s.insured_days,
         "annual_premium_fen": s.annual_premium_fen,
+        "measured_on": s.measured_on,
     }
 
 

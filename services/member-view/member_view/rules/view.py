@@ -47,7 +47,7 @@ class Purse(Struct, frozen=True, array_like=True):
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """The tier with its labels, as tier.v1 last told it."""
+    """The tier with its labels, as tier.v1 last told it; days and premium were measured on `measured_on`, and only then."""
 
     tier: str = NO_TIER
     label: Label = Label("", "")
@@ -57,6 +57,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     covered: bool = True
     insured_days: int = 0
     annual_premium_fen: int = 0
+    measured_on: date | None = None
     drops_to: str | None = None
     drops_on: date | None = None
 
