@@ -4,6 +4,7 @@ Grants are checked twice: against a plan made anew from the facts alone, and, in
 plain sentence "a member has the benefits of its tier and of all below".
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
@@ -72,6 +73,7 @@ async def _states(pool: Any) -> AsyncIterator[State]:
     ):
         for row in rows:
             yield store.decode(row["state"])
+            await asyncio.sleep(0)  # settling anew is work: let the requests of others in between
         after = rows[-1]["member_id"]
 
 
