@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -45,9 +46,11 @@ class Api:
     def close(self) -> None:
         self._http.close()
 
-    def get(self, path: str, **params: str | int | None) -> Any:
+    def get(self, path: str, *names: str, **params: str | int | None) -> Any:
+        """GET a path; each `{}` in it stands for one of `names`, quoted. Raises ApiError."""
         given = {k: v for k, v in params.items() if v is not None}
-        return _answer(self._http.get(path, params=given))
+        quoted = path.format(*(quote(name, safe="") for name in names)) if names else path
+        return _answer(self._http.get(quoted, params=given))
 
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
         return _answer(self._http.post(path, json=body, headers=_new_key(key)))

@@ -1,34 +1,32 @@
-"""The `tenure` command."""
+"""The `tenure` command: what there is, and how it ends.
+
+The invariant: a failure is one line on standard error that says what to do, and an exit status: 1 when something is wrong,
+2 when the words of the command are, 130 when it was interrupted. What a command needs is loaded when it runs, so that words are
+answered at once.
+"""
 
 import asyncio
-import json
 import signal
 import sys
-import threading
-from datetime import date
-from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, NoReturn
 
-import httpx
 import typer
-from tenure.embedded.server import ServerFailedError
+from typer.exceptions import TyperException
 
-from tenure_local import doctor as doctors
-from tenure_local.api import Api, ApiError
 from tenure_local.cli_data import data
 from tenure_local.cli_parked import parked
-from tenure_local.console import err, fail, out, print_json, progress, say
-from tenure_local.drained import Backlog, Targets, WorkerGoneError, watch
+from tenure_local.cli_platform import platform
+from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
-from tenure_local.platform import PORT, AlreadyUpError, Platform, reset, running, stop_everything
-from tenure_local.playback import CalendarError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-app.add_typer(parked, name="parked")
-for command in data.registered_commands:
-    app.registered_commands.append(command)
+app.registered_commands += platform.registered_commands + data.registered_commands
 app.registered_groups += data.registered_groups
+app.add_typer(parked, name="parked")
 
+WRONG_WORDS = 2
+INTERRUPTED = 130
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -38,85 +36,11 @@ def tenure() -> None:
 
 
 @app.command()
-def up(
-    detach: Annotated[bool, typer.Option(help="Leave it running in the background.")] = False,
-    port: Annotated[int, typer.Option(help="The gateway's port; another free one if it is taken.")] = PORT,
-    broker: Annotated[
-        str, typer.Option(help="wheel (memory only) or kafka (Apache Kafka by Maven and Java).")
-    ] = "wheel",
-    clock: Annotated[
-        str, typer.Option(help="events (days come by replay or `tick`) or wall (days come by themselves).")
-    ] = "events",
-) -> None:
-    """Start the platform: PostgreSQL, a broker, the seven services, one port."""
-    if broker not in ("wheel", "kafka") or clock not in ("events", "wall"):
-        fail("--broker is wheel or kafka, --clock is events or wall")
-    platform = Platform(Home(), port=port, broker=broker, clock=clock, detached=detach)
-    addresses = platform.start(say)
-    out.print(f"Tenure is up at {addresses.url} (docs at {addresses.url}/docs, health at {addresses.url}/health/ready)")
-    if detach:
-        out.print("Stop it with `tenure down`.")
-        return
-    out.print("Press Ctrl-C to stop.")
-    until_interrupted(platform)
-
-
-def until_interrupted(platform: Platform) -> None:
-    """Keep a platform up until SIGINT or SIGTERM, then stop it."""
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    stop.wait()
-    say("stopping")
-    platform.stop()
-
-
-@app.command()
-def down(forget: Annotated[bool, typer.Option("--reset", help="Also delete all its data.")] = False) -> None:
-    """Stop what `up --detach` started."""
-    home = Home()
-    stopped = stop_everything(home)
-    if forget:
-        reset(home)
-    out.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
-
-
-@app.command()
-def wait(
-    timeout_s: Annotated[int, typer.Option("--timeout", help="Give up after so many seconds.")] = 3_600,
-    as_json: Json = False,
-) -> None:
-    """Wait until every topic is read, every outbox is empty and nothing is due."""
-    try:
-        backlog = asyncio.run(_drain(Home(), timeout_s))
-    except TimeoutError:
-        fail(f"not drained after {timeout_s} s; `tenure doctor` says more")
-    if as_json:
-        print_json({"drained": True, "parked": backlog.parked})
-        return
-    waiting = {name: count for name, count in backlog.parked.items() if count}
-    out.print("drained" + (f"; parked events wait for someone: {waiting} (`tenure parked list`)" if waiting else ""))
-
-
-async def _drain(home: Home, timeout_s: float) -> Backlog:
-    async with asyncio.timeout(timeout_s), watch(home.settings(), home.addresses().worker_url) as services:
-        with progress() as bars:
-            task = bars.add_task("draining", total=None)
-
-            def seen(backlog: Backlog) -> None:
-                done = bars.tasks[task].total
-                total = max(done or 0, backlog.total)
-                bars.update(task, total=total, completed=total - backlog.total)
-
-            return await services.until_drained(Targets(home.targets).positions(), seen=seen)
-
-
-@app.command()
 def token(
     role: Annotated[list[str], typer.Option(help="member, agent, operator, core, sre or service; may be repeated.")],
     subject: Annotated[str, typer.Option(help="Who: a member's, agent's or person's id.")],
     book: Annotated[list[str] | None, typer.Option(help="For agents: a member they serve; may be repeated.")] = None,
-    ttl_s: Annotated[int, typer.Option("--ttl", help="Seconds until it expires.")] = 3_600,
+    ttl_s: Annotated[int, typer.Option("--ttl", min=1, help="Seconds until it expires.")] = 3_600,
 ) -> None:
     """Print a token that this platform trusts."""
     try:
@@ -126,89 +50,96 @@ def token(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Check what the platform needs and how it is, and explain each thing that is wrong."""
-    findings = asyncio.run(doctors.examine(Home()))
+def status(member: str, as_json: Json = False) -> None:
+    """What an agent sees while the phone rings."""
+    from tenure_local.api import Api, ApiError
+    from tenure_local.member_card import show
+
+    with Api(Home()) as api:
+        try:
+            found = api.get("/v1/members/{}/status", member)
+        except ApiError as error:
+            fail(f"no member {member} is known here" if error.code == "not_found" else str(error))
     if as_json:
-        print_json([f.as_dict() for f in findings])
+        print_json(found)
     else:
-        for finding in findings:
-            out.print(f"{'[green]✓[/green]' if finding.ok else '[red]✗[/red]'} {finding.what}: {finding.found}")
-            if finding.remedy and not finding.ok:
-                out.print(f"    {finding.remedy}")
-    if not all(f.ok for f in findings):
-        sys.exit(1)
-
-
-@app.command()
-def demo(
-    leave: Annotated[bool, typer.Option("--exit", help="End after the summary instead of staying up.")] = False,
-    file: Annotated[Path | None, typer.Option("--json", help="Write the summary as JSON to this file.")] = None,
-    port: Annotated[int, typer.Option(help="The gateway's port; another free one if it is taken.")] = PORT,
-) -> None:
-    """Replay real policies and a small cast through the whole platform, check every invariant, and stay up."""
-    from tenure_local import demo as demos
-
-    home = Home()
-    if url := running(home):
-        fail(f"a platform is up already at {url}; stop it with `tenure down`, then run the demo")
-    platform = Platform(home, port=port)
-    try:
-        summary = demos.run(platform, say)
-        demos.show(summary)
-        if file is not None:
-            file.write_text(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        if not leave:
-            demos.invite(home)
-            until_interrupted(platform)
-    finally:
-        platform.stop()
-    if not summary.holds:
-        sys.exit(1)
+        show(found)
 
 
 @app.command()
 def verify(as_json: Json = False) -> None:
-    """Check every invariant of every service on the running platform."""
+    """Check every invariant of every service."""
+    from tenure_local.console import progress
     from tenure_local.invariants import verified
 
-    found = verified(Home())
+    with progress() as bars:
+        bars.add_task("checking every service's books", total=None)
+        found = verified(Home())
     if as_json:
         print_json(found)
     else:
         for name, true in found.items():
-            out.print(f"{'[green]✓[/green]' if true else '[red]✗[/red]'} {name.replace('_', ' ')}")
-    if not all(found.values()):
-        sys.exit(1)
+            tell(true, name.replace("_", " "))
+    sys.exit(not all(found.values()))
 
 
 @app.command()
-def status(member: str, as_json: Json = False) -> None:
-    """What an agent sees while the phone rings."""
-    with Api(Home()) as api:
-        found: dict[str, Any] = api.get(f"/v1/members/{member}/status")
-    print_json(found) if as_json else doctors.show_status(found)
+def doctor(as_json: Json = False) -> None:
+    """Explain what is wrong, and what to do.
 
+    Checks what the platform needs and how it is.
+    """
+    from tenure_local.doctor import examine
 
-@app.command()
-def tick(to: Annotated[str, typer.Option(help="The day to start, YYYY-MM-DD; the days before it come first.")]) -> None:
-    """Let days come: start every day after the platform's newest one up to `--to`."""
-    from tenure_local.cli_data import let_days_come
-
-    newest = asyncio.run(let_days_come(Home(), date.fromisoformat(to)))
-    out.print(f"the calendar stands at {newest}")
+    findings = asyncio.run(examine(Home()))
+    if as_json:
+        print_json([f.as_dict() for f in findings])
+    else:
+        for finding in findings:
+            tell(finding.ok, f"{finding.what}: {finding.found}")
+            if finding.remedy:
+                out.print(f"    {finding.remedy}", markup=False)
+    sys.exit(not all(f.ok for f in findings))
 
 
 def main() -> None:
     """Run the command; every failure we know is one line that says what to do."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        app()
-    except (NotUpError, AlreadyUpError, CalendarError, ApiError, ServerFailedError, WorkerGoneError) as error:
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        _wrong_words(error)
+    except NotUpError as error:
         fail(str(error))
-    except httpx.HTTPError as error:
-        fail(f"the platform does not answer ({type(error).__name__}); is it up? see `tenure doctor`")
-    except OSError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has seen enough
+        sys.exit(1)
+    except Exception as error:
+        from tenure_local import failures
+
+        if (line := failures.line(error)) is None:
+            raise
+        fail(line)
+
+
+def _as_interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _wrong_words(error: TyperException) -> NoReturn:
+    text, context = str(error), getattr(error, "ctx", None)
+    if hasattr(error, "format_message"):
+        text = error.format_message()
+    if "\n" in text:
+        print(text, file=sys.stderr)  # the help, asked for by saying too little
+        sys.exit(WRONG_WORDS)
+    text = text.replace("Value error, ", "")
+    path = context.command_path if context else "tenure"
+    fail(f"{text.rstrip('.')}; see `{path} --help`", status=WRONG_WORDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,122 +1,145 @@
-"""The commands that move data: import, replay, tiers, wallets."""
+"""The commands that move data: import, replay, tick, wait, tiers, wallets."""
 
 import asyncio
 import csv
 from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from policy_sync.sources import motor_portfolio
-from tenure.contracts.event import Event
 
-from tenure_local.api import Api
-from tenure_local.console import fail, out, progress
-from tenure_local.drained import Targets, watch
+from tenure_local.console import day, fail, out, print_json, progress
 from tenure_local.home import Home
-from tenure_local.playback import calendar, in_order, publish_days, publish_history
-from tenure_local.playback import replay as play
+
+if TYPE_CHECKING:
+    from tenure.contracts.event import Event
 
 data = typer.Typer()
-imports = typer.Typer(no_args_is_help=True, help="Import history: it changes state, earns no points, sends no message.")
-replays = typer.Typer(no_args_is_help=True, help="Replay history as it happened: points and messages included.")
-data.add_typer(imports, name="import")
-data.add_typer(replays, name="replay")
+imports = typer.Typer(no_args_is_help=True, help="Import history. It changes state, earns no points, sends no message.")
+replays = typer.Typer(no_args_is_help=True, help="Replay history as it happened. Points and messages included.")
 
 TIER_COLUMNS: Final = ("member_id", "insured_days", "annual_premium_fen", "qualified_tier", "tier", "tier_since")
 WALLET_COLUMNS: Final = (
     "member_id", "wallet", "available", "pending", "held", "debt", "granted", "spent", "reversed", "expired",
 )  # fmt: skip
 Portfolio = Annotated[Path, typer.Argument(help="policies.csv.gz of the motor portfolio, or a folder that holds it.")]
-Day = Annotated[str, typer.Option(help="YYYY-MM-DD")]
+Csv = Annotated[Path, typer.Option("--csv", help="Where to write the rows.")]
+AS_DAY: Final[dict[str, Any]] = {"parser": day, "metavar": "YYYY-MM-DD"}
 
 
-def facts_of(file: Path) -> list[Event]:
+def facts_of(file: Path) -> "list[Event]":
     """The facts of a motor portfolio file, in order of time; fails with the row that is wrong."""
+    from policy_sync.sources import motor_portfolio
+
+    from tenure_local.playback import in_order
+
     path = file / "policies.csv.gz" if file.is_dir() else file
     if not path.is_file():
         fail(f"there is no file {path}")
-    try:
-        return in_order(motor_portfolio.facts(motor_portfolio.read(path)))
-    except motor_portfolio.RowError as error:
-        fail(str(error))
+    with progress() as bars:
+        bars.add_task(f"reading {path.name}", total=None)
+        try:
+            return in_order(motor_portfolio.facts(motor_portfolio.read(path)))
+        except motor_portfolio.RowError as error:
+            fail(f"{path.name}: {error}")
+        except (EOFError, UnicodeDecodeError) as error:
+            fail(f"{path.name} is not a whole CSV file (or .csv.gz): {error}")
 
 
 @imports.command("motor-portfolio")
 def import_motor_portfolio(file: Portfolio) -> None:
     """Import a motor portfolio as history."""
-    events = facts_of(file)
+    from tenure_local.moving import import_history
+
     home = Home()
-    with progress() as bars:
-        task = bars.add_task("importing facts", total=len(events))
-        count = asyncio.run(
-            publish_history(home.settings(), events, Targets(home.targets), told=lambda n: bars.advance(task, n))
-        )
+    home.addresses()
+    count = asyncio.run(import_history(home, facts_of(file)))
     out.print(f"imported {count:,} facts; `tenure wait` tells when every service has read them")
 
 
 @replays.command("motor-portfolio")
 def replay_motor_portfolio(
     file: Portfolio,
-    since: Annotated[str, typer.Option("--from", help="The first live day; facts before it are history.")],
-    to: Day,
+    since: Annotated[date, typer.Option("--from", help="The first live day; facts before it are history.", **AS_DAY)],
+    to: Annotated[date, typer.Option(help="The last day.", **AS_DAY)],
 ) -> None:
     """Replay a motor portfolio as it happened between two days."""
-    events = facts_of(file)
-    count = asyncio.run(replay_events(Home(), events, date.fromisoformat(since), date.fromisoformat(to)))
+    from tenure_local.moving import replay_events
+
+    home = Home()
+    home.addresses()
+    if to < since:
+        fail(f"--to {to} lies before --from {since}")
+    count = asyncio.run(replay_events(home, facts_of(file), since, to))
     out.print(f"replayed {count:,} facts up to {to}; `tenure wait` tells when every service has read them")
 
 
-async def replay_events(home: Home, events: Sequence[Event], since: date, until: date) -> int:
-    """Replay with a progress bar. Returns how many facts were published."""
-    if until < since:
-        fail(f"--to {until} lies before --from {since}")
-    total = sum(e.day <= until for e in events)
-    settings = home.settings()
-    async with watch(settings, home.addresses().worker_url) as services:
-        with progress() as bars:
-            task = bars.add_task("replaying facts", total=total)
-            return await play(
-                settings,
-                events,
-                Targets(home.targets),
-                services,
-                since=since,
-                until=until,
-                told=lambda n: bars.advance(task, n),
-            )
-
-
-async def let_days_come(home: Home, until: date) -> date:
-    """Start the days after the newest up to `until`. Returns where the calendar stands then."""
-    settings = home.settings()
-    async with watch(settings, home.addresses().worker_url) as services:
-        newest = await calendar(services)
-        if newest is not None and newest >= until:
-            return newest
-        await publish_days(settings, (newest or until - timedelta(days=1)), until, Targets(home.targets))
-    return until
+data.add_typer(imports, name="import")
+data.add_typer(replays, name="replay")
 
 
 @data.command()
-def tiers(as_of: Day, csv_file: Annotated[Path, typer.Option("--csv", help="Where to write the rows.")]) -> None:
-    """Write every member's insured days, annual premium and tier on a day."""
-    date.fromisoformat(as_of)
-    with Api(Home()) as api:
-        count = write_csv(csv_file, TIER_COLUMNS, api.rows("/v1/tiers", as_of=as_of), "members")
-    out.print(f"wrote {count:,} members to {csv_file}")
+def tick(
+    to: Annotated[date, typer.Option(help="The day to start; the days before it come first.", **AS_DAY)],
+) -> None:
+    """Let days come.
+
+    Starts every day after the platform's newest one up to `--to`.
+    """
+    from tenure_local.moving import let_days_come
+
+    newest = asyncio.run(let_days_come(Home(), to))
+    out.print(f"the calendar stands at {newest}" + (" already; time does not run backwards" if newest > to else ""))
 
 
 @data.command()
-def wallets(csv_file: Annotated[Path, typer.Option("--csv", help="Where to write the rows.")]) -> None:
-    """Write every wallet's balance."""
+def wait(
+    timeout_s: Annotated[int, typer.Option("--timeout", min=1, help="Give up after so many seconds.")] = 3_600,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Wait until all is done.
+
+    Every topic is read, every outbox is empty, and nothing is due.
+    """
+    from tenure_local.moving import drain
+
+    backlog = asyncio.run(drain(Home(), within_s=timeout_s))
+    if as_json:
+        print_json({"drained": True, "parked": backlog.parked})
+        return
+    waiting = ", ".join(f"{count:,} in {name}" for name, count in backlog.parked.items() if count)
+    out.print("drained" + (f"; parked events wait for someone: {waiting} (`tenure parked list`)" if waiting else ""))
+
+
+@data.command()
+def tiers(
+    as_of: Annotated[date, typer.Option(help="The day asked about.", **AS_DAY)],
+    csv_file: Csv,
+) -> None:
+    """Write every member's tier on a day as CSV.
+
+    With insured days and annual premium, as they stood on that day.
+    """
+    _write("/v1/tiers", csv_file, TIER_COLUMNS, "members", as_of=as_of.isoformat())
+
+
+@data.command()
+def wallets(csv_file: Csv) -> None:
+    """Write every wallet's balance as CSV."""
+    _write("/v1/wallets", csv_file, WALLET_COLUMNS, "wallets")
+
+
+def _write(path: str, csv_file: Path, columns: Sequence[str], what: str, **params: str) -> None:
+    from tenure_local.api import Api
+
     with Api(Home()) as api:
-        count = write_csv(csv_file, WALLET_COLUMNS, api.rows("/v1/wallets"), "wallets")
-    out.print(f"wrote {count:,} wallets to {csv_file}")
+        count = write_csv(csv_file, columns, api.rows(path, **params), what)
+    out.print(f"wrote {count:,} {what} to {csv_file}")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]], what: str) -> int:
+    """One line per row; returns how many. Raises OSError."""
     count = 0
     with path.open("w", newline="", encoding="utf-8") as file, progress() as bars:
         writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")

