@@ -38,7 +38,7 @@ def _one(routes: APIRouter, app: App) -> None:
         """The caller's own row: tier, progress, points, benefits, what expires soon, open claims."""
         return await _row(app, who.subject)
 
-    @routes.get("/me/stream", response_class=EventStream)
+    @routes.get("/me/stream", response_class=EventStream, status_code=200)
     async def stream(request: Request, who: Owner) -> EventStream:
         """`text/event-stream`: the row now, and again whenever it changes. It ends at times; come again then."""
         if await reads.one(app.pool, who.subject) is None:

@@ -95,3 +95,9 @@ async def test_what_is_not_acceptable_is_said(settings: Settings, path: str, rol
         answer = await t.http.get(path, headers=t.auth(role, subject="M-404"))
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_description_names_the_stream(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        api = (await t.http.get("/openapi.json")).json()
+        assert list(api["paths"]["/v1/me/stream"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
