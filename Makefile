@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix up down lock contracts cast clean
+.PHONY: help setup demo test test-faults check fix up down lock contracts cast clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ demo: setup ## replay real policies through the whole platform, then leave it up
 
 test: setup ## run all tests (they start their own servers on free ports)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-faults: setup ## the long fault tests: a thousand processes killed at named points (TENURE_FAULT_SEED repeats a run)
+	@TENURE_FAULT_KILLS=$${TENURE_FAULT_KILLS:-1001} $(BIN)/python -m pytest tests/faults -rP --timeout=0 $(ARGS)
 
 check: setup ## lint, types, walls, write door, contracts, generated documents
 	@$(BIN)/ruff check .

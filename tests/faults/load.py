@@ -54,7 +54,7 @@ class Load:
         return {member: list(itertools.accumulate(amounts)) for member, amounts in self.granted.items()}
 
 
-async def feed(loads: list[Load], until: asyncio.Event, *, every_s: float = 0.05, count: int = 3) -> None:
+async def feed(loads: list[Load], until: asyncio.Event, *, every_s: float = 0.1, count: int = 2) -> None:
     """Keep publishing to every lane; a broker that is down is waited for."""
     log = loads[0].lane.log().log
     producer = await log.producer()

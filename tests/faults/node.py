@@ -30,7 +30,7 @@ async def live(lane: Lane, *, events: int | None = None) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     settings = lane.settings()
-    async with await database.open_pool(settings, lane.database) as pool:
+    async with await database.open_pool(settings, lane.database) as pool:  # noqa: SIM117 - two sentences
         async with Runtime(lane.door(pool), lane.log(), settings) as runtime:
             while not stopping.is_set() and not runtime.failed.is_set():
                 await asyncio.sleep(0.05)
@@ -70,12 +70,17 @@ def torment(plan: Plan) -> None:
     for n in range(len(plan.lanes)):
         next_life(n)
     while alive:
-        pid, status = os.waitpid(-1, 0)
+        pid, status, used = os.wait4(-1, 0)
         n, death, born = alive.pop(pid)
         ended = (
             signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
         )
-        print(msgspec.json.encode([n, death, ended, round(time.monotonic() - born, 2)]).decode(), flush=True)
+        print(
+            msgspec.json.encode(
+                [n, death, ended, round(time.monotonic() - born, 2), round(used.ru_utime + used.ru_stime, 2)]
+            ).decode(),
+            flush=True,
+        )
         next_life(n)
     print("done", flush=True)
     events = msgspec.json.decode(sys.stdin.readline(), type=list[int])

@@ -8,12 +8,13 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import StringConstraints
-from tenure.edge import After, App, Body, Caller, IdempotencyKey, MemberId, Problem, caller, json_response
+from tenure.edge import After, App, Body, Caller, IdempotencyKey, MemberId, Problem, answers, caller, json_response
 
 from benefits import store, verify
 from benefits.commands import ReleaseUse, UseBenefit
+from benefits.rules.use import Used
 from benefits.state import State
-from benefits.views import Language, member_view
+from benefits.views import Language, MemberView, member_view
 
 PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "grant_unknown": (404, "There is no such benefit grant.", "没有该权益。"),
@@ -82,12 +83,12 @@ def router(app: App) -> APIRouter:
         )
         return json_response({"by_tier": [dict(row) for row in rows]})
 
-    @routes.get("/benefits/verify")
+    @routes.get("/benefits/verify", openapi_extra=answers(dict[str, bool]))
     async def verify_all(who: Annotated[Caller, Depends(caller("operator", "sre"))]) -> Response:  # noqa: ARG001
         """What must hold, each sentence with whether it does. Reads every member: not for every minute."""
         return json_response(await verify.verify(app.pool, app.programme))
 
-    @routes.get("/benefits/{member_id}")
+    @routes.get("/benefits/{member_id}", openapi_extra=answers(MemberView))
     async def of_member(
         member_id: MemberId,
         who: Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "service"))],
@@ -102,7 +103,7 @@ def router(app: App) -> APIRouter:
             raise Problem("not_found")
         return json_response(member_view(state, app.programme, await app.today(), language=lang, history=history))
 
-    @routes.post("/benefits/{grant_id}/use")
+    @routes.post("/benefits/{grant_id}/use", openapi_extra=answers(Used))
     async def use(
         grant_id: GrantId,
         body: UseBody,
@@ -121,7 +122,7 @@ def router(app: App) -> APIRouter:
         )
         return await app.write(request, command, key=holder.member_id, caller=who)
 
-    @routes.post("/benefits/{grant_id}/uses/{use_id}/release")
+    @routes.post("/benefits/{grant_id}/uses/{use_id}/release", openapi_extra=answers(Used))
     async def release(
         grant_id: GrantId,
         use_id: UseId,

@@ -18,6 +18,7 @@ from tenure.edge import (
     Limit,
     MemberId,
     Problem,
+    answers,
     caller,
     decode_cursor,
     json_response,
@@ -27,6 +28,7 @@ from tenure.edge.paging import LIMIT_DEFAULT
 
 from benefits.api import USERS, GrantId, UseId, holder, holder_of_grant
 from benefits.commands import ReleaseUse, UseBenefit
+from benefits.rules.use import Used
 
 STAFF: Final = frozenset({"operator", "service"})
 
@@ -42,7 +44,7 @@ class AppointmentBody(Body):
 def router(app: App) -> APIRouter:
     routes = APIRouter()
 
-    @routes.post("/appointments", status_code=201)
+    @routes.post("/appointments", status_code=201, openapi_extra=answers(Used, status=201))
     async def book(
         body: AppointmentBody,
         request: Request,
@@ -65,7 +67,7 @@ def router(app: App) -> APIRouter:
         )
         return await app.write(request, command, key=member.member_id, caller=who, status=201)
 
-    @routes.post("/appointments/{use_id}/cancel")
+    @routes.post("/appointments/{use_id}/cancel", openapi_extra=answers(Used))
     async def cancel(
         use_id: UseId,
         request: Request,

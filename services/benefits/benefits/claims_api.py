@@ -13,11 +13,11 @@ import httpx
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from tenure.contracts.programme.benefits import KnowledgeClass
-from tenure.edge import App, Caller, Id, MemberId, Problem, caller, json_response
+from tenure.edge import App, Caller, Id, MemberId, Problem, answers, caller, json_response
 
 from benefits import store
 from benefits.ports import HttpTierEngine, Renewal, TierEngineUnreachableError
-from benefits.rules.claims import entitlements
+from benefits.rules.claims import Entitlements, entitlements
 from benefits.rules.preview import Unlocked, unlocked
 
 Quarter = Annotated[str | None, Query(pattern=r"^[12][0-9]{3}Q[1-4]$", description="like 2026Q3; default: this one")]
@@ -43,7 +43,7 @@ def router(app: App, *, transport: httpx.AsyncBaseTransport | None = None) -> AP
 
     routes = APIRouter(lifespan=closing)
 
-    @routes.get("/claims/{claim_no}/entitlements")
+    @routes.get("/claims/{claim_no}/entitlements", openapi_extra=answers(Entitlements))
     async def of_claim(
         claim_no: Id, who: Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "service"))]
     ) -> Response:
@@ -57,7 +57,7 @@ def router(app: App, *, transport: httpx.AsyncBaseTransport | None = None) -> AP
             raise Problem("not_found")
         return json_response(entitlements(state, state.claims[claim_no], app.programme))
 
-    @routes.get("/members/{member_id}/renewal-preview")
+    @routes.get("/members/{member_id}/renewal-preview", openapi_extra=answers(Preview))
     async def preview(
         member_id: MemberId,
         policy_no: Annotated[Id, Query()],

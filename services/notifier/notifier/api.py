@@ -16,8 +16,10 @@ from tenure.edge import (
     IdempotencyKey,
     Limit,
     MemberId,
+    Page,
     Problem,
     Text,
+    answers,
     caller,
     decode_cursor,
     json_response,
@@ -65,7 +67,7 @@ def router(app: App) -> APIRouter:
 
 
 def _messages(routes: APIRouter, app: App) -> None:
-    @routes.get("/messages")
+    @routes.get("/messages", openapi_extra=answers(Page[reads.Shown]))
     async def messages(
         who: Reader,
         member_id: MemberId | None = None,
@@ -123,7 +125,7 @@ def _operations(routes: APIRouter, app: App) -> None:
         """How many messages were told, suppressed (by reason) and still wait."""
         return Response(await reads.totals(app.pool), media_type="application/json")
 
-    @routes.get("/messages/verify")
+    @routes.get("/messages/verify", openapi_extra=answers(dict[str, bool]))
     async def verify(_: Operator) -> Response:
         """What must hold for all messages, each sentence with whether it does."""
         return json_response(await reads.verify(app.pool, app.programme))

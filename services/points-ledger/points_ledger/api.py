@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import StringConstraints
 from tenure.contracts.event import Data
 from tenure.contracts.topics import key_of
+from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Id, MemberId
 from tenure.edge.http import App, json_response
@@ -23,6 +24,7 @@ from tenure.spine.transact import Idempotency, Item, Outcome
 from points_ledger import reads
 from points_ledger.bodies import Activities, ActivityIn, AnyActivity, HoldIn, PartIn, ReferralIn
 from points_ledger.commands import CaptureHold, PlaceHold, RecordActivity, RefundHold, ReleaseHold
+from points_ledger.rules.holds import HoldView
 
 LOOKS: Final = ("member", "agent", "operator", "core", "sre", "service")
 STAFF: Final = frozenset({"core", "service", "operator"})
@@ -54,13 +56,13 @@ def router(app: App) -> APIRouter:
 
 
 def _wallets(routes: APIRouter, app: App) -> None:
-    @routes.get("/wallets/{member_id}")
+    @routes.get("/wallets/{member_id}", openapi_extra=answers(reads.WalletView))
     async def wallet(member_id: MemberId, who: Looks) -> Response:
         """Balances by wallet, and what expires when."""
         who.must_see(member_id)
         return json_response(await reads.wallet(app.pool, member_id, await app.today()))
 
-    @routes.get("/wallets/{member_id}/statement")
+    @routes.get("/wallets/{member_id}/statement", openapi_extra=answers(Page[reads.Line]))
     async def statement(member_id: MemberId, who: Looks, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """Every movement, newest first."""
         who.must_see(member_id)
@@ -68,7 +70,7 @@ def _wallets(routes: APIRouter, app: App) -> None:
         rows = await reads.statement(app.pool, member_id, after, limit + 1)
         return json_response(page_of(rows, limit, key=lambda line: line.no, show=lambda line: line))
 
-    @routes.get("/entries/{entry_id}/why")
+    @routes.get("/entries/{entry_id}/why", openapi_extra=answers(reads.Why))
     async def why(entry_id: EntryId, who: Looks) -> Response:
         """By which rule, for which fact, with which multipliers an entry was granted, and what became of it."""
         found = await reads.why(app.pool, app.programme, entry_id)
@@ -133,7 +135,7 @@ def _holds(routes: APIRouter, app: App) -> None:
             raise Problem("not_found")
         return await app.write(request, command, key=member_id, caller=who)
 
-    @routes.post("/holds", status_code=201)
+    @routes.post("/holds", status_code=201, openapi_extra=answers(HoldView, status=201))
     async def place(request: Request, body: HoldIn, who: Redeems, _key: IdempotencyKey = None) -> Response:
         """Reserve points, earliest expiry first, until captured, released, or timed out."""
         asked = await idempotency_of(request, who.subject)
@@ -147,7 +149,7 @@ def _holds(routes: APIRouter, app: App) -> None:
         )
         return await app.write(request, command, key=body.member_id, caller=who, status=201)
 
-    @routes.get("/holds/{hold_id}")
+    @routes.get("/holds/{hold_id}", openapi_extra=answers(HoldView))
     async def show(hold_id: Id, who: Redeems) -> Response:
         """A hold as it stands, for a mall that missed an answer."""
         del who
@@ -156,19 +158,19 @@ def _holds(routes: APIRouter, app: App) -> None:
             raise Problem("not_found")
         return json_response(found)
 
-    @routes.post("/holds/{hold_id}/capture")
+    @routes.post("/holds/{hold_id}/capture", openapi_extra=answers(HoldView))
     async def capture(
         request: Request, hold_id: Id, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
     ) -> Response:
         """Spend the points, or some of them; the rest is released."""
         return await decide(request, who, hold_id, CaptureHold(hold_id=hold_id, points=body.points if body else None))
 
-    @routes.post("/holds/{hold_id}/release")
+    @routes.post("/holds/{hold_id}/release", openapi_extra=answers(HoldView))
     async def release(request: Request, hold_id: Id, who: Redeems, _key: IdempotencyKey = None) -> Response:
         """Set the points free."""
         return await decide(request, who, hold_id, ReleaseHold(hold_id=hold_id))
 
-    @routes.post("/holds/{hold_id}/refund")
+    @routes.post("/holds/{hold_id}/refund", openapi_extra=answers(HoldView))
     async def refund(
         request: Request, hold_id: Id, who: Redeems, body: PartIn | None = None, _key: IdempotencyKey = None
     ) -> Response:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import StringConstraints
 from tenure.contracts.event import Event
+from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Body, Day, Id, MemberId
 from tenure.edge.http import App, json_response
@@ -60,7 +61,7 @@ def router(app: App) -> APIRouter:
 
 
 def _facts(routes: APIRouter, app: App) -> None:
-    @routes.post("/facts", openapi_extra=_FACTS_BODY)
+    @routes.post("/facts", openapi_extra={**answers(pushed.Results), **_FACTS_BODY})
     async def push_facts(request: Request, _: Pusher) -> Response:
         """Push 1 to 1,000 facts as CloudEvents; each is answered. Pushing again is safe: ids make it so."""
         elements = pushed.split(await request.body())
@@ -70,19 +71,21 @@ def _facts(routes: APIRouter, app: App) -> None:
         outcomes = await app.submit([Item(event, once=True) for event in read if isinstance(event, Event)])
         return json_response(pushed.results(read, outcomes, app.catalogue))
 
-    @routes.get("/facts/verify", dependencies=[Depends(caller("operator", "sre"))])
+    @routes.get(
+        "/facts/verify", openapi_extra=answers(dict[str, bool]), dependencies=[Depends(caller("operator", "sre"))]
+    )
     async def verify_all() -> Response:
         """What must hold for all policies, each sentence with whether it does. Reads every fact: not for every minute."""
         return json_response(await verify.verify(app.pool))
 
-    @routes.get("/reconciliation")
+    @routes.get("/reconciliation", openapi_extra=answers(reads.Reconciliation))
     async def reconcile(_: Counter, on: Day | None = None) -> Response:
         """Counts of facts, and policies, terms and premium in force on a day, per product line."""
         return json_response(await reads.reconciliation(app.pool, on or await app.today()))
 
 
 def _policies(routes: APIRouter, app: App) -> None:
-    @routes.get("/policies/{policy_no}")
+    @routes.get("/policies/{policy_no}", openapi_extra=answers(reads.PolicyView))
     async def policy(policy_no: Id, who: Reader) -> Response:
         """A policy with its terms, for whoever sees one of those who hold or held it."""
         found = await reads.policy(app.pool, policy_no)
@@ -90,7 +93,7 @@ def _policies(routes: APIRouter, app: App) -> None:
             raise Problem("not_found")
         return json_response(found)
 
-    @routes.get("/policies")
+    @routes.get("/policies", openapi_extra=answers(Page[reads.PolicyView]))
     async def policies(
         who: Reader, member_id: MemberId, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
@@ -102,7 +105,7 @@ def _policies(routes: APIRouter, app: App) -> None:
 
 
 def _claims(routes: APIRouter, app: App) -> None:
-    @routes.get("/claims/{claim_no}")
+    @routes.get("/claims/{claim_no}", openapi_extra=answers(reads.ClaimView))
     async def claim(claim_no: Id, who: Reader) -> Response:
         """A claim as it stands."""
         found = next((c for c in await reads.claims(app.pool, claim_no) if who.sees(c.member_id)), None)
@@ -110,7 +113,7 @@ def _claims(routes: APIRouter, app: App) -> None:
             raise Problem("not_found")
         return json_response(found)
 
-    @routes.get("/members/{member_id}/claims")
+    @routes.get("/members/{member_id}/claims", openapi_extra=answers(Page[reads.ClaimView]))
     async def claims(member_id: MemberId, who: Reader, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Response:
         """A member's claims, by day of loss."""
         who.must_see(member_id)
@@ -132,7 +135,7 @@ def _contacts(routes: APIRouter, app: App) -> None:
         command = KeepContact(member_id=member_id, sealed=sealed, key_id=seal.key_id)
         return await app.write(request, command, key=member_id, caller=who)
 
-    @routes.get("/members/{member_id}/contact")
+    @routes.get("/members/{member_id}/contact", openapi_extra=answers(Contact))
     async def contact(member_id: MemberId, _: Staff) -> Response:
         """How to reach a member, for those who deliver."""
         sealed = await reads.sealed_contact(app.pool, member_id)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from tenure.edge import After, App, Caller, Day, MemberId, Problem, caller, json_response
+from tenure.edge import After, App, Caller, Day, MemberId, Problem, answers, caller, json_response
 
 from tier_engine import store, views
 from tier_engine.rules import Member
@@ -45,7 +45,7 @@ def router(app: App) -> APIRouter:
             raise Problem("not_found")
         return member
 
-    @routes.get("/tiers", dependencies=[Depends(caller("operator", "sre"))])
+    @routes.get("/tiers", dependencies=[Depends(caller("operator", "sre"))], openapi_extra=answers(views.Rows))
     async def all_tiers(
         as_of: AsOf = None,
         after: After = "",
@@ -62,18 +62,20 @@ def router(app: App) -> APIRouter:
         last = items[-1].member_id if len(items) == limit else None
         return json_response(views.Rows(as_of=day, items=items, next_after=last))
 
-    @routes.get("/tiers/verify", dependencies=[Depends(caller("operator", "sre"))])
+    @routes.get(
+        "/tiers/verify", openapi_extra=answers(dict[str, bool]), dependencies=[Depends(caller("operator", "sre"))]
+    )
     async def verify_all() -> Response:
         """What must hold for all members, each sentence with whether it does. Reads every member: not for every minute."""
         return json_response(await verify(app.pool, app.programme))
 
-    @routes.get("/tiers/{member_id}")
+    @routes.get("/tiers/{member_id}", openapi_extra=answers(views.TierView))
     async def tier(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:
         """A member's tier, what it rests on, its whole history, and what comes next by time alone."""
         member = await seen(member_id, who)
         return json_response(views.tier_view(member, app.programme, as_of or await app.today()))
 
-    @routes.get("/tiers/{member_id}/why")
+    @routes.get("/tiers/{member_id}/why", openapi_extra=answers(views.Why))
     async def why(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:
         """Why the tier is what it is: each change with its reasons as sentences in Chinese and English."""
         member = await seen(member_id, who)
@@ -81,7 +83,7 @@ def router(app: App) -> APIRouter:
             said = await store.decisions(conn, member_id)
         return json_response(views.why(member, app.programme, as_of or await app.today(), said))
 
-    @routes.get("/tiers/{member_id}/renewal")
+    @routes.get("/tiers/{member_id}/renewal", openapi_extra=answers(views.Renewal))
     async def renewal(member_id: MemberPath, who: Seer, policy_no: PolicyNo, as_of: AsOf = None) -> Response:
         """What renewing a policy for the same length and premium would bring, by the rules of the real upgrade."""
         member = await seen(member_id, who)

@@ -1,12 +1,13 @@
 """The API's description says what really comes back: problems, not the framework's own error shapes."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 from fastapi import FastAPI
 
 from tenure.edge.idempotency import HEADER, KEY_CHARS_MAX
+from tenure.edge.paging import Page
 from tenure.edge.problems import MEDIA_TYPE, ProblemBody
 
 ABOUT: Final = """\
@@ -25,8 +26,22 @@ one effect. The same key with another request is 422, one that is still being wo
 **Units**: money in fen (`_fen`), points as integers, dates of Asia/Shanghai, periods from their start to before their end.
 """
 _REF: Final = "#/components/schemas/{name}"
+_PARTS: Final = "x-parts"
+ACCEPTED: Final = 202
+_SAYS: Final = {200: "As asked.", 201: "Made.", ACCEPTED: "It is still being worked on: look again."}
 _FRAMEWORK_S: Final = ("HTTPValidationError", "ValidationError")
 _METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
+
+
+def answers(of: Any, *, status: int = 200, or_later: bool = False) -> dict[str, Any]:
+    """For a route's `openapi_extra`: its answer is JSON of this type, a msgspec struct or a `Page` of one; `or_later`: 202 alike."""
+    named = get_args(of)[0] if get_origin(of) is Page else of
+    package = str(getattr(named, "__module__", "builtins")).partition(".")[0]
+    (schema,), parts = msgspec.json.schema_components((of,), ref_template=_REF.format(name=package + ".{name}"))
+    content = {"application/json": {"schema": schema}}
+    statuses = (status, ACCEPTED) if or_later else (status,)
+    responses = {str(code): {"description": _SAYS[code], "content": content} for code in statuses}
+    return {"responses": responses, _PARTS: {f"{package}.{name}": part for name, part in parts.items()}}
 
 
 def describe_problems(app: FastAPI) -> None:
@@ -42,11 +57,17 @@ def describe_problems(app: FastAPI) -> None:
         schemas |= parts
         for operation in _operations(whole):
             _require_key(operation)
+            _gather_parts(operation, schemas)
             operation["responses"].pop("422", None)
             operation["responses"] |= {"4XX": _answer("Refused.", problem), "5XX": _answer("Cannot answer.", problem)}
         return whole
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _gather_parts(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    for name, part in operation.pop(_PARTS, {}).items():
+        assert schemas.setdefault(name, part) == part, f"two types are called {name}"
 
 
 def _require_key(operation: dict[str, Any]) -> None:

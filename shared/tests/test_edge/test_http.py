@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from tenure.calendar import local_date
-from tenure.edge import App, create_app, json_response, serve
+from tenure.edge import App, Page, answers, create_app, json_response, serve
 from tenure.embedded.server import free_port
 from tenure.service import Service
 from tenure.settings import Settings
@@ -144,3 +145,16 @@ async def test_it_ends_within_the_grace_with_requests_under_way(under: Under, se
     assert (await asked).json() == {"total": 5}
     async with asyncio.timeout(10):
         await server
+
+
+class Counted(msgspec.Struct):
+    total: int
+
+
+def test_an_answer_is_described_by_its_type() -> None:
+    described = answers(Page[Counted], status=201)
+    assert described["responses"]["201"]["content"]["application/json"]["schema"]["$ref"].endswith("Page_Counted_")
+    names = [name.rpartition(".")[2] for name in described["x-parts"]]
+    assert sorted(names) == ["Counted", "Page_Counted_"]
+    plain = answers(dict[str, bool])["responses"]["200"]["content"]["application/json"]["schema"]
+    assert plain == {"type": "object", "additionalProperties": {"type": "boolean"}}

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Id
 from tenure.edge.http import App, json_response
@@ -11,7 +12,7 @@ from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page
 from tenure.edge.problems import Problem
 
 from mall import audit, reads
-from mall.api.views import CodesBody, StockBody, show_order
+from mall.api.views import CodesBody, OrderView, StockBody, show_order
 from mall.commands import AdjustStock, Deliver, LoadCodes, Ship
 
 Operator = Annotated[Caller, Depends(caller("operator"))]
@@ -41,19 +42,19 @@ def _stock_routes(routes: APIRouter, app: App) -> None:
 
 
 def _delivery_routes(routes: APIRouter, app: App) -> None:
-    @routes.get("/mall/to-deliver")
+    @routes.get("/mall/to-deliver", openapi_extra=answers(Page[OrderView]))
     async def to_deliver(_: Operator, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Response:
         """Goods and services that are paid and not delivered yet, oldest first."""
         rows = await reads.to_deliver(app.pool, after=decode_cursor(cursor, str) or "", limit=limit)
         page = page_of(rows, limit, key=lambda o: o.order_id, show=lambda o: show_order(o, app.programme))
         return json_response(page)
 
-    @routes.post("/orders/{order_id}/ship")
+    @routes.post("/orders/{order_id}/ship", openapi_extra=answers(OrderView))
     async def ship(request: Request, order_id: Id, who: Operator, _: IdempotencyKey = None) -> Response:
         """The goods left the warehouse."""
         return await _written(app, request, Ship(order_id=order_id, on=await app.today()), who)
 
-    @routes.post("/orders/{order_id}/deliver")
+    @routes.post("/orders/{order_id}/deliver", openapi_extra=answers(OrderView))
     async def deliver(request: Request, order_id: Id, who: Operator, _: IdempotencyKey = None) -> Response:
         """The goods arrived, or the service was rendered."""
         return await _written(app, request, Deliver(order_id=order_id, on=await app.today()), who)
@@ -78,12 +79,12 @@ def _audit_routes(routes: APIRouter, app: App) -> None:
             raise Problem("not_found")
         return json_response({"order_id": order_id, "steps": steps})
 
-    @routes.get("/mall/totals")
+    @routes.get("/mall/totals", openapi_extra=answers(dict[str, int]))
     async def totals(_: Auditor) -> Response:
         """How many orders there are in which state, the units they brought, and the points they took and gave back."""
         return json_response(await audit.totals(app.pool))
 
-    @routes.get("/mall/verify")
+    @routes.get("/mall/verify", openapi_extra=answers(dict[str, bool]))
     async def verify(_: Auditor) -> Response:
         """Whether the books agree: stock, codes, orders, each by name."""
         return json_response(await audit.verify(app.pool))

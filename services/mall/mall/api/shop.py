@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from tenure.contracts.programme.catalogue import Item as CatalogueItem
+from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Id, MemberId
 from tenure.edge.http import App, json_response
@@ -19,13 +20,24 @@ from tenure.settings import Settings
 from tenure.spine.transact import Item, Outcome
 
 from mall import reads
-from mall.api.views import AfterSalesBody, Language, OrderBody, QuoteBody, answer_order, show_item, show_order
+from mall.api.views import (
+    AfterSalesBody,
+    CatalogueView,
+    CodesView,
+    Language,
+    OrderBody,
+    OrderView,
+    QuoteBody,
+    answer_order,
+    show_item,
+    show_order,
+)
 from mall.commands import AskRefund, MakeQuote, ViewCode
 from mall.limits import INLINE_DEADLINE_S, LEASE_S, QUOTE_TTL_S
 from mall.ports.ledger import HttpLedger, Ledger
 from mall.rules.quotes import may_have
 from mall.saga import Saga, new_quote_id, order_id_of
-from mall.states import Order
+from mall.states import Order, Quote
 
 Member = Annotated[Caller, Depends(caller("member"))]
 Reader = Annotated[Caller, Depends(caller("member", "agent", "operator", "sre", "service"))]
@@ -101,14 +113,14 @@ class Shop:
 
 
 def _read_routes(routes: APIRouter, app: App) -> None:
-    @routes.get("/catalogue")
+    @routes.get("/catalogue", openapi_extra=answers(CatalogueView))
     async def catalogue(who: Reader, lang: Language = "zh", member_id: OfMember = None) -> Response:
         """What a member may have at their tier, with the price of the day; without a member, everything."""
         items = await _items_for(app, who, member_id)
         day, available = await app.today(), await reads.available(app.pool)
-        return json_response({"items": [show_item(i, day, available.get(i.sku, 0), lang=lang) for i in items]})
+        return json_response(CatalogueView([show_item(i, day, available.get(i.sku, 0), lang=lang) for i in items]))
 
-    @routes.get("/orders")
+    @routes.get("/orders", openapi_extra=answers(Page[OrderView]))
     async def orders(
         who: Reader, member_id: OfMember = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
@@ -119,7 +131,7 @@ def _read_routes(routes: APIRouter, app: App) -> None:
         page = page_of(rows, limit, key=lambda o: o.order_id, show=lambda o: show_order(o, app.programme))
         return json_response(page)
 
-    @routes.get("/orders/{order_id}")
+    @routes.get("/orders/{order_id}", openapi_extra=answers(OrderView))
     async def order(order_id: Id, who: Reader) -> Response:
         """An order as it stands, without its codes."""
         found = await reads.order(app.pool, order_id)
@@ -141,7 +153,7 @@ async def _items_for(app: App, who: Caller, member: str | None) -> list[Catalogu
 
 
 def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
-    @routes.post("/quotes", status_code=201)
+    @routes.post("/quotes", status_code=201, openapi_extra=answers(Quote, status=201))
     async def quote(request: Request, body: QuoteBody, who: Member, _: IdempotencyKey = None) -> Response:
         """A price that holds for a while."""
         until = app.now() + timedelta(seconds=QUOTE_TTL_S)
@@ -155,12 +167,12 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
         )
         return await app.write(request, command, key=who.subject, caller=who, status=201)
 
-    @routes.post("/orders", status_code=201)
+    @routes.post("/orders", status_code=201, openapi_extra=answers(OrderView, status=201, or_later=True))
     async def place(request: Request, body: OrderBody, who: Member, _: IdempotencyKey = None) -> Response:
         """Order what was quoted: 201 with the outcome, or 202 while it is still being worked on."""
         return await shop.order(request, body.quote_id, who)
 
-    @routes.get("/orders/{order_id}/code")
+    @routes.get("/orders/{order_id}/code", openapi_extra=answers(CodesView))
     async def code(order_id: Id, who: Member) -> Response:
         """The codes. Seeing them closes the order: they cannot be given back any more."""
         await shop.visible(order_id, who)
@@ -168,9 +180,9 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
         event = shop.saga.event(ViewCode(order_id=order_id, on=day), key=who.subject, day=day)
         (outcome,) = await app.submit([Item(event)])
         app.answer(outcome)
-        return json_response({"order_id": order_id, "codes": msgspec.json.decode(outcome.body)})
+        return json_response(CodesView(order_id, msgspec.json.decode(outcome.body)))
 
-    @routes.post("/orders/{order_id}/after-sales")
+    @routes.post("/orders/{order_id}/after-sales", openapi_extra=answers(OrderView, or_later=True))
     async def after_sales(
         request: Request, order_id: Id, body: AfterSalesBody, who: Member, _: IdempotencyKey = None
     ) -> Response:

@@ -65,6 +65,15 @@ class ItemView(msgspec.Struct, frozen=True, kw_only=True):
     available: bool
 
 
+class CatalogueView(msgspec.Struct, frozen=True):
+    items: list[ItemView]
+
+
+class CodesView(msgspec.Struct, frozen=True):
+    order_id: str
+    codes: list[str]
+
+
 class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     """`status` is what a member needs to know; `step` what the mall does next for it, null when nothing."""
 
