@@ -165,7 +165,7 @@ async def poll(t: Under, records: list[Record]) -> list[Any]:
     """One poll through the consumer's own steps."""
     log = open_log(t.settings.kafka)
     consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000)
-    items, day = consumer._items(records)
+    items, day = await consumer._items(records)
     outcomes = await consumer._transact(items, (), day)
     await log.close()
     return outcomes

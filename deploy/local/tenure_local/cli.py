@@ -106,7 +106,7 @@ def main() -> None:
     """Run the command; every failure we know is one line that says what to do."""
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="tenure", standalone_mode=False))
     except TyperException as error:
         _wrong_words(error)
     except NotUpError as error:

@@ -135,7 +135,7 @@ def invite(home: Home) -> None:
     out.print(
         f"\nThe platform stays up at {url}; its calendar stands at {UNTIL}. Press Ctrl-C to stop it. Try, from another shell:"
     )
-    out.print(f"  .venv/bin/tenure status H-04\n  open {url}/docs")
+    out.print(f"  .venv/bin/tenure status H-04\n  {url}/docs in a browser")
     out.print(
         f'  curl -s -H "Authorization: Bearer $(.venv/bin/tenure token --role member --subject H-08)" {url}/v1/me'
         f'\n  curl -s -H "Authorization: Bearer $(.venv/bin/tenure token --role agent --subject A-01 --book H-04)" '

@@ -227,6 +227,12 @@ def test_who_takes_over_a_policy_is_a_member_whether_or_not_its_terms_are_known_
     }
 
 
+def test_a_renewal_that_waited_belongs_to_who_held_the_policy_by_then() -> None:
+    world = World()
+    told = world.say(NEXT, holder_changed("2024-09-01", "M-2"), issued())
+    assert [t.member_id for t in told if isinstance(t, policy.PolicyRenewed)] == ["M-2"]
+
+
 def test_a_term_that_comes_late_closes_the_gap_before_the_next_one() -> None:
     world = World()
     world.say(issued(), Said(renewed("2026-03-01", "2027-03-01", term_no=3), "2026-02-20"))

@@ -34,7 +34,10 @@ _METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
 
 
 def answers(of: Any, *, status: int = 200, or_later: bool = False) -> dict[str, Any]:
-    """For a route's `openapi_extra`: it answers JSON of this type (a struct, or a `Page` of one); `or_later`: 202, too."""
+    """For a route's `openapi_extra`: its answer is JSON of this type, a msgspec struct or a `Page` of one.
+
+    `or_later`: or 202 with the same, while it is still being worked on.
+    """
     named = get_args(of)[0] if get_origin(of) is Page else of
     package = str(getattr(named, "__module__", "builtins")).partition(".")[0]
     (schema,), parts = msgspec.json.schema_components((of,), ref_template=_REF.format(name=package + ".{name}"))

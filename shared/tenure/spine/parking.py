@@ -21,6 +21,7 @@ from tenure.spine.log import Record
 BEHIND: Final = "behind"
 DETAIL_CHARS_MAX: Final = 500
 _TURNS: Final = 7_200_004
+_TURNS_MAX: Final = 256  # a power of two; PostgreSQL has room for a few thousand locks in all
 _headers_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
@@ -109,9 +110,10 @@ async def take_turns(conn: Connection, waiting: Collection[str]) -> None:
     """Let nobody else park behind these keys or replay them until the transaction ends."""
     await conn.execute(
         """SELECT pg_advisory_xact_lock($1, t.hash)
-           FROM (SELECT DISTINCT hashtext(k) AS hash FROM unnest($2::text[]) AS k ORDER BY hash) AS t""",
+           FROM (SELECT DISTINCT hashtext(k) & $3 AS hash FROM unnest($2::text[]) AS k ORDER BY hash) AS t""",
         _TURNS,
         list(waiting),
+        _TURNS_MAX - 1,
     )
 
 

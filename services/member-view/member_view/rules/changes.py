@@ -128,7 +128,7 @@ def on_tier_changed(view: View, data: tier.TierChanged, programme: Programme) ->
         covered=was.covered,
         insured_days=data.insured_days,
         annual_premium_fen=data.annual_premium_fen,
-        measured_on=max(data.effective, *(step.effective for step in data.timeline[-1:])),
+        measured_on=max((data.effective, *(step.effective for step in data.timeline[-1:]))),
     )
     return replace(view, standing=standing)
 

@@ -104,9 +104,11 @@ def applicable(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def grounds_first(fact: Fact) -> tuple[int, object]:
-    """Sorts facts that begin to count together: what others stand on comes before them."""
+    """Sorts facts that begin to count together: what others stand on comes before them, and whose a term is before its money."""
     if isinstance(fact.data, Opening):
         return (0 if _introduces(fact) else 1), fact.order
+    if isinstance(fact.data, core.PolicyHolderChanged):
+        return 1, fact.order
     if isinstance(fact.data, core.ClaimFact):
         return (3 if isinstance(fact.data, core.ClaimReported) else 4), fact.order
     return 2, fact.order

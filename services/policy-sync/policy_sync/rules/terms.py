@@ -151,7 +151,8 @@ def fold_terms(openings: Sequence[Fact], known: Sequence[Fact]) -> tuple[TermSta
     """All terms in order of start, from their openings and all facts in domain order."""
     lives = {opening.data.term_no: _Life(opening) for opening in openings}
     for fact in known:
-        if isinstance(fact.data, core.TermFact):
+        # A change of holder is recorded for a term, but does not wait for it.
+        if isinstance(fact.data, core.TermFact) and fact.data.term_no in lives:
             lives[fact.data.term_no].live(fact)
     rescinded = any(isinstance(f.data, core.PolicyRescinded) for f in known)
     every = list(lives.values())

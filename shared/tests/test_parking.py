@@ -1,0 +1,148 @@
+"""The park against everything that comes at the same time: redelivery, replay, discarding, and what the database refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+
+import pytest
+from tenure.contracts.event import WrongEventError
+from tenure.contracts.message import MessageRequested
+from tenure.settings import Settings
+from tenure.spine.consumer import Consumer
+from tenure.spine.log import Record, open_log
+from tenure.spine.park import replay, replay_all
+from tenure.spine.transact import Item
+from tenure.testing import Under, under_test
+
+from .toy import TOY, grant
+
+
+@pytest.fixture
+async def toy(settings: Settings) -> AsyncIterator[Under]:
+    async with under_test(TOY, settings) as t:
+        yield t
+
+
+async def totals(t: Under) -> dict[str, int]:
+    return {r["key"]: r["amount"] for r in await t.pool.fetch("SELECT key, amount FROM totals ORDER BY key")}
+
+
+async def discard_first(t: Under) -> None:
+    seq = await t.pool.fetchval("SELECT min(seq) FROM parked")
+    assert await t.door.leave_park([seq], action="discarded", actor="op-1", reason="TICKET-1") == 1
+
+
+async def consume(t: Under, *records: Record) -> None:
+    """One poll through the consumer's own steps."""
+    log = open_log(t.settings.kafka)
+    consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000)
+    await consumer._apply(records)
+    await log.close()
+
+
+async def test_what_had_its_effect_before_its_key_was_parked_has_it_once_when_delivered_again(toy: Under) -> None:
+    done, wrong = toy.records(grant("M-1", 5), grant("M-1", 13))
+    await toy.deliver([done])
+    await toy.deliver([wrong])
+    outcomes = await toy.deliver([done, wrong])
+    assert outcomes[0].seen
+    assert await toy.parked() == [("M-1", "unlucky")]
+    await discard_first(toy)
+    await replay(toy.door, "M-1")
+    await toy.deliver([done])
+    assert await totals(toy) == {"M-1": 5}
+
+
+async def test_what_was_discarded_does_not_come_back_with_its_redelivery(toy: Under) -> None:
+    records = toy.records(grant("M-1", 13), grant("M-1", 2))
+    await toy.deliver(records)
+    await discard_first(toy)
+    await replay(toy.door, "M-1")
+    outcomes = await toy.deliver(records)
+    assert [o.seen for o in outcomes] == [True, True]
+    assert (await toy.parked(), await totals(toy)) == ([], {"M-1": 2})
+
+
+async def test_of_two_replays_at_once_each_event_has_its_effect_once_and_in_order(toy: Under) -> None:
+    await toy.feed(grant("M-1", 13), *[grant("M-1", n) for n in range(1, 9)])
+    await discard_first(toy)
+    done = await asyncio.gather(*[replay(toy.door, "M-1") for _ in range(4)])
+    assert sum(done) == 8
+    told = [m.params["amount"] for m in await toy.emitted(MessageRequested)]
+    assert (told, await toy.parked()) == ([1, 3, 6, 10, 15, 21, 28, 36], [])
+
+
+async def test_what_arrives_while_its_key_is_replayed_is_not_left_behind_nothing(toy: Under) -> None:
+    for n in range(8):
+        member = f"M-{n}"
+        await toy.feed(grant(member, 13), *[grant(member, 1) for _ in range(20)])
+        await discard_first(toy)
+        arriving = [toy.records(grant(member, 1)) for _ in range(5)]
+        await asyncio.gather(replay(toy.door, member), *(toy.deliver(records) for records in arriving))
+    assert await toy.parked() == []
+    assert set((await totals(toy)).values()) == {25}
+
+
+async def test_a_replay_goes_on_past_nothing_the_database_refuses_and_other_keys_are_drained(toy: Under) -> None:
+    await toy.feed(*[grant(f"M-{n}", 13) for n in (1, 2)])
+    await toy.feed(grant("M-1", 5), grant("M-1", 5_000), grant("M-1", 6), grant("M-2", 7))
+    for _ in range(2):
+        await discard_first(toy)
+    assert await replay_all(toy.door) == {"M-1": 1, "M-2": 1}
+    assert await toy.parked() == [("M-1", "data_refused"), ("M-1", "behind")]
+    assert await totals(toy) == {"M-1": 5, "M-2": 7}
+
+
+async def test_a_log_that_gives_an_offset_out_again_does_not_hide_another_unreadable_record(toy: Under) -> None:
+    def unreadable(value: bytes) -> Item:
+        record = Record(topic="points.v1", partition=0, offset=7, key=b"M-9", value=value, headers=(), timestamp_ms=0)
+        return Item(None, record, WrongEventError("malformed", "broken"))
+
+    await toy.door.transact([unreadable(b"{")])
+    await toy.door.transact([unreadable(b"{")])
+    await toy.door.transact([unreadable(b"[")])
+    assert await toy.parked() == [("M-9", "malformed"), ("M-9", "malformed")]
+
+
+@pytest.mark.parametrize("member", ["M\0-1", "M-\ud800", "x" * 5_000])
+async def test_a_key_the_database_does_not_take_parks_its_event_and_stops_nobody(toy: Under, member: str) -> None:
+    good, bad = toy.records(grant("M-2", 3), grant("M-1", 5))
+    value = bad.value.replace(b'"M-1"', b'"' + member.encode("unicode_escape").replace(b"\\x00", b"\\u0000") + b'"')
+    await consume(toy, Record("points.v1", 0, 9, b"M-1", value, bad.headers, 0), good)
+    assert (await totals(toy))["M-2"] == 3
+    assert len(await toy.parked()) == (0 if len(member) == 5_000 else 1)
+
+
+async def test_a_header_without_a_value_parks_its_event(toy: Under) -> None:
+    (good,) = toy.records(grant("M-1", 5))
+    await consume(toy, Record("points.v1", 0, 9, b"M-9", good.value, [*good.headers, ("x", None)], 0), good)  # type: ignore[list-item]
+    assert (await toy.parked(), await totals(toy)) == ([("M-9", "malformed")], {"M-1": 5})
+
+
+async def test_an_effect_no_log_can_take_is_refused_before_it_holds_up_the_outbox(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shouting(member_id: str, amount: int) -> MessageRequested:
+        return MessageRequested(member_id=member_id, template="toy" * 400_000, dedupe="x", params={})
+
+    with monkeypatch.context() as m:
+        m.setattr(f"{TOY.rules[type(grant('M', 1))].__module__}._told", shouting)
+        await toy.feed(grant("M-1", 5))
+    await toy.feed(grant("M-2", 7))
+    assert await toy.parked() == [("M-1", "effect_too_large")]
+    assert await totals(toy) == {"M-1": 0, "M-2": 7}
+    assert await toy.pool.fetchval("SELECT count(*) FROM outbox") == 1
+
+
+async def test_a_key_whose_due_work_is_refused_is_named_and_the_others_live_through_their_day(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await toy.feed(*[grant(f"M-{n}", 900 + n) for n in range(8)])
+    await toy.pool.execute("ALTER TABLE totals ADD CHECK (days = 0 OR key <> 'M-5')")
+    day = date(2026, 1, 2)
+    due = await toy.door.fall_due(day, keys_max=8)
+    assert (due.done, list(due.refused)) == (7, ["M-5"])
+    assert due.refused["M-5"].startswith("data_refused")
+    assert await toy.pool.fetchval("SELECT sum(days) FROM totals") == 7
+    aside = await toy.door.fall_due(day, keys_max=1, aside=frozenset({"M-5"}))
+    assert aside == (0, {}), "put aside, it takes nobody's place"
