@@ -1,0 +1,67 @@
+"""What an agent reads while the phone rings."""
+
+import pytest
+from tenure_local.member_card import show
+
+MEMBER = {
+    "member_id": "H-04",
+    "as_of": "2018-12-31",
+    "enrolled_on": "2018-02-01",
+    "summary_zh": "黄金会员",
+    "summary_en": "Gold since 2018-02-01",
+    "tier": {
+        "code": "gold",
+        "label_zh": "黄金",
+        "label_en": "Gold",
+        "since": "2018-02-01",
+        "drops_to": None,
+        "drops_on": None,
+    },
+    "progress": {
+        "label_en": "Diamond",
+        "measure": "annual_premium_fen",
+        "operator": ">",
+        "threshold": 150_000,
+        "actual": 90_005,
+        "expected_on": None,
+    },
+    "points": {"points": {"available": 1_234, "pending": 50, "held": 0}, "growth": {"available": 0}},
+    "expiring": [],
+    "benefits": [
+        {"label_en": "Safety check", "label_zh": "检测", "quota": 2, "remaining": 1, "period_end": "2019-02-01"}
+    ],
+    "claims": [
+        {
+            "claim_no": "C-1",
+            "status": "assessed",
+            "since": "2018-12-24",
+            "amount_fen": 500_000,
+            "on_site_survey_waived": True,
+        }
+    ],
+    "policies": [],
+    "orders": [],
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Gold since 2018-02-01",
+        "tier      Gold 黄金 since 2018-02-01",
+        "progress  Diamond needs annual premium > CNY 1,500.00, now CNY 900.05",
+        "points    points: 1,234 available, 50 pending",
+        "growth: 0 available",
+        "benefits  Safety check 检测: 1 of 2 left, until 2019-02-01",
+        "claims    C-1 assessed since 2018-12-24, CNY 5,000.00, no on-site survey",
+        "as of     2018-12-31 (member since 2018-02-01)",
+    ],
+)
+def test_the_card_says(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show(MEMBER)
+    assert line in [said.strip() for said in capsys.readouterr().out.splitlines()]
+
+
+def test_a_member_of_no_tier_has_a_card(capsys: pytest.CaptureFixture[str]) -> None:
+    show({"member_id": "X", "as_of": "2018-12-31", "tier": None, "progress": None, "points": {}})
+    assert "none" in capsys.readouterr().out

@@ -1,0 +1,195 @@
+"""The embedded platform from outside, as its user has it: processes that come, answer, and are gone again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from tenure.embedded.server import free_port
+from tenure_local.home import Home
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+TENURE = Path(sys.executable).with_name("tenure")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """The `tenure` command from another folder, with nothing in its environment but where its data is."""
+
+    folder: Path
+    cwd: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TENURE_DATA_DIR": str(self.folder)}
+
+    def run(self, *words: str, status: int = 0) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [TENURE, *words],
+            env=self.environment,
+            cwd=self.cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def foreground(self) -> "subprocess.Popen[str]":
+        """`tenure up` in a terminal of its own, once it is up."""
+        started = subprocess.Popen(
+            [TENURE, "up", "--port", str(free_port())],
+            env=self.environment,
+            cwd=self.cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert started.stdout is not None
+        for line in started.stdout:
+            if "Ctrl-C" in line:
+                return started
+        raise AssertionError(f"it ended with status {started.wait(10)}")
+
+    def processes(self) -> list[str]:
+        """Command lines of every process that has to do with this folder, or was told of it."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if str(self.folder).encode() in told and entry.name != str(os.getpid()):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        return found
+
+    def until_nothing_is_left(self) -> None:
+        deadline = time.monotonic() + 20
+        while left := self.processes():
+            assert time.monotonic() < deadline, left
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell with a platform up in the background."""
+    folder = tmp_path_factory.mktemp("platform")
+    shell = Shell(folder / "data", folder)
+    assert "Tenure is up at" in shell.run("up", "--detach", "--port", str(free_port())).stdout
+    yield shell
+    shell.run("down")
+    assert shell.processes() == []
+
+
+@pytest.fixture
+def other_shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell with nothing up."""
+    shell = Shell(tmp_path / "data", tmp_path)
+    yield shell
+    shell.run("down")
+
+
+def test_a_second_platform_in_the_same_folder_is_refused(shell: Shell) -> None:
+    for words in (["up", "--detach"], ["demo", "--exit"]):
+        assert "a platform is up already at http://127.0.0.1:" in shell.run(*words, status=1).stderr
+
+
+def test_json_is_all_there_is_on_standard_output(shell: Shell) -> None:
+    assert all(finding["ok"] for finding in json.loads(shell.run("doctor", "--json").stdout))
+    assert json.loads(shell.run("wait", "--json").stdout)["drained"] is True
+    assert all(json.loads(shell.run("verify", "--json").stdout).values())
+    assert json.loads(shell.run("parked", "list", "--json").stdout) == []
+
+
+def test_an_unknown_member_is_named(shell: Shell) -> None:
+    assert shell.run("status", "No/Body", status=1).stderr == "✗ no member No/Body is known here\n"
+
+
+async def test_wrong_records_of_the_core_are_parked_shown_and_taken_out(shell: Shell) -> None:
+    await push(shell, b"P-W", b"{not json")
+    await push(shell, b"P-W", b'{"name": "Li", "behind": true}')
+    await push(shell, b"P-V", b'{"specversion":"1.0"}')
+    assert "parked events wait for someone: 3 in policy-sync" in shell.run("wait").stdout
+    rows = json.loads(shell.run("parked", "list", "--json").stdout)
+    assert {(row["service"], row["key"]) for row in rows} == {("policy-sync", "P-W"), ("policy-sync", "P-V")}
+    first, behind, other = sorted(rows, key=lambda row: (row["key"] != "P-W", row["seq"]))
+    assert behind["code"] == "behind"
+    shown = json.loads(shell.run("parked", "show", "policy-sync", str(behind["seq"])).stdout)
+    assert shown["value"] == {"name": "***", "behind": True}
+    assert "3 are still parked" in shell.run("parked", "replay").stdout
+    assert "✗ parked events: 3 in policy-sync" in shell.run("doctor", status=1).stdout
+    for row in (first, behind, other):
+        said = shell.run("parked", "discard", "policy-sync", str(row["seq"]), "--reason", "a test").stdout
+        assert f"`tenure parked replay --key '{row['key']}'`" in said
+    assert shell.run("parked", "list").stdout == "nothing is parked\n"
+    gone = shell.run("parked", "discard", "policy-sync", str(first["seq"]), "--reason", "again", status=1)
+    assert "policy-sync has no parked event" in gone.stderr
+
+
+async def push(shell: Shell, key: bytes, value: bytes) -> None:
+    bootstrap = Home(shell.folder).addresses().kafka.partition("?")[0]
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False) as producer:
+        await producer.send_and_wait("core.policy.v1", value, key=key)
+
+
+def test_days_come_and_do_not_go(shell: Shell) -> None:
+    assert shell.run("tick", "--to", "2018-06-01").stdout == "the calendar stands at 2018-06-01\n"
+    shell.run("wait")
+    assert "stands at 2018-06-01 already" in shell.run("tick", "--to", "2018-05-01").stdout
+    assert "more than 3,660 days" in shell.run("tick", "--to", "2999-01-01", status=1).stderr
+    examples = Path(__file__).parents[3] / "examples" / "motor-portfolio"
+    late = shell.run("replay", "motor-portfolio", str(examples), "--from", "2018-05-01", "--to", "2018-12-31", status=1)
+    assert "this platform's calendar stands at 2018-06-01, after 2018-05-01" in late.stderr
+
+
+def test_down_stops_a_platform_in_another_terminal(other_shell: Shell) -> None:
+    with other_shell.foreground() as up:
+        assert "a platform" in other_shell.run("up", "--detach", status=1).stderr
+        assert "another terminal" in other_shell.run("down", "--reset").stdout
+        assert up.wait(30) == 0
+    assert other_shell.processes() == []
+    assert other_shell.run("down").stdout == "nothing was running\n"
+
+
+def test_a_killed_command_takes_its_servers_along_and_leaves_a_folder_to_resume(other_shell: Shell) -> None:
+    with other_shell.foreground() as up:
+        up.send_signal(signal.SIGKILL)
+        up.wait(10)
+    other_shell.until_nothing_is_left()
+    assert "does not answer" in other_shell.run("doctor", status=1).stdout
+    with other_shell.foreground() as up:
+        assert json.loads(other_shell.run("wait", "--json").stdout)["drained"] is True
+        up.send_signal(signal.SIGINT)
+        assert up.wait(30) == 0
+    assert other_shell.processes() == []
+
+
+def test_a_dead_worker_is_noticed_explained_and_mended_by_starting_again(other_shell: Shell) -> None:
+    other_shell.run("up", "--detach", "--port", str(free_port()))
+    os.kill(json.loads((other_shell.folder / "worker.pid").read_text())["pid"], signal.SIGKILL)
+    assert "the worker process ended" in other_shell.run("wait", status=1).stderr
+    said = other_shell.run("doctor", status=1).stdout
+    assert "✗ worker: http://127.0.0.1:" in said
+    assert "`tenure down`, then `tenure up --detach` starts everything again; the data stays" in said
+    assert "stopped gateway, wheel-broker, postgres" in other_shell.run("down").stdout
+    other_shell.run("up", "--detach", "--port", str(free_port()))
+    assert "✗" not in other_shell.run("doctor").stdout
+
+
+def test_a_taken_port_is_another_port(other_shell: Shell) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        started = other_shell.run("up", "--detach", "--port", str(port))
+    assert f"port {port} is taken by another program" in started.stderr
+    assert f":{port} " not in started.stdout

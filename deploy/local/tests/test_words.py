@@ -1,0 +1,132 @@
+"""Wrong words, files and days: one line that says what is wrong, on standard error, and nothing on standard output."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tenure_local import cli
+from tenure_local.home import Home
+
+NOT_UP = "no platform is up here; start one with `tenure up --detach`"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty data folder, and a port nobody would take for ours."""
+    monkeypatch.setenv("TENURE_DATA_DIR", str(tmp_path / "data"))
+    before = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, before)
+
+
+def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command in this process. Returns its exit status."""
+    monkeypatch.setattr("sys.argv", ["tenure", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        ("nosuch", 2, "No such command 'nosuch'; see `tenure --help`"),
+        ("up --port 0", 2, "'--port'"),
+        ("up --port 99999", 2, "'--port'"),
+        ("up --broker rabbit", 2, "'rabbit' is not one of 'wheel', 'kafka'"),
+        ("up --clock moon", 2, "'moon' is not one of 'events', 'wall'"),
+        ("tick --to tomorrow", 2, "'tomorrow' is not a day of the calendar"),
+        ("tick --to 2018-02-30", 2, "'2018-02-30' is not a day of the calendar"),
+        ("tiers --as-of 2018-13-01 --csv x.csv", 2, "'2018-13-01' is not a day of the calendar"),
+        ("tiers --csv x.csv", 2, "Missing option '--as-of'"),
+        ("token --role core", 2, "Missing option '--subject'"),
+        ("token --role core --subject c --ttl 0", 2, "'--ttl'"),
+        ("wait --timeout 0", 2, "'--timeout'"),
+        ("parked discard mall 1", 2, "Missing option '--reason'"),
+        ("parked show mall one", 2, "Invalid value for 'seq'"),
+        ("token --role core --subject c", 1, NOT_UP),
+        ("status M-1", 1, NOT_UP),
+        ("wait", 1, NOT_UP),
+        ("wait --json", 1, NOT_UP),
+        ("verify --json", 1, NOT_UP),
+        ("tick --to 2018-12-31", 1, NOT_UP),
+        ("parked list --json", 1, NOT_UP),
+        ("parked replay", 1, NOT_UP),
+        ("wallets --csv x.csv", 1, NOT_UP),
+        ("import motor-portfolio nowhere.csv", 1, NOT_UP),
+        ("replay motor-portfolio nowhere.csv --from 2016-01-01 --to 2016-02-01", 1, NOT_UP),
+        ("demo --exit --json no/such/folder/out.json", 1, "there is no folder"),
+    ],
+)
+def test_wrong_words_are_answered_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, status: int, says: str
+) -> None:
+    assert tenure(monkeypatch, *words.split()) == status
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+
+
+@pytest.fixture
+def noted_as_up(folder: Path) -> Home:
+    """A platform that says it is up, though nobody answers: what a crash leaves."""
+    home = Home()
+    home.prepare()
+    note = '{{"url": "{0}", "worker_url": "{0}", "database_url": "postgresql://postgres@127.0.0.1:1", "kafka": "127.0.0.1:1", "broker": "wheel", "clock": "events"}}'
+    home.note.write_text(note.format("http://127.0.0.1:1"))
+    return home
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("status M-1", "the platform does not answer (ConnectError); `tenure doctor` says why"),
+        ("wallets --csv {folder}/x.csv", "the platform does not answer (ConnectError)"),
+        ("verify", "the platform does not answer (ConnectError)"),
+        ("wait", "the platform's PostgreSQL does not answer"),
+        ("parked list", "the platform's PostgreSQL does not answer"),
+        ("tick --to 2018-12-31", "the platform's PostgreSQL does not answer"),
+        ("wallets --csv {folder}/no/such/x.csv", "x.csv: No such file or directory"),
+        ("token --role king --subject k", "unknown roles ['king']"),
+        ("import motor-portfolio {folder}/nowhere.csv", "there is no file"),
+        ("import motor-portfolio {folder}/empty.csv", "empty.csv: "),
+        ("import motor-portfolio {folder}/other.csv", "the columns ID, "),
+        ("import motor-portfolio {folder}/cut.csv.gz", "is not a whole CSV file"),
+        ("replay motor-portfolio {folder} --from 2018-02-01 --to 2018-01-01", "--to 2018-01-01 lies before --from"),
+        ("parked show nosuch 1", "there is no service nosuch; there are policy-sync, tier-engine"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+    noted_as_up: Home,
+    words: str,
+    says: str,
+) -> None:
+    (folder / "empty.csv").touch()
+    (folder / "other.csv").write_text("a;b\n1;2\n")
+    portfolio = Path(__file__).parents[3] / "examples" / "motor-portfolio" / "policies.csv.gz"
+    (folder / "cut.csv.gz").write_bytes(portfolio.read_bytes()[:5_000])
+    assert tenure(monkeypatch, *words.format(folder=folder).split()) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_too_few_words_are_answered_with_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tenure(monkeypatch, "parked") == 2
+    assert "List parked events" in capsys.readouterr().err
+
+
+def test_text_with_brackets_is_shown_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], noted_as_up: Home
+) -> None:
+    tenure(monkeypatch, "import", "motor-portfolio", "[red]/[/]x.csv")
+    assert "there is no file [red]/[/]x.csv" in capsys.readouterr().err
