@@ -13,6 +13,9 @@ from tenure.testing import _create_from_template
 
 from .lane import TOY, USED, Lane
 
+LONG = int(os.environ.get("TENURE_FAULT_KILLS", "0")) > 100
+"""`make test-faults`, rather than the fast part of it in `make test`."""
+
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:

@@ -70,6 +70,12 @@ async def feed(loads: list[Load], until: asyncio.Event, *, every_s: float = 0.1,
     await producer.close()
 
 
+async def feed_some(load: Load, count: int) -> None:
+    producer = await load.lane.log().log.producer()
+    await producer.send(renamed(load, load.some(count)))
+    await producer.close()
+
+
 def renamed(load: Load, batch: list[Outgoing]) -> list[Outgoing]:
     return [Outgoing(f"{load.lane.name}.{o.topic}", o.key, o.value, o.headers) for o in batch]
 

@@ -21,9 +21,9 @@ from tenure.embedded.postgres import Postgres
 from tenure.spine.faults import VARIABLE
 from tenure.spine.runtime import Runtime
 
-from .conftest import NewLane
+from .conftest import LONG, NewLane
 from .lane import Lane
-from .load import Load, connect, drained, feed, verify
+from .load import Load, connect, drained, feed, feed_some, verify
 
 NODE = Path(__file__).with_name("node.py")
 RECOVERY_S_MAX = 15.0
@@ -99,16 +99,18 @@ async def test_postgres_is_killed_under_load_and_started_again(new_lane: NewLane
 
 async def test_the_broker_is_away_for_five_seconds_under_load(new_lane: NewLane, broker: Kafka) -> None:
     load = Load(await new_lane(), 2)
-    async with at_work(load.lane) as runtime, under_load(load):
+    async with at_work(load.lane) as runtime:
+        await feed_some(
+            load, 800
+        )  # more than is read before the broker is gone: the reading is measured, not the feeding
         await grows(load.lane)
-        await asyncio.to_thread(broker.stop)
+        await asyncio.to_thread(broker.kill)
         await asyncio.sleep(5)
         assert not runtime.consumer.caught_up.is_set(), "who cannot read does not say it has read everything"
         await asyncio.to_thread(broker.start)
         await grows(load.lane)
-        assert not runtime.failed.is_set()
-    async with at_work(load.lane):
         await drained(load)
+        assert not runtime.failed.is_set()
     await verify(load)
 
 
@@ -139,7 +141,7 @@ def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-@pytest.mark.parametrize("point", ["transact.saved", "consumer.before_offsets", "relay.read"])
+@pytest.mark.parametrize("point", ["transact.saved", "consumer.before_offsets", "relay.read"][: None if LONG else 1])
 async def test_a_process_that_hangs_and_wakes_after_its_partitions_moved_does_no_harm(
     new_lane: NewLane, tmp_path: Path, point: str
 ) -> None:
