@@ -6,7 +6,7 @@ back, and what was claimed before is never touched.
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,6 +29,13 @@ from tenure.spine.log import Outgoing, RecordTooLarge, refuse_too_large
 log: Final = structlog.get_logger(__name__)
 _json: Final = msgspec.json.Encoder()
 ITEMS_BETWEEN_BREATHS: Final = 100
+ANSWERED: Final = """
+SELECT i.* FROM idempotency i JOIN unnest($1::text[], $2::text[]) AS t (caller, key) USING (caller, key)
+"""
+ANSWER: Final = """
+INSERT INTO idempotency (caller, key, fingerprint, ok, body)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bool[], $5::bytea[])
+"""
 TURNED_AWAY: Final = frozenset({parking.BEHIND, "rule_failed"})
 """Refusals that will pass: the same request may be answered otherwise tomorrow, so they are not kept as its answer."""
 
@@ -37,9 +44,16 @@ class Batch:
     """The steps of one transaction, and what they learn on the way."""
 
     def __init__(
-        self, service: Service[Any], programme: Any, source: str, conn: Connection, items: Sequence[Item]
+        self,
+        service: Service[Any],
+        programme: Any,
+        source: str,
+        conn: Connection,
+        items: Sequence[Item],
+        new_id: Callable[[], object] = uuid7,
     ) -> None:
         self.service, self.programme, self.source, self.conn, self.items = service, programme, source, conn, items
+        self.new_id = new_id
         self.outcomes = [Outcome() for _ in items]
         self.fresh: list[int] = list(range(len(items)))
         self.first: dict[uuid.UUID, int] = {}  # where a claimed event stands that came more than once
@@ -102,7 +116,7 @@ class Batch:
         if not asked:
             return
         rows = await self.conn.fetch(
-            """SELECT i.* FROM idempotency i JOIN unnest($1::text[], $2::text[]) AS t (caller, key) USING (caller, key)""",
+            ANSWERED,
             [caller for caller, _ in asked],
             [key for _, key in asked],
         )
@@ -171,7 +185,7 @@ class Batch:
     def _effect(self, data: Data, cause: Event) -> Event:
         return event_of(
             data,
-            id=str(uuid7()),
+            id=str(self.new_id()),
             source=self.source,
             time=_time_of(data, cause),
             backfill=cause.backfill,
@@ -222,8 +236,7 @@ class Batch:
         if not answered:
             return
         await self.conn.execute(
-            """INSERT INTO idempotency (caller, key, fingerprint, ok, body)
-               SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bool[], $5::bytea[])""",
+            ANSWER,
             [w.caller for w, _ in answered],
             [w.key for w, _ in answered],
             [w.fingerprint for w, _ in answered],

@@ -223,7 +223,7 @@ class Consumer:
         while not self.backoff.stopping.is_set():
             self.alive_at = time.monotonic()
             try:
-                now = int(await self.door.pool.fetchval("SELECT count(*) FROM parked"))
+                now = int(await self.door.pool.fetchval(parking.COUNT))
             except WORLD_DOWN as error:
                 await self._wait(error)
                 continue

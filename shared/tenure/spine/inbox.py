@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from asyncpg.connection import Connection
 
-_CLAIM: Final = """
+CLAIM: Final = """
 WITH incoming AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS t (event_key, key)),
      blocked  AS (SELECT DISTINCT key FROM parked WHERE key = ANY ($2::text[])),
      seen     AS (SELECT i.event_key FROM incoming JOIN blocked USING (key) JOIN inbox i USING (event_key)),
@@ -20,6 +20,11 @@ WITH incoming AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS t (event_key, 
 SELECT (SELECT array_agg(event_key) FROM claimed) AS claimed, (SELECT array_agg(key) FROM blocked) AS blocked,
        (SELECT array_agg(event_key) FROM seen) AS seen
 """
+CLAIM_ALL: Final = """
+INSERT INTO inbox (event_key) SELECT k FROM unnest($1::uuid[]) AS k ORDER BY k
+ON CONFLICT DO NOTHING RETURNING event_key
+"""
+UNCLAIM: Final = "DELETE FROM inbox WHERE event_key = ANY ($1::uuid[])"
 
 
 class Claims(NamedTuple):
@@ -34,25 +39,21 @@ async def claim(conn: Connection, keys: Sequence[tuple[uuid.UUID, str]]) -> Clai
     """Claim `(event_key, ordering key)` pairs, except those of blocked keys."""
     if not keys:
         return Claims(set(), set(), set())
-    row = await conn.fetchrow(_CLAIM, [k for k, _ in keys], [k for _, k in keys])
+    row = await conn.fetchrow(CLAIM, [k for k, _ in keys], [k for _, k in keys])
     assert row is not None
     return Claims(*(set(row[name] or ()) for name in ("claimed", "blocked", "seen")))
 
 
 async def claim_all(conn: Connection, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """Claim whatever their keys wait for. Returns those that are new."""
-    rows = await conn.fetch(
-        """INSERT INTO inbox (event_key) SELECT k FROM unnest($1::uuid[]) AS k ORDER BY k
-           ON CONFLICT DO NOTHING RETURNING event_key""",
-        list(keys),
-    )
+    rows = await conn.fetch(CLAIM_ALL, list(keys))
     return {row["event_key"] for row in rows}
 
 
 async def unclaim(conn: Connection, keys: Sequence[uuid.UUID]) -> None:
     """Give back claims this transaction made, for events that turned out wrong: their replay must be able to claim them."""
     if keys:
-        await conn.execute("DELETE FROM inbox WHERE event_key = ANY ($1::uuid[])", list(keys))
+        await conn.execute(UNCLAIM, list(keys))
 
 
 async def forget_older_than(conn: Connection, *, retention_days: int, rows_max: int) -> int:

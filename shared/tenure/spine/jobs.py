@@ -17,7 +17,7 @@ import structlog
 
 from tenure.spine.consumer import Consumer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
-from tenure.spine.transact import Door
+from tenure.spine.transact import NEWEST_DAY, Door
 from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class DueWork:
 
     async def _once(self) -> int:
         await self._facts_first()
-        day: date | None = await self.door.pool.fetchval("SELECT day FROM calendar")
+        day: date | None = await self.door.pool.fetchval(NEWEST_DAY)
         if day is None or self.backoff.stopping.is_set():
             return 0
         due = await self.door.fall_due(day, keys_max=KEYS_MAX, aside=self._aside())

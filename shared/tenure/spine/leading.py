@@ -19,6 +19,10 @@ ACQUIRE_TIMEOUT_S: Final = 10.0
 SILENCE_MAX_S: Final = 90
 """Longer than any step of a leader: the deadline of a send and of closing a producer, together."""
 
+TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1)"
+LIMIT_SILENCE: Final = f"SET idle_session_timeout = '{SILENCE_MAX_S}s'"
+UNLOCK: Final = "SELECT pg_advisory_unlock($1)"
+
 
 @asynccontextmanager
 async def leading(
@@ -28,13 +32,13 @@ async def leading(
     async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as pooled:
         conn: Connection = pooled  # type: ignore[assignment]
         try:
-            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", lock):
+            while not await conn.fetchval(TRY_LOCK, lock):
                 if await wait_or(stopping, ASK_EVERY_S):
                     yield None
                     return
-            await conn.execute(f"SET idle_session_timeout = '{SILENCE_MAX_S}s'")
+            await conn.execute(LIMIT_SILENCE)
             yield conn
-            await conn.execute("SELECT pg_advisory_unlock($1)", lock)
+            await conn.execute(UNLOCK, lock)
         except BaseException:
             conn.terminate()
             raise

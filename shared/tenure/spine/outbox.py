@@ -17,15 +17,21 @@ _Packed = list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Packed)
 
-_MARK: Final = """
+MARK: Final = """
 WITH acked AS (INSERT INTO published (topic, partition, next_offset)
                SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[])
                ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset)
 UPDATE outbox SET published = true WHERE seq = ANY ($1::bigint[])
 """
-
-
-_WAITING: Final = """
+EMIT: Final = "INSERT INTO outbox (records, events) VALUES ($1, $2)"
+ACKNOWLEDGED: Final = "SELECT topic, partition, next_offset FROM published"
+FORGET_ACKNOWLEDGED: Final = "DELETE FROM published"
+PUBLISH_AGAIN: Final = """
+WITH told AS (SELECT seq FROM outbox WHERE published LIMIT $1),
+     again AS (UPDATE outbox SET published = false FROM told WHERE outbox.seq = told.seq RETURNING 1)
+SELECT count(*) FROM again
+"""
+WAITING: Final = """
 WITH oldest AS (SELECT seq, events FROM outbox WHERE NOT published ORDER BY seq LIMIT $1),
      fitting AS (SELECT seq FROM (SELECT seq, sum(events) OVER (ORDER BY seq) - events AS before FROM oldest) AS t
                  WHERE before < $2)
@@ -43,40 +49,34 @@ def unpack(packed: bytes) -> list[Outgoing]:
 
 async def emit(conn: Connection, records: Sequence[Outgoing]) -> None:
     if records:
-        await conn.execute("INSERT INTO outbox (records, events) VALUES ($1, $2)", pack(records), len(records))
+        await conn.execute(EMIT, pack(records), len(records))
 
 
 async def waiting(conn: Connection, *, rows_max: int, events_max: int) -> list[tuple[int, list[Outgoing]]]:
     """The oldest unpublished rows, as (seq, records): as many as hold `events_max` events, and one at least."""
-    rows = await conn.fetch(_WAITING, rows_max, events_max)
+    rows = await conn.fetch(WAITING, rows_max, events_max)
     return [(row["seq"], unpack(row["records"])) for row in rows]
 
 
 async def mark_published(conn: Connection, seqs: Sequence[int], acked: Sequence[Position]) -> None:
     """Remember that the log acknowledged these rows, and up to where. One statement."""
     topics, partitions, offsets = zip(*acked, strict=True) if acked else ((), (), ())
-    await conn.execute(_MARK, list(seqs), list(topics), list(partitions), list(offsets))
+    await conn.execute(MARK, list(seqs), list(topics), list(partitions), list(offsets))
 
 
 async def acknowledged(conn: Connection) -> dict[tuple[str, int], int]:
-    rows = await conn.fetch("SELECT topic, partition, next_offset FROM published")
+    rows = await conn.fetch(ACKNOWLEDGED)
     return {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
 
 
 async def publish_again(conn: Connection, *, rows_max: int) -> int:
     """The log forgot: what is retained goes out again, and the inboxes drop what they have seen. Returns rows; 0 = all done."""
-    done = await conn.fetchval(
-        """WITH told AS (SELECT seq FROM outbox WHERE published LIMIT $1),
-                again AS (UPDATE outbox SET published = false FROM told WHERE outbox.seq = told.seq RETURNING 1)
-           SELECT count(*) FROM again""",
-        rows_max,
-    )
-    return int(done)
+    return int(await conn.fetchval(PUBLISH_AGAIN, rows_max))
 
 
 async def forget_acknowledged(conn: Connection) -> None:
     """What the log acknowledged before it forgot says nothing any more. Until here, a crash leaves it to be noticed again."""
-    await conn.execute("DELETE FROM published")
+    await conn.execute(FORGET_ACKNOWLEDGED)
 
 
 async def forget_older_than(conn: Connection, *, retention_h: int, rows_max: int) -> int:

@@ -23,6 +23,28 @@ DETAIL_CHARS_MAX: Final = 500
 _TURNS: Final = 7_200_004
 _TURNS_MAX: Final = 256  # a power of two; PostgreSQL has room for a few thousand locks in all
 _headers_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+PARK: Final = """
+INSERT INTO parked (event_key, key, topic, partition, "offset", headers, value, code, detail)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::bytea[], $7::bytea[],
+                     $8::text[], $9::text[])
+ON CONFLICT (event_key) DO UPDATE SET attempts = parked.attempts + 1
+"""
+LISTED: Final = "SELECT * FROM parked WHERE seq > $1 AND ($2::text IS NULL OR key = $2) ORDER BY seq LIMIT $3"
+COUNT: Final = "SELECT count(*) FROM parked"
+KEYS: Final = "SELECT key FROM parked GROUP BY key ORDER BY min(seq)"
+TAKE_TURNS: Final = """
+SELECT pg_advisory_xact_lock($1, t.hash)
+FROM (SELECT DISTINCT hashtext(k) & $3 AS hash FROM unnest($2::text[]) AS k ORDER BY hash) AS t
+"""
+STILL_PARKED: Final = "SELECT seq FROM parked WHERE seq = ANY ($1::bigint[]) ORDER BY seq FOR UPDATE"
+LEAVE: Final = """
+WITH gone AS (DELETE FROM parked WHERE seq = ANY ($1::bigint[]) RETURNING seq, event_key, key),
+     settled AS (INSERT INTO inbox (event_key) SELECT event_key FROM gone ORDER BY 1 ON CONFLICT DO NOTHING),
+     logged AS (INSERT INTO parked_log (seq, event_key, key, action, actor, reason)
+                SELECT seq, event_key, key, $2, $3, $4 FROM gone RETURNING 1)
+SELECT count(*) FROM logged
+"""
+REFUSE_AGAIN: Final = "UPDATE parked SET attempts = attempts + 1, code = $2, detail = $3 WHERE seq = $1"
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +91,7 @@ async def park(conn: Connection, wrong: Sequence[Parked]) -> None:
     if not wrong:
         return
     await conn.execute(
-        """INSERT INTO parked (event_key, key, topic, partition, "offset", headers, value, code, detail)
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::bytea[], $7::bytea[],
-                                $8::text[], $9::text[])
-           ON CONFLICT (event_key) DO UPDATE SET attempts = parked.attempts + 1""",
+        PARK,
         [p.event_key for p in wrong],
         [p.key for p in wrong],
         [p.record.topic for p in wrong],
@@ -87,66 +106,39 @@ async def park(conn: Connection, wrong: Sequence[Parked]) -> None:
 
 async def listed(conn: Connection, *, key: str | None = None, after: int = 0, rows_max: int = 100) -> list[ParkedEvent]:
     """Parked events in the order they were parked, of one key or of all."""
-    rows = await conn.fetch(
-        "SELECT * FROM parked WHERE seq > $1 AND ($2::text IS NULL OR key = $2) ORDER BY seq LIMIT $3",
-        after,
-        key,
-        rows_max,
-    )
+    rows = await conn.fetch(LISTED, after, key, rows_max)
     return [_event(dict(row)) for row in rows]
 
 
 async def count(conn: Connection) -> int:
-    return int(await conn.fetchval("SELECT count(*) FROM parked"))
+    return int(await conn.fetchval(COUNT))
 
 
 async def keys(conn: Connection) -> list[str]:
     """Every key with something parked, the longest waiting first."""
-    rows = await conn.fetch("SELECT key FROM parked GROUP BY key ORDER BY min(seq)")
+    rows = await conn.fetch(KEYS)
     return [row["key"] for row in rows]
 
 
 async def take_turns(conn: Connection, waiting: Collection[str]) -> None:
     """Let nobody else park behind these keys or replay them until the transaction ends."""
-    await conn.execute(
-        """SELECT pg_advisory_xact_lock($1, t.hash)
-           FROM (SELECT DISTINCT hashtext(k) & $3 AS hash FROM unnest($2::text[]) AS k ORDER BY hash) AS t""",
-        _TURNS,
-        list(waiting),
-        _TURNS_MAX - 1,
-    )
+    await conn.execute(TAKE_TURNS, _TURNS, list(waiting), _TURNS_MAX - 1)
 
 
 async def still_parked(conn: Connection, seqs: Sequence[int]) -> set[int]:
     """Which of these are still parked, locked until the transaction ends: two replays of one key take turns."""
-    rows = await conn.fetch("SELECT seq FROM parked WHERE seq = ANY ($1::bigint[]) ORDER BY seq FOR UPDATE", list(seqs))
+    rows = await conn.fetch(STILL_PARKED, list(seqs))
     return {row["seq"] for row in rows}
 
 
 async def leave(conn: Connection, seqs: Sequence[int], *, action: str, actor: str, reason: str) -> int:
     """Take events out of the park and write down who did it and why. Returns how many left."""
-    done = await conn.fetchval(
-        """WITH gone AS (DELETE FROM parked WHERE seq = ANY ($1::bigint[]) RETURNING seq, event_key, key),
-                settled AS (INSERT INTO inbox (event_key) SELECT event_key FROM gone ORDER BY 1 ON CONFLICT DO NOTHING),
-                logged AS (INSERT INTO parked_log (seq, event_key, key, action, actor, reason)
-                           SELECT seq, event_key, key, $2, $3, $4 FROM gone RETURNING 1)
-           SELECT count(*) FROM logged""",
-        list(seqs),
-        action,
-        actor,
-        reason,
-    )
-    return int(done)
+    return int(await conn.fetchval(LEAVE, list(seqs), action, actor, reason))
 
 
 async def refuse_again(conn: Connection, seq: int, *, code: str, detail: str) -> None:
     """A replay met the same wall, or another one."""
-    await conn.execute(
-        "UPDATE parked SET attempts = attempts + 1, code = $2, detail = $3 WHERE seq = $1",
-        seq,
-        code,
-        detail[:DETAIL_CHARS_MAX].replace("\0", ""),
-    )
+    await conn.execute(REFUSE_AGAIN, seq, code, detail[:DETAIL_CHARS_MAX].replace("\0", ""))
 
 
 def _event(row: dict[str, object]) -> ParkedEvent:

@@ -18,6 +18,7 @@ from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
 Places = dict[TopicPartition, int]
+RECORDED: Final = "SELECT topic, partition, next_offset FROM progress"
 GoBack = Callable[[Sequence[Position]], Awaitable[None]]
 
 
@@ -57,7 +58,7 @@ class Progress:
         return await self._seek_what_was_passed_over(client, records, {p: going_on[p] for p in fresh})
 
     async def _read(self, places: set[TopicPartition]) -> None:
-        rows = await self.pool.fetch("SELECT topic, partition, next_offset FROM progress")
+        rows = await self.pool.fetch(RECORDED)
         found = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
         for place in places:
             self.recorded.pop(place, None)

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import asyncpg
 from asyncpg.connection import Connection
+from uuid_utils import uuid7
 
 from tenure.service import Service
 from tenure.spine import parking
@@ -32,6 +33,20 @@ __all__ = ["Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome", "i
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TRIES_MAX: Final = 4
 TRY_AGAIN_S: Final = 0.01
+ADVANCE: Final = """
+INSERT INTO progress (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+WHERE excluded.next_offset > progress.next_offset
+"""
+GO_BACK: Final = """
+UPDATE progress p SET next_offset = t.next_offset
+FROM unnest($1::text[], $2::int[], $3::bigint[]) AS t (topic, partition, next_offset)
+WHERE p.topic = t.topic AND p.partition = t.partition
+"""
+START_DAY: Final = """
+INSERT INTO calendar (day) VALUES ($1) ON CONFLICT (one) DO UPDATE SET day = greatest(calendar.day, excluded.day)
+"""
+NEWEST_DAY: Final = "SELECT day FROM calendar"
 T = TypeVar("T")
 
 
@@ -51,6 +66,7 @@ class Door:
     programme: Any
     source: str = ""
     acquire_timeout_s: float = ACQUIRE_TIMEOUT_S
+    new_id: Callable[[], object] = uuid7  # of an effect; a simulation draws it from its seed
 
     def __post_init__(self) -> None:
         self.source = self.source or f"/tenure/{self.service.name}"
@@ -116,15 +132,10 @@ class Door:
     async def go_back(self, positions: Sequence[Position]) -> None:
         """Write that these partitions are read again from earlier places: the log no longer reaches to where they were."""
         async with self._transaction() as conn:
-            await conn.execute(
-                """UPDATE progress p SET next_offset = t.next_offset
-                   FROM unnest($1::text[], $2::int[], $3::bigint[]) AS t (topic, partition, next_offset)
-                   WHERE p.topic = t.topic AND p.partition = t.partition""",
-                *map(list, zip(*positions, strict=True)),
-            )
+            await conn.execute(GO_BACK, *map(list, zip(*positions, strict=True)))
 
     def _batch(self, conn: Connection, items: Sequence[Item]) -> Batch:
-        return Batch(self.service, self.programme, self.source, conn, items)
+        return Batch(self.service, self.programme, self.source, conn, items, self.new_id)
 
     async def leave_park(self, seqs: Sequence[int], *, action: str, actor: str, reason: str) -> int:
         """Discard parked events, audited. Returns how many."""
@@ -149,19 +160,9 @@ async def _whole(once: Callable[[], Awaitable[T]]) -> T:
 
 async def _remember(conn: Connection, positions: Sequence[Position], day: date | None) -> None:
     if positions:
-        await conn.execute(
-            """INSERT INTO progress (topic, partition, next_offset)
-               SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
-               ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
-               WHERE excluded.next_offset > progress.next_offset""",
-            *map(list, zip(*positions, strict=True)),
-        )
+        await conn.execute(ADVANCE, *map(list, zip(*positions, strict=True)))
     if day is not None:
-        await conn.execute(
-            """INSERT INTO calendar (day) VALUES ($1)
-               ON CONFLICT (one) DO UPDATE SET day = greatest(calendar.day, excluded.day)""",
-            day,
-        )
+        await conn.execute(START_DAY, day)
 
 
 def is_fault_of_the_data(error: BaseException) -> bool:
