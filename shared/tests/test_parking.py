@@ -10,7 +10,7 @@ from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine.consumer import Consumer
 from tenure.spine.log import Record, open_log
-from tenure.spine.park import replay, replay_all
+from tenure.spine.park import Which, drain, replay, replay_all
 from tenure.spine.transact import Item
 from tenure.testing import Under, under_test
 
@@ -94,10 +94,6 @@ async def test_a_replay_goes_on_past_nothing_the_database_refuses_and_other_keys
 
 
 async def test_a_log_that_gives_an_offset_out_again_does_not_hide_another_unreadable_record(toy: Under) -> None:
-    def unreadable(value: bytes) -> Item:
-        record = Record(topic="points.v1", partition=0, offset=7, key=b"M-9", value=value, headers=(), timestamp_ms=0)
-        return Item(None, record, WrongEventError("malformed", "broken"))
-
     await toy.door.transact([unreadable(b"{")])
     await toy.door.transact([unreadable(b"{")])
     await toy.door.transact([unreadable(b"[")])
@@ -146,3 +142,59 @@ async def test_a_key_whose_due_work_is_refused_is_named_and_the_others_live_thro
     assert await toy.pool.fetchval("SELECT sum(days) FROM totals") == 7
     aside = await toy.door.fall_due(day, keys_max=1, aside=frozenset({"M-5"}))
     assert aside == (0, {}), "put aside, it takes nobody's place"
+
+
+def unreadable(value: bytes, *, key: bytes = b"M-9", offset: int = 7) -> Item:
+    record = Record(topic="points.v1", partition=0, offset=offset, key=key, value=value, headers=(), timestamp_ms=0)
+    return Item(None, record, WrongEventError("malformed", "broken"))
+
+
+async def test_a_record_nobody_can_read_does_not_come_back_either_once_it_was_discarded(toy: Under) -> None:
+    await toy.door.transact([unreadable(b"{")])
+    await discard_first(toy)
+    (outcome,) = await toy.door.transact([unreadable(b"{")])
+    assert (outcome.seen, await toy.parked()) == (True, [])
+
+
+async def test_a_drain_takes_many_keys_at_once_and_only_the_stuck_ones_stay(toy: Under) -> None:
+    members = [f"M-{n}" for n in range(40)]
+    await toy.feed(*[grant(m, 13) for m in members])
+    await toy.feed(*[grant(m, n) for n in (1, 2) for m in members])
+    for m in members[:30]:
+        seq = await toy.pool.fetchval("SELECT min(seq) FROM parked WHERE key = $1", m)
+        await toy.door.leave_park([seq], action="discarded", actor="op-1", reason="TICKET-2")
+    told: list[int] = []
+    drained = await drain(toy.door, by="li", tell=lambda d: told.append(d.passed.total()))
+    assert (drained.passed.total(), len(drained.passed), drained.complete, told[-1]) == (60, 30, True, 60)
+    assert {(s.key, s.code) for s in drained.stuck.values()} == {(m, "unlucky") for m in members[30:]}
+    assert await totals(toy) == {m: 3 if m in members[:30] else 0 for m in members}
+    assert await toy.pool.fetchval("SELECT count(*) FROM parked_log WHERE actor = 'li' AND action = 'replayed'") == 60
+
+
+async def test_a_replay_of_one_event_takes_along_those_before_it_and_none_after(toy: Under) -> None:
+    await toy.feed(grant("M-1", 13), grant("M-1", 1), grant("M-1", 2), grant("M-1", 4), grant("M-2", 13))
+    await discard_first(toy)
+    seqs = [r["seq"] for r in await toy.pool.fetch("SELECT seq FROM parked ORDER BY seq")]
+    assert (await drain(toy.door, Which(seq=seqs[1]))).passed == {"M-1": 2}
+    assert await totals(toy) == {"M-1": 3, "M-2": 0}
+    assert (await drain(toy.door, Which(seq=seqs[0]))).passed == {}, "it is not there any more"
+    assert (await drain(toy.door, Which(key="M-2", seq=seqs[2]))).passed == {}, "it is another key's"
+
+
+async def test_a_replay_by_code_takes_the_keys_that_this_code_blocks(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await toy.feed(grant("M-1", 13), grant("M-1", 1), grant("M-2", 666), grant("M-2", 2))
+    drained = await drain(toy.door, Which(code="unlucky"))
+    assert set(drained.stuck) == {"M-1"}
+    await toy.pool.execute("DELETE FROM parked WHERE code IN ('unlucky', 'rule_failed')")
+    assert (await drain(toy.door, Which(code="unlucky"))).passed == {}
+    assert (await drain(toy.door, Which(code="behind"))).passed == {"M-1": 1, "M-2": 1}
+
+
+async def test_a_drain_that_has_no_time_left_says_so_and_the_next_goes_on(toy: Under) -> None:
+    await toy.feed(grant("M-1", 13), *[grant("M-1", 1) for _ in range(5)])
+    await discard_first(toy)
+    nothing = await drain(toy.door, within_s=0)
+    assert (nothing.passed, nothing.complete) == ({}, False)
+    assert (await drain(toy.door, within_s=60)).passed == {"M-1": 5}

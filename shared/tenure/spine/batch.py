@@ -136,7 +136,9 @@ class Batch:
                 await asyncio.sleep(0)  # heartbeats and callers share this loop
             item = self.items[i]
             if self._queues(item):
-                self._refuse(i, WrongEventError(parking.BEHIND, "queues behind an earlier parked event of its key"))
+                self._refuse(
+                    i, item.wrong or WrongEventError(parking.BEHIND, "queues behind an earlier parked event of its key")
+                )
                 continue
             try:
                 self.outcomes[i].body = self._decide_one(item)
@@ -257,7 +259,7 @@ class Batch:
             await parking.refuse_again(self.conn, seq, code=reason.code, detail=reason.detail)
         passed = [s for i, s in replayed if self.outcomes[i].wrong is None]
         if passed:
-            await parking.leave(self.conn, passed, action="replayed", actor="replay", reason="")
+            await parking.leave(self.conn, passed, action="replayed", actor=self.items[replayed[0][0]].by, reason="")
 
 
 def _is_final(outcome: Outcome) -> bool:

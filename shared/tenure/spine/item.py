@@ -22,7 +22,7 @@ class Item:
     """One thing to do. From the log it has a `record`, from HTTP it may have `idempotency`, from the park a `parked_seq`.
 
     `once`: an event without a record whose own id keeps it from having its effect twice (facts pushed over HTTP). It is
-    never parked: what is wrong with it is told to its caller, who may send the same id again.
+    never parked: what is wrong with it is told to its caller, who may send the same id again. `by`: who lets a parked one pass.
     """
 
     event: Event | None
@@ -31,6 +31,7 @@ class Item:
     idempotency: Idempotency | None = None
     parked_seq: int | None = None
     once: bool = False
+    by: str = "replay"
     event_key: uuid.UUID = field(init=False)
     key: str = field(init=False)
 
@@ -48,7 +49,7 @@ class Item:
     @property
     def is_claimed(self) -> bool:
         """Whether its id is claimed in the inbox behind the parked ones of its key. A replayed one claims by itself."""
-        return self.event is not None and self.parked_seq is None and (self.once or self.record is not None)
+        return self.parked_seq is None and (self.once or self.record is not None)
 
 
 @dataclass(slots=True)

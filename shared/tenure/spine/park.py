@@ -1,50 +1,150 @@
-"""Draining the park: replay the events of a key in order through the write door, stopping at one that is still wrong."""
+"""Draining the park: parked events go through the write door again, in order per key, many keys in one transaction.
 
+The invariant: a key is drained from its oldest event on, and stops at the first that is still wrong; no other key waits for
+it. Each event that leaves is written down with who let it pass. A drain that ends in the middle, or runs twice at once, doubles
+nothing: it is the rows that are still parked that count, and they are taken under their lock.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+import asyncpg
+import msgspec
+
 from tenure.contracts.event import WrongEventError
-from tenure.spine import parking
+from tenure.spine import park_view
 from tenure.spine.codec import decode
 from tenure.spine.parking import ParkedEvent
-from tenure.spine.transact import Door, Item, is_fault_of_the_data
+from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
 
-ROWS_MAX: Final = 500
+ROWS_MAX: Final = 250
+TRIES_MAX: Final = 10
+TRY_AGAIN_S_MAX: Final = 1.0
+BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
+Tell = Callable[["Drained"], None]
+
+
+class Which(msgspec.Struct, frozen=True, kw_only=True):
+    """Which parked events to send through again; all of them if nothing is named.
+
+    `code` names what blocks a key; `seq` one event, before which those of its key go that wait before it.
+    """
+
+    key: str | None = None
+    code: str | None = None
+    seq: int | None = None
+
+
+class Stuck(msgspec.Struct, frozen=True):
+    """A key whose oldest event is still wrong, and why."""
+
+    key: str
+    seq: int
+    code: str
+    detail: str
+
+
+@dataclass
+class Drained:
+    """How many events of each key had their effect now, which keys are stuck, and whether there was time for all."""
+
+    passed: Counter[str] = field(default_factory=Counter)
+    stuck: dict[str, Stuck] = field(default_factory=dict)
+    complete: bool = False
 
 
 async def replay(door: Door, key: str) -> int:
     """Replay one key until it is empty or meets an event that is still wrong. Returns how many had their effect now."""
-    done, rows_max = 0, ROWS_MAX
-    while rows := await _oldest(door, key, rows_max=rows_max):
-        try:
-            outcomes = await door.transact([_item(row) for row in rows])
-        except Exception as error:
-            if not is_fault_of_the_data(error):
-                raise
-            if len(rows) > 1:
-                rows_max = len(rows) // 2
-                continue
-            wrong = WrongEventError("data_refused", f"the database refused its effect: {type(error).__name__}")
-            outcomes = await door.transact([_item(rows[0], wrong)])
-        done += sum(o.wrong is None and not o.seen for o in outcomes)
-        if any(o.wrong is not None for o in outcomes):
-            break
-    return done
+    return (await drain(door, Which(key=key))).passed[key]
 
 
 async def replay_all(door: Door) -> dict[str, int]:
     """Replay every key. Returns how many events of each had their effect."""
-    async with door.pool.acquire() as conn:
-        keys = await parking.keys(conn)  # type: ignore[arg-type]
-    return {key: await replay(door, key) for key in keys}
+    return dict((await drain(door)).passed)
 
 
-async def _oldest(door: Door, key: str, *, rows_max: int) -> list[ParkedEvent]:
-    async with door.pool.acquire() as conn:
-        return await parking.listed(conn, key=key, rows_max=rows_max)  # type: ignore[arg-type]
+async def drain(
+    door: Door,
+    which: Which = Which(),  # noqa: B008 - frozen
+    *,
+    by: str = "replay",
+    within_s: float | None = None,
+    tell: Tell | None = None,
+) -> Drained:
+    """Send parked events through again. Raises what the door raises when the world is down; what passed before has passed."""
+    drained, after, rows_max = Drained(), 0, ROWS_MAX
+    until = time.monotonic() + within_s if within_s is not None else None
+    keys = await _keys(door, which)
+    while until is None or time.monotonic() < until:
+        rows = await park_view.oldest(
+            door.pool, keys, after=after, up_to=which.seq, skip=list(drained.stuck), rows_max=rows_max
+        )
+        if not rows:
+            if not after:
+                drained.complete = True
+                break
+            after = 0  # what was parked behind these meanwhile
+            continue
+        if await _pass(door, rows, drained, by=by):
+            after, rows_max = rows[-1].seq, min(ROWS_MAX, rows_max * 2)
+            if tell:
+                tell(drained)
+        else:
+            rows_max = max(1, len(rows) // 2)
+    return drained
 
 
-def _item(row: ParkedEvent, wrong: WrongEventError | None = None) -> Item:
+async def _keys(door: Door, which: Which) -> list[str] | None:
+    """The keys to drain; None for all. Named once, before the first leaves: what blocks a key changes as it is drained."""
+    if which.seq is not None:
+        row = await park_view.one(door.pool, which.seq)
+        return [row.key] if row and which.key in (None, row.key) else []
+    if which.code is not None:
+        keys = await park_view.blocked_by(door.pool, which.code)
+        return [key for key in keys if which.key in (None, key)]
+    return None if which.key is None else [which.key]
+
+
+async def _pass(door: Door, rows: Sequence[ParkedEvent], drained: Drained, *, by: str) -> bool:
+    """These rows in one transaction. False if the database refuses one of several: they are to be tried in halves."""
     try:
-        return Item(decode(row.headers, row.value), row.record, wrong, parked_seq=row.seq)
+        outcomes = await _transact(door, [_item(row, by) for row in rows])
+    except Exception as error:
+        if not is_fault_of_the_data(error) and not isinstance(error, asyncpg.QueryCanceledError):
+            raise
+        if len(rows) > 1:
+            return False
+        if isinstance(error, asyncpg.QueryCanceledError):
+            raise
+        wrong = WrongEventError("data_refused", f"the database refused its effect: {type(error).__name__}")
+        outcomes = await _transact(door, [_item(rows[0], by, wrong)])
+    for row, outcome in zip(rows, outcomes, strict=True):
+        if outcome.wrong is not None:
+            drained.stuck.setdefault(row.key, Stuck(row.key, row.seq, outcome.wrong.code, outcome.wrong.detail))
+        elif not outcome.seen:
+            drained.passed[row.key] += 1
+    return True
+
+
+async def _transact(door: Door, items: list[Item]) -> list[Outcome]:
+    """Consumers and other replays hold these keys now and then, for as long as a batch takes."""
+    for _ in range(TRIES_MAX - 1):
+        try:
+            return await door.transact(items)
+        except BUSY:
+            await asyncio.sleep(random.uniform(0, TRY_AGAIN_S_MAX))
+    return await door.transact(items)
+
+
+def _item(row: ParkedEvent, by: str, wrong: WrongEventError | None = None) -> Item:
+    try:
+        item = Item(decode(row.headers, row.value), row.record, wrong, parked_seq=row.seq, by=by)
     except WrongEventError as malformed:
-        return Item(None, row.record, malformed, parked_seq=row.seq)
+        item = Item(None, row.record, malformed, parked_seq=row.seq, by=by)
+    item.key = row.key  # what it was parked under, even if this version reads another key from it
+    return item

@@ -107,7 +107,7 @@ async def park(conn: Connection, wrong: Sequence[Parked]) -> None:
 async def listed(conn: Connection, *, key: str | None = None, after: int = 0, rows_max: int = 100) -> list[ParkedEvent]:
     """Parked events in the order they were parked, of one key or of all."""
     rows = await conn.fetch(LISTED, after, key, rows_max)
-    return [_event(dict(row)) for row in rows]
+    return [event_of_row(dict(row)) for row in rows]
 
 
 async def count(conn: Connection) -> int:
@@ -141,7 +141,7 @@ async def refuse_again(conn: Connection, seq: int, *, code: str, detail: str) ->
     await conn.execute(REFUSE_AGAIN, seq, code, detail[:DETAIL_CHARS_MAX].replace("\0", ""))
 
 
-def _event(row: dict[str, object]) -> ParkedEvent:
+def event_of_row(row: dict[str, object]) -> ParkedEvent:
     raw = row.pop("headers")
     assert isinstance(raw, bytes)
     return ParkedEvent(headers=_headers_decoder.decode(raw), **row)  # type: ignore[arg-type]
