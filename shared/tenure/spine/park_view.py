@@ -23,24 +23,25 @@ _ATTRIBUTES: Final = frozenset(
 )
 _PERSONAL: Final = re.compile(r"(?<!\d)(1[3-9]\d{9}|\d{17}[\dXx]|\d{15})(?!\d)|[^\s@]+@[^\s@]+\.\w+")
 
-_PAGE: Final = """
+PAGE: Final = """
 SELECT * FROM parked
 WHERE seq > $1 AND ($2::text IS NULL OR key = $2) AND ($3::text IS NULL OR code = $3)
   AND ($4::timestamptz IS NULL OR parked_at < $4)
 ORDER BY seq LIMIT $5
 """
-_OLDEST: Final = """
+ONE: Final = "SELECT * FROM parked WHERE seq = $1"
+OLDEST: Final = """
 SELECT * FROM parked
 WHERE seq > $1 AND ($2::text[] IS NULL OR key = ANY ($2)) AND ($3::bigint IS NULL OR seq <= $3) AND NOT key = ANY ($4)
 ORDER BY seq LIMIT $5
 """
-_BLOCKED_BY: Final = """
+BLOCKED_BY: Final = """
 SELECT key FROM (SELECT DISTINCT ON (key) key, code FROM parked ORDER BY key, seq) AS first WHERE code = $1
 """
-_SUMMARY: Final = """
+SUMMARY: Final = """
 SELECT code, count(*) AS events, count(DISTINCT key) AS keys, min(parked_at) AS since FROM parked GROUP BY code ORDER BY 2 DESC
 """
-_AUDIT: Final = """
+AUDIT: Final = """
 SELECT seq, key, action, actor, reason, at FROM parked_log
 WHERE ($1::text IS NULL OR key = $1) AND ($2::timestamptz IS NULL OR (at, seq) < ($2, $3::bigint))
 ORDER BY at DESC, seq DESC LIMIT $4
@@ -104,12 +105,12 @@ async def page(
     rows_max: int = 100,
 ) -> list[ParkedEvent]:
     """Parked events in the order they were parked; those of a key or code, or parked before an instant, if named."""
-    rows = await pool.fetch(_PAGE, after, key, code, before, rows_max)
+    rows = await pool.fetch(PAGE, after, key, code, before, rows_max)
     return [event_of_row(dict(row)) for row in rows]
 
 
 async def one(pool: "asyncpg.Pool[asyncpg.Record]", seq: int) -> ParkedEvent | None:
-    row = await pool.fetchrow("SELECT * FROM parked WHERE seq = $1", seq)
+    row = await pool.fetchrow(ONE, seq)
     return event_of_row(dict(row)) if row else None
 
 
@@ -123,17 +124,17 @@ async def oldest(
     rows_max: int,
 ) -> list[ParkedEvent]:
     """What comes next in a replay: of these keys (None: of all), none of those to skip."""
-    rows = await pool.fetch(_OLDEST, after, keys, up_to, skip, rows_max)
+    rows = await pool.fetch(OLDEST, after, keys, up_to, skip, rows_max)
     return [event_of_row(dict(row)) for row in rows]
 
 
 async def blocked_by(pool: "asyncpg.Pool[asyncpg.Record]", code: str) -> list[str]:
     """The keys whose oldest parked event is parked under this code."""
-    return [row["key"] for row in await pool.fetch(_BLOCKED_BY, code)]
+    return [row["key"] for row in await pool.fetch(BLOCKED_BY, code)]
 
 
 async def summary(pool: "asyncpg.Pool[asyncpg.Record]") -> list[ParkedCode]:
-    return [ParkedCode(**dict(row)) for row in await pool.fetch(_SUMMARY)]
+    return [ParkedCode(**dict(row)) for row in await pool.fetch(SUMMARY)]
 
 
 async def audit(
@@ -145,7 +146,7 @@ async def audit(
     rows_max: int = 100,
 ) -> list[Left]:
     """Who took what out of this park, the newest first."""
-    rows = await pool.fetch(_AUDIT, key, *(before or (None, None)), rows_max)
+    rows = await pool.fetch(AUDIT, key, *(before or (None, None)), rows_max)
     return [Left(service=service, **dict(row)) for row in rows]
 
 
