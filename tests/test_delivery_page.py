@@ -15,7 +15,7 @@ SHOWN: Final = re.compile(r"^  - `(?P<file>[^`:]+)::(?P<test>[^`]+)`$", re.MULTI
 
 
 @cache
-def tests_in(file: str) -> frozenset[str]:
+def names_in(file: str) -> frozenset[str]:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.Assign))
@@ -31,9 +31,9 @@ def promises() -> list[str]:
 def test_a_promise_names_the_tests_that_show_it(promise: str) -> None:
     shown = [(found["file"], found["test"]) for found in SHOWN.finditer(promise)]
     assert shown, "a promise that no test shows"
-    assert not [f"{file}::{test}" for file, test in shown if test not in tests_in(file)]
+    assert not [f"{file}::{test}" for file, test in shown if test not in names_in(file)]
 
 
 def test_the_page_can_be_read_by_this_test() -> None:
     assert len(promises()) > 30
-    assert "no_such_test" not in tests_in("tests/test_delivery_page.py")
+    assert "no_such_test" not in names_in("tests/test_delivery_page.py")
