@@ -7,13 +7,14 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 import pytest
+import structlog.testing
 from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine import jobs, outbox
 from tenure.spine.codec import event_of
 from tenure.spine.log import Log, Position, open_log
 from tenure.spine.memory_log import MemoryConsumer, MemoryLog
-from tenure.spine.runtime import Runtime
+from tenure.spine.runtime import RESTARTS_MAX, Runtime
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Idempotency, Item
 from tenure.telemetry import metrics
@@ -190,8 +191,10 @@ async def test_a_mistake_in_a_task_is_survived_and_only_if_it_stays_the_process_
         await until(lambda: toy.pool.fetchval("SELECT count(*) = 1 FROM inbox"), toy)
         assert not runtime.failed.is_set()
     left = 1_000
-    async with Runtime(toy.door, log, settings) as runtime, asyncio.timeout(10):
-        await runtime.failed.wait()
+    with structlog.testing.capture_logs() as said:  # five stacks are slow to draw
+        async with Runtime(toy.door, log, settings) as runtime, asyncio.timeout(10):
+            await runtime.failed.wait()
+    assert [line["event"] for line in said].count("task_failed") == RESTARTS_MAX
 
 
 async def test_events_counted_as_consumed_are_those_that_had_their_effect(

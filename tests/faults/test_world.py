@@ -141,7 +141,9 @@ def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-@pytest.mark.parametrize("point", ["transact.saved", "consumer.before_offsets", "relay.read"][: None if LONG else 1])
+@pytest.mark.parametrize(
+    "point", ["transact.saved", "consumer.before_offsets", "relay.read", "relay.sent"][: None if LONG else 1]
+)
 async def test_a_process_that_hangs_and_wakes_after_its_partitions_moved_does_no_harm(
     new_lane: NewLane, tmp_path: Path, point: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 Order per key is exact: all events of a key are emitted under the lock of that key's state, and `seq` is drawn inside it, so of
 two transactions that touch one key the later has the higher `seq`. A row that commits late is not skipped, because the relay
-asks for what is unpublished, never for what lies beyond a cursor.
+asks for what is unpublished, never for what lies beyond a cursor that could have passed it (`floor`).
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ WITH told AS (SELECT seq FROM outbox WHERE published LIMIT $1),
 SELECT count(*) FROM again
 """
 WAITING: Final = """
-WITH oldest AS (SELECT seq, events FROM outbox WHERE NOT published ORDER BY seq LIMIT $1),
+WITH oldest AS (SELECT seq, events FROM outbox WHERE NOT published AND seq > $3 ORDER BY seq LIMIT $1),
      fitting AS (SELECT seq FROM (SELECT seq, sum(events) OVER (ORDER BY seq) - events AS before FROM oldest) AS t
                  WHERE before < $2)
 SELECT seq, records FROM outbox WHERE seq IN (SELECT seq FROM fitting) ORDER BY seq
@@ -52,9 +52,14 @@ async def emit(conn: Connection, records: Sequence[Outgoing]) -> None:
         await conn.execute(EMIT, pack(records), len(records))
 
 
-async def waiting(conn: Connection, *, rows_max: int, events_max: int) -> list[tuple[int, list[Outgoing]]]:
-    """The oldest unpublished rows, as (seq, records): as many as hold `events_max` events, and one at least."""
-    rows = await conn.fetch(WAITING, rows_max, events_max)
+async def waiting(
+    conn: Connection, *, rows_max: int, events_max: int, above: int = 0
+) -> list[tuple[int, list[Outgoing]]]:
+    """The oldest unpublished rows, as (seq, records): as many as hold `events_max` events, and one at least.
+
+    `above` is a `seq` up to which all is known to be published.
+    """
+    rows = await conn.fetch(WAITING, rows_max, events_max, above)
     return [(row["seq"], unpack(row["records"])) for row in rows]
 
 

@@ -19,6 +19,7 @@ from asyncpg.connection import Connection
 from tenure.contracts.topics import TOPICS
 from tenure.spine import outbox
 from tenure.spine.faults import reach
+from tenure.spine.floor import Floor
 from tenure.spine.leading import leading
 from tenure.spine.log import Log, Outgoing, Position, Producer, RecordTooLarge, TopicPartition, partition_of
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
@@ -49,6 +50,7 @@ class Relay:
     doubt: asyncio.Event = field(default_factory=asyncio.Event)
     backoff: Backoff = field(default_factory=Backoff)
     _acked: dict[TopicPartition, int] = field(default_factory=dict)
+    _floor: Floor = field(default_factory=Floor)
 
     async def run(self) -> None:
         while not self.backoff.stopping.is_set():
@@ -74,7 +76,7 @@ class Relay:
             await producer.close()
 
     async def _lead(self, conn: Connection, producer: Producer) -> None:
-        self._acked = await outbox.acknowledged(conn)
+        self._acked, self._floor = await outbox.acknowledged(conn), Floor()
         self.doubt.set()
         while not self.backoff.stopping.is_set():
             self.wake.clear()
@@ -87,7 +89,9 @@ class Relay:
 
     async def publish_once(self, conn: Connection, producer: Producer) -> int:
         """Publish the oldest waiting rows. Returns how many records went out."""
-        rows = await outbox.waiting(conn, rows_max=ROWS_MAX, events_max=EVENTS_MAX)
+        await self._floor.look(conn)
+        rows = await outbox.waiting(conn, rows_max=ROWS_MAX, events_max=EVENTS_MAX, above=self._floor.seq)
+        self._floor.rise(rows[0][0] if rows else None)
         records = [record for _, batch in rows for record in batch]
         reach("relay.read")
         if not records:
@@ -127,5 +131,6 @@ class Relay:
             rows += done
         await outbox.forget_acknowledged(conn)
         self._acked.clear()
+        self._floor = Floor()
         metrics.log_went_backwards.labels(self.service, place[0]).inc()
         log.error("log_went_backwards", service=self.service, topic=place[0], rows_published_again=rows)
