@@ -36,14 +36,16 @@ check: setup ## lint, types, walls, write door, contracts, generated documents
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/write_door.py
 	@$(BIN)/python tools/contracts.py --check
+	@$(BIN)/python tools/dashboards.py --check
 
 fix: setup ## format, and mend what a linter can mend
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-contracts: setup ## write the JSON Schemas and the AsyncAPI document anew from the table of events
+contracts: setup ## write the JSON Schemas, the AsyncAPI document and the dashboards anew from their tables
 	@$(BIN)/python tools/contracts.py
 	@$(BIN)/python tools/gateway.py
+	@$(BIN)/python tools/dashboards.py
 
 up: setup ## start the platform on the embedded default
 	@$(BIN)/tenure up $(ARGS)

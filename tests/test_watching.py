@@ -11,6 +11,8 @@ from tenure import telemetry
 from tenure.settings import ENV_PREFIX
 from tenure_local.services import SERVICES
 
+from .promql import grouped_by, selectors
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 CONTAINERS: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[
     "services"
@@ -19,6 +21,7 @@ PROMETHEUS: Final[dict[str, Any]] = yaml.safe_load(
     (ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8")
 )
 PROVISIONING: Final = ROOT / "deploy/grafana/provisioning"
+TARGET: Final = {"instance", "job"}
 DASHBOARDS: Final = sorted((PROVISIONING / "dashboards").glob("*.json"))
 
 
@@ -30,10 +33,15 @@ def test_prometheus_asks_every_service() -> None:
     assert job["metrics_path"] == "/metrics"
 
 
+def collectors() -> dict[str, Any]:
+    """Every metric of Tenure by the name of its attribute."""
+    return {name: metric for name, metric in vars(telemetry.metrics).items() if not name.startswith("_")}
+
+
 def declared() -> dict[str, set[str]]:
     """Every series Tenure exposes, with its labels."""
-    series: dict[str, set[str]] = {"up": set()}
-    for collector in vars(telemetry.metrics).values():
+    series: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
+    for collector in collectors().values():
         labels = set(collector._labelnames)
         for family in collector.describe():
             suffixes = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[family.type]
@@ -46,20 +54,28 @@ def declared() -> dict[str, set[str]]:
 
 def queries() -> list[tuple[str, str, str]]:
     boards = [json.loads(path.read_text(encoding="utf-8")) for path in DASHBOARDS]
-    return [(p["title"], t["expr"], t["legendFormat"]) for b in boards for p in b["panels"] for t in p["targets"]]
+    return [
+        (f"{b['uid']}: {p['title']}", t["expr"], t["legendFormat"])
+        for b in boards
+        for p in b["panels"]
+        for t in p["targets"]
+    ]
 
 
 @pytest.mark.parametrize(("title", "expr", "legend"), queries(), ids=[title for title, _, _ in queries()])
 def test_a_panel_asks_for_metrics_and_labels_that_exist(title: str, expr: str, legend: str) -> None:
-    series = declared()
-    names = set(re.findall(r"\b(?:tenure|process|python)_\w+|\bup\b", expr))
-    assert names, "a panel asks for something"
-    assert names <= set(series), title
-    labels = {x.strip() for group in re.findall(r"by \(([^)]*)\)", expr) for x in group.split(",")}
-    labels |= set(re.findall(r"[{,]\s*(\w+)\s*[=!]", expr))
-    given = set.intersection(*(series[n] for n in names)) | {"instance", "job"}
-    assert labels <= given, title
-    assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= labels | {"instance"}, title
+    asks_for_what_there_is(expr)
+    assert set(re.findall(r"\{\{(\w+)\}\}", legend)) <= grouped_by(expr) | {"instance"}, title
+
+
+def asks_for_what_there_is(expr: str) -> None:
+    """Every series is declared, is matched by labels it has, and one of them has each label the result is grouped by."""
+    series, asked = declared(), selectors(expr)
+    assert asked, f"{expr} asks for something"
+    for selector in asked:
+        assert selector.name in series, expr
+        assert selector.labels <= series[selector.name] | TARGET, expr
+    assert grouped_by(expr) <= TARGET.union(*(series[selector.name] for selector in asked)), expr
 
 
 def test_every_metric_is_on_a_dashboard() -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
 
+from tenure.pool import MeasuredPool
 from tenure.settings import Settings
 
 _LOCK: Final = 7_200_003
@@ -62,10 +63,10 @@ async def open_pool(
     settings: Settings, database: str, *, size_max: int | None = None
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """A pool on a service's database whose sessions carry the limits of the settings."""
-    return await asyncpg.create_pool(
+    return await MeasuredPool.open(
         url_of(settings, database),
-        min_size=1,
-        max_size=size_max or settings.pool_size_max,
+        of=service_of(database),
+        size_max=size_max or settings.pool_size_max,
         timeout=settings.connect_timeout_s,
         command_timeout=settings.statement_timeout_ms / 1000 + 5,
         server_settings={
@@ -80,6 +81,11 @@ async def open_pool(
             "tcp_keepalives_count": "3",
         },
     )
+
+
+def service_of(database: str) -> str:
+    """The service that owns a database, as metrics name it."""
+    return database.removeprefix("tenure_").replace("_", "-")
 
 
 def run_sql(bind: Connection, sql: str) -> None:

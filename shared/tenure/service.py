@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncpg.connection import Connection
+from prometheus_client import Gauge
 
 from tenure.calendar import start_of
 from tenure.contracts.decision import DayReached, Decision
@@ -44,7 +45,8 @@ class Service(Generic[S]):
     `rules` maps the type of an event's data to the rule that decides it; `ignores` names the event types of its
     topics that mean nothing to it. Every type of every topic it reads must stand in one of the two, so that a new
     event is a decision, not an accident. `keys` tells which states an event touches, default its own key. `problems`
-    are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title).
+    are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title). `gauges` are metrics of
+    its own, each with the statement that is asked for its value every few seconds: make it one that an index answers.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Service(Generic[S]):
     problems: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     migrations: Path
     under_way: str = ""
+    gauges: tuple[tuple[Gauge, str], ...] = ()
 
     def __post_init__(self) -> None:
         declared = {name: cls for topic in self.reads for name, cls in topic.types.items()}

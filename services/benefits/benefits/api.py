@@ -86,7 +86,7 @@ def router(app: App) -> APIRouter:
     @routes.get("/benefits/verify", openapi_extra=answers(dict[str, bool]))
     async def verify_all(who: Annotated[Caller, Depends(caller("operator", "sre"))]) -> Response:  # noqa: ARG001
         """What must hold, each sentence with whether it does. Reads every member: not for every minute."""
-        return json_response(await verify.verify(app.pool, app.programme))
+        return app.verified(await verify.verify(app.pool, app.programme))
 
     @routes.get("/benefits/{member_id}", openapi_extra=answers(MemberView))
     async def of_member(

@@ -30,7 +30,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 async def run(worker: Worker) -> None:
     """Until the worker stops; while the world is down, again and again."""
-    backoff = Backoff(stopping=worker.stopping)
+    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "run"))
     gatherer = Gatherer(worker.door)
     async with HttpLedger(worker.settings) as ledger:
         saga = Saga(gatherer.submit, ledger, worker.today)

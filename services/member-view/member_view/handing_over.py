@@ -24,7 +24,7 @@ SELECT member_id, hand_over_to FROM member_view WHERE hand_over_to IS NOT NULL O
 
 
 async def hand_over(worker: "Worker") -> None:
-    backoff = Backoff(stopping=worker.stopping)
+    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "hand_over"))
     while not worker.stopping.is_set():
         try:
             if not await hand_over_once(worker.door):

@@ -128,7 +128,7 @@ def _operations(routes: APIRouter, app: App) -> None:
     @routes.get("/messages/verify", openapi_extra=answers(dict[str, bool]))
     async def verify(_: Operator) -> Response:
         """What must hold for all messages, each sentence with whether it does."""
-        return json_response(await reads.verify(app.pool, app.programme))
+        return app.verified(await reads.verify(app.pool, app.programme))
 
     @routes.get("/messages/unknown")
     async def unknown(_: Operator) -> Response:

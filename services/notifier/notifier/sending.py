@@ -91,7 +91,7 @@ def _now(worker: "Worker") -> datetime | None:
 
 
 async def _repeat(worker: "Worker", turn: Callable[[], Awaitable[int]]) -> None:
-    backoff = Backoff(stopping=worker.stopping)
+    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "messages"))
     while not worker.stopping.is_set():
         try:
             done = await turn()

@@ -6,6 +6,7 @@ from typing import Final
 from tenure.contracts import benefit, mall, message, points, policy, tier
 from tenure.contracts.event import Event
 from tenure.service import Service
+from tenure.telemetry import metrics
 
 from notifier import api, sending, store
 from notifier.commands import ClaimSms, ReadMessage, RecordReceipt, SendDue, SetPreferences, SettleSms
@@ -78,5 +79,13 @@ SERVICE: Final = Service[store.State](
     problems=api.PROBLEMS,
     under_way="""SELECT (SELECT count(*) FROM member WHERE send_at <= now())
                       + (SELECT count(*) FROM message WHERE sms IN ('queued', 'sending'))""",
+    gauges=(
+        (metrics.messages_waiting, "SELECT count(*) FROM message WHERE sms IN ('queued', 'sending')"),
+        (
+            metrics.messages_oldest_waiting_age_seconds,
+            """SELECT extract(epoch FROM now() - min(recorded_at))::float8 FROM message
+               WHERE sms IN ('queued', 'sending')""",
+        ),
+    ),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -6,6 +6,7 @@ from typing import Final
 from tenure.contracts import activity, policy, tier
 from tenure.contracts.decision import DayReached
 from tenure.service import Service
+from tenure.telemetry import metrics
 
 from points_ledger import api, commands, operations, store, timers
 from points_ledger.problems import PROBLEMS
@@ -70,5 +71,6 @@ SERVICE: Final = Service[Account](
     routers=(api.router, operations.router),
     background=(timers.release_timed_out,),
     problems=PROBLEMS,
+    gauges=((metrics.holds_open, "SELECT count(*) FROM holds WHERE state = 'held'"),),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -25,7 +25,7 @@ TIMED_OUT: Final = """
 
 async def release_timed_out(worker: Worker) -> None:
     """Release what was held too long, until the worker stops."""
-    backoff = Backoff(stopping=worker.stopping)
+    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "release_timed_out"))
     while not worker.stopping.is_set():
         try:
             released = await release_once(worker.door, utc_now(), start_of(await worker.today()))

@@ -76,7 +76,7 @@ def _facts(routes: APIRouter, app: App) -> None:
     )
     async def verify_all() -> Response:
         """What must hold for all policies, each sentence with whether it does. Reads every fact: not for every minute."""
-        return json_response(await verify.verify(app.pool))
+        return app.verified(await verify.verify(app.pool))
 
     @routes.get("/reconciliation", openapi_extra=answers(reads.Reconciliation))
     async def reconcile(_: Counter, on: Day | None = None) -> Response:

@@ -67,7 +67,7 @@ def router(app: App) -> APIRouter:
     )
     async def verify_all() -> Response:
         """What must hold for all members, each sentence with whether it does. Reads every member: not for every minute."""
-        return json_response(await verify(app.pool, app.programme))
+        return app.verified(await verify(app.pool, app.programme))
 
     @routes.get("/tiers/{member_id}", openapi_extra=answers(views.TierView))
     async def tier(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:

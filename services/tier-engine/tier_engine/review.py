@@ -27,7 +27,7 @@ MEMBERS_MAX: Final = 500
 
 async def review(worker: "Worker") -> None:
     """Judge again whoever was judged by other rules; ends when none is left."""
-    backoff = Backoff(stopping=worker.stopping)
+    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "review"))
     after, total = "", 0
     while not worker.stopping.is_set():
         try:

@@ -32,7 +32,7 @@ from tenure.spine import clock
 from tenure.spine.codec import utc_now
 from tenure.spine.gather import Gatherer
 from tenure.spine.transact import Door, Idempotency, Item, OtherBodyError, Outcome
-from tenure.telemetry import exposition, metrics
+from tenure.telemetry import exposition, metrics, tell_verified
 
 PREFIX: Final = "/v1"
 CHECK_DEADLINE_S: Final = 1.0
@@ -71,13 +71,15 @@ class App:
 
     @cached_property
     def gatherer(self) -> Gatherer:
-        return Gatherer(
+        gatherer = Gatherer(
             self.door,
             batch_items_max=self.settings.gather_items_max,
             queue_items_max=self.settings.queue_items_max,
             wait_s_max=self.settings.answer_timeout_s,
             gathered=metrics.gathered_items.labels(self.service.name).observe,
         )
+        metrics.gather_waiting_items.labels(self.service.name).set_function(lambda: gatherer.queued_items)
+        return gatherer
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
@@ -131,6 +133,11 @@ class App:
     async def idempotency(self, request: Request, caller: Caller) -> Idempotency:
         """For routes that build their own items. Raises Problem idempotency_key_required, idempotency_key_invalid."""
         return await idempotency_of(request, caller.subject)
+
+    def verified(self, found: Mapping[str, bool]) -> Response:
+        """The response of an audit: each invariant of the service's books, and whether it holds. Alerts watch it, too."""
+        tell_verified(self.service.name, found)
+        return json_response(found)
 
     def answer(self, outcome: Outcome, *, status: int = 200) -> Response:
         """The response of an outcome. Raises Problem when the rule refused."""

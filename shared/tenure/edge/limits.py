@@ -57,7 +57,10 @@ class Trace:
                 self._observe(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(trace_id=trace_id(traceparent)):
+        with (
+            structlog.contextvars.bound_contextvars(trace_id=trace_id(traceparent)),
+            metrics.http_requests_in_flight.track_inprogress(),
+        ):
             await self.app(scope, receive, finish)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:

@@ -65,6 +65,7 @@ class Batch:
         self.after: dict[str, Any] = {}
         self.rows: list[Any] = []
         self.records: list[Outgoing] = []
+        self.told: list[Data] = []
 
     async def claim(self) -> None:
         """Keep what is new: not in the inbox, not answered before, not behind a parked event of its key."""
@@ -182,6 +183,7 @@ class Batch:
         self.after.update(dict(zip(keys, after, strict=True)))
         self.rows += decided.rows
         self.records += records
+        self.told += decided.emit
         return body
 
     def _effect(self, data: Data, cause: Event) -> Event:

@@ -22,6 +22,7 @@ from tenure.spine.codec import encode, event_of, utc_now
 from tenure.spine.leading import leading
 from tenure.spine.log import Outgoing, Producer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
+from tenure.telemetry import metrics
 
 if TYPE_CHECKING:
     from tenure.spine.runtime import Worker
@@ -64,7 +65,7 @@ async def lead(worker: "Worker") -> None:
     if worker.settings.clock != "wall":
         await worker.stopping.wait()
         return
-    backoff = Backoff(stopping=worker.stopping)
+    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "lead"))
     while not worker.stopping.is_set():
         try:
             await _lead(worker)
@@ -77,11 +78,17 @@ async def _lead(worker: "Worker") -> None:
     producer = await worker.log.producer()
     try:
         async with leading(worker.door.pool, LOCK, worker.stopping) as conn:
-            while conn is not None and not worker.stopping.is_set():
-                await _start_days(worker, conn, producer)
-                await wait_or(worker.stopping, LOOK_EVERY_S)
+            if conn is not None:
+                with metrics.leading.labels(worker.door.service.name, "clock").track_inprogress():
+                    await _follow_the_wall(worker, conn, producer)
     finally:
         await producer.close()
+
+
+async def _follow_the_wall(worker: "Worker", conn: Connection, producer: Producer) -> None:
+    while not worker.stopping.is_set():
+        await _start_days(worker, conn, producer)
+        await wait_or(worker.stopping, LOOK_EVERY_S)
 
 
 async def _start_days(worker: "Worker", conn: Connection, producer: Producer) -> None:

@@ -4,6 +4,7 @@ What cannot be understood is a `WrongEventError` with a stable code, never an ex
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,6 +25,7 @@ _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()
 }
 _encoder: Final = msgspec.json.Encoder()
+_UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class StructuredEvent(msgspec.Struct, kw_only=True):
@@ -144,6 +146,15 @@ def event_key(source: str, event_id: str) -> UUID:
         except ValueError:
             pass
     return UUID(digest)
+
+
+def told_at_s(headers: Iterable[tuple[str, bytes]]) -> float | None:
+    """When an effect was told, by its id, which is a UUIDv7; None for what carries another one."""
+    for name, value in headers:
+        if name == "ce_id":
+            text = value.decode()
+            return int(text[:8] + text[9:13], 16) / 1000 if _UUID7.fullmatch(text) else None
+    return None
 
 
 def ordering_key(key: str) -> str:

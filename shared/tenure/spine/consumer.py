@@ -56,6 +56,7 @@ class Consumer:
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     on_rejoined: Callable[[], None] = lambda: None
     halted: str = ""
+    joined: bool = False
     last_poll_at: float = 0.0
     alive_at: float = field(default_factory=time.monotonic)
     parked_run: int = 0
@@ -90,12 +91,15 @@ class Consumer:
         topics = [t.name for t in service.reads]
         await ensure_topics(self.log)
         client = await self.log.consumer(f"tenure.{service.name}", topics, on_assigned=self.progress.on_assigned)
+        self.joined = True
         self.on_rejoined()
+        metrics.consumer_joins.labels(service.name).inc()
         try:
             while not self.backoff.stopping.is_set():
                 await self._turn(client)
                 self.backoff.succeeded()
         finally:
+            self.joined = False
             self.caught_up.clear()
             await client.close()
 
@@ -103,6 +107,7 @@ class Consumer:
         self.alive_at = time.monotonic()
         polled = await client.poll(records_max=self.batch_records_max, timeout_s=self.poll_timeout_s)
         self.last_poll_at = time.monotonic()
+        metrics.consumer_last_poll_timestamp_seconds.labels(self.door.service.name).set_to_current_time()
         reach("consumer.polled")
         records = await self._patiently(lambda: self.progress.settle(client, polled))
         self.high_water = client.high_water()
@@ -192,6 +197,7 @@ class Consumer:
                 raise
             if len(items) == 1:
                 return await self._park_alone(items[0], error, positions, day)
+        metrics.batches_halved.labels(self.door.service.name).inc()
         middle = len(items) // 2
         first = await self._transact(items[:middle], (), None)
         return first + await self._transact(items[middle:], positions, day)
@@ -219,6 +225,7 @@ class Consumer:
         """Wait, out of the group, until there are fewer parked events than now."""
         log.error("consumer_halted", service=self.door.service.name, reason=why)
         self.halted = why
+        metrics.consumer_halted.labels(self.door.service.name).set(1)
         parked: int | None = None
         while not self.backoff.stopping.is_set():
             self.alive_at = time.monotonic()
@@ -232,6 +239,7 @@ class Consumer:
             parked = now
             await wait_or(self.backoff.stopping, LOOK_EVERY_S)
         self.halted, self.parked_run = "", 0
+        metrics.consumer_halted.labels(self.door.service.name).set(0)
 
     @property
     def stalled(self) -> bool:

@@ -45,6 +45,7 @@ class DueWork:
                 done = await self._once()
                 self.backoff.succeeded()
                 if not done:
+                    metrics.due_done_timestamp_seconds.labels(self.door.service.name).set_to_current_time()
                     self._patient_until = 0.0
                     self.consumer.committed.clear()
                     await wait_or(self.consumer.committed, IDLE_WAIT_S)
@@ -79,6 +80,7 @@ class DueWork:
     def _aside(self) -> frozenset[str]:
         now = time.monotonic()
         self._aside_until = {key: until for key, until in self._aside_until.items() if until > now}
+        metrics.due_aside_keys.labels(self.door.service.name).set(len(self._aside_until))
         return frozenset(self._aside_until)
 
     def _put_aside(self, refused: dict[str, str]) -> None:
@@ -90,5 +92,6 @@ class DueWork:
             log.error("due_work_refused", service=name, key=key, reason=why, tries_again_in_s=ASIDE_S)
         metrics.due_refused.labels(name).inc(len(refused))
         self._aside_until.update(dict.fromkeys(refused, time.monotonic() + ASIDE_S))
+        metrics.due_aside_keys.labels(name).set(len(self._aside_until))
         if len(self._aside_until) > ASIDE_KEYS_MAX:
             raise TimeoutError(f"{len(self._aside_until)} keys cannot live through their day, the last: {why}")

@@ -7,6 +7,7 @@ oldest first, before anything new.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from asyncpg.connection import Connection
 
 from tenure.contracts.topics import TOPICS
 from tenure.spine import outbox
+from tenure.spine.codec import told_at_s
 from tenure.spine.faults import reach
 from tenure.spine.floor import Floor
 from tenure.spine.leading import leading
@@ -78,6 +80,10 @@ class Relay:
     async def _lead(self, conn: Connection, producer: Producer) -> None:
         self._acked, self._floor = await outbox.acknowledged(conn), Floor()
         self.doubt.set()
+        with metrics.leading.labels(self.service, "relay").track_inprogress():
+            await self._publish_while_leading(conn, producer)
+
+    async def _publish_while_leading(self, conn: Connection, producer: Producer) -> None:
         while not self.backoff.stopping.is_set():
             self.wake.clear()
             if self.doubt.is_set():
@@ -104,8 +110,16 @@ class Relay:
         await outbox.mark_published(conn, [seq for seq, _ in rows], acked)
         reach("relay.marked")
         self._acked.update({(p.topic, p.partition): p.next_offset for p in acked})
-        metrics.relay_published.labels(self.service).inc(len(records))
+        self._measure(rows)
         return len(records)
+
+    def _measure(self, rows: Sequence[tuple[int, list[Outgoing]]]) -> None:
+        metrics.relay_published.labels(self.service).inc(sum(len(batch) for _, batch in rows))
+        took = metrics.relay_publish_seconds.labels(self.service)
+        now = time.time()
+        for _, batch in rows:
+            if (told_at := told_at_s(batch[0].headers)) is not None:
+                took.observe(max(0.0, now - told_at))
 
     def _backwards(self, records: Sequence[Outgoing], acked: Sequence[Position]) -> TopicPartition | None:
         """A partition in which these records begin before the end that was acknowledged earlier."""

@@ -8,6 +8,7 @@ from typing import Final
 import asyncpg
 
 from tenure.spine.log import WorldDown
+from tenure.telemetry import metrics
 
 WAIT_FIRST_S: Final = 0.1
 WAIT_MAX_S: Final = 5.0
@@ -34,11 +35,15 @@ WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (
 
 @dataclass(slots=True)
 class Backoff:
-    """Waits that grow from a tenth of a second to five, with full jitter; `failures` in a row, and the newest reason."""
+    """Waits that grow from a tenth of a second to five, with full jitter; `failures` in a row, and the newest reason.
+
+    `of` is the service and the task that waits, for the metrics.
+    """
 
     failures: int = 0
     reason: str = ""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    of: tuple[str, str] | None = None
 
     def succeeded(self) -> None:
         self.failures, self.reason = 0, ""
@@ -46,6 +51,8 @@ class Backoff:
     async def wait(self, error: BaseException) -> None:
         """Wait before the next try; returns at once when stopping."""
         self.failures += 1
+        if self.of is not None:
+            metrics.waits.labels(*self.of, "broker" if isinstance(error, WorldDown) else "database").inc()
         self.reason = f"{type(error).__name__}: {error}"[:300]
         longest = min(WAIT_MAX_S, WAIT_FIRST_S * 2 ** min(self.failures - 1, 10))
         await wait_or(self.stopping, random.uniform(longest / 2, longest))

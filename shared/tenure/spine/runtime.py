@@ -15,6 +15,7 @@ import structlog
 
 from tenure import database
 from tenure.contracts.programme import Programme
+from tenure.contracts.topics import TOPICS
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine.clock import today
@@ -25,7 +26,7 @@ from tenure.spine.relay import Relay
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import Door
 from tenure.spine.vitals import Vitals
-from tenure.telemetry import metrics
+from tenure.telemetry import metrics, start_at_zero
 
 log: Final = structlog.get_logger(__name__)
 STOP_WITHIN_S: Final = 5.0
@@ -70,11 +71,15 @@ class Runtime:
         )
         self.relay = Relay(door.service.name, door.pool, log)
         self.due = DueWork(door, self.consumer, self.relay.wake)
-        self.vitals = Vitals(door, self.consumer, settings.outbox_retention_h, settings.inbox_retention_days)
+        self.vitals = Vitals(door, self.consumer, settings)
         self.worker = Worker(door, settings, log, self.consumer, self.relay.wake)
         self.consumer.on_rejoined = self.relay.doubt.set
         self.failed: asyncio.Event = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self.consumer.backoff.of = (door.service.name, "consumer")
+        self.relay.backoff.of = (door.service.name, "relay")
+        self.due.backoff.of = (door.service.name, "due")
+        self.vitals.backoff.of = (door.service.name, "vitals")
 
     async def __aenter__(self) -> Self:
         loops: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -88,9 +93,10 @@ class Runtime:
             loops.append(("due", self.due.run))
         for run in self.door.service.background:
             loops.append((run.__name__, lambda run=run: run(self.worker)))  # type: ignore[misc]
-        self._tasks = [
-            asyncio.create_task(self._supervised(n, f), name=f"{self.door.service.name}:{n}") for n, f in loops
-        ]
+        service = self.door.service
+        topics = [t.name for t in TOPICS if service.name in (*t.consumers, t.producer)]
+        start_at_zero(service.name, topics=topics, tasks=[name for name, _ in loops])
+        self._tasks = [asyncio.create_task(self._supervised(n, f), name=f"{service.name}:{n}") for n, f in loops]
         return self
 
     async def __aexit__(

@@ -22,12 +22,15 @@ import asyncpg
 from asyncpg.connection import Connection
 from uuid_utils import uuid7
 
+from tenure.contracts.event import Data
 from tenure.service import Service
 from tenure.spine import parking
 from tenure.spine.batch import Batch
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
 from tenure.spine.log import Position
+from tenure.telemetry import metrics
+from tenure.telemetry.figures import count_told
 
 __all__ = ["Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome", "is_fault_of_the_data"]
 ACQUIRE_TIMEOUT_S: Final = 5.0
@@ -90,9 +93,10 @@ class Door:
                 await _remember(conn, positions, day)
                 reach("transact.before_commit")
             reach("transact.committed")
+            count_told(self.service.name, batch.told)
             return batch.outcomes
 
-        return await _whole(once)
+        return await _whole(self.service.name, once)
 
     async def fall_due(self, day: date, *, keys_max: int, aside: frozenset[str] = frozenset()) -> Due:
         """Let up to `keys_max` keys live through `day`, none of those `aside`. Any number of workers may call it at once.
@@ -101,16 +105,18 @@ class Door:
         """
 
         async def once() -> Due:
+            told: list[Data] = []
             async with self._transaction() as conn:
                 assert self.service.due is not None
                 found = await self.service.due(conn, day, keys_max + len(aside))
                 keys = [key for key in found if key not in aside][:keys_max]
-                refused = await self._live_through(conn, keys, day)
+                refused = await self._live_through(conn, keys, day, told)
+            count_told(self.service.name, told)
             return Due(len(keys) - len(refused), refused)
 
-        return Due(0, {}) if self.service.due is None else await _whole(once)
+        return Due(0, {}) if self.service.due is None else await _whole(self.service.name, once)
 
-    async def _live_through(self, conn: Connection, keys: list[str], day: date) -> dict[str, str]:
+    async def _live_through(self, conn: Connection, keys: list[str], day: date, told: list[Data]) -> dict[str, str]:
         """What the database refuses is halved down to the key that is at fault; the locks of `due` outlive the savepoints."""
         if not keys:
             return {}
@@ -125,8 +131,9 @@ class Door:
             if len(keys) == 1:
                 return {keys[0]: f"data_refused: {type(error).__name__}"}
             middle = len(keys) // 2
-            first = await self._live_through(conn, keys[:middle], day)
-            return first | await self._live_through(conn, keys[middle:], day)
+            first = await self._live_through(conn, keys[:middle], day, told)
+            return first | await self._live_through(conn, keys[middle:], day, told)
+        told += batch.told
         return {key: str(o.wrong) for key, o in zip(keys, batch.outcomes, strict=True) if o.wrong is not None}
 
     async def go_back(self, positions: Sequence[Position]) -> None:
@@ -148,12 +155,14 @@ class Door:
             yield conn  # type: ignore[misc]
 
 
-async def _whole(once: Callable[[], Awaitable[T]]) -> T:
+async def _whole(service: str, once: Callable[[], Awaitable[T]]) -> T:
     """Do it again, from its beginning, when it met another transaction in a ring: PostgreSQL has undone all of it."""
     for attempt in range(1, TRIES_MAX):
         try:
             return await once()
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+            reason = "deadlock" if isinstance(error, asyncpg.DeadlockDetectedError) else "serialization"
+            metrics.transactions_retried.labels(service, reason).inc()
             await asyncio.sleep(TRY_AGAIN_S * 2**attempt * (0.5 + random.random()))
     return await once()
 

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -69,6 +70,40 @@ def test_every_metric_is_exposed_with_a_sentence() -> None:
     assert all(sentence.endswith(".") for _, sentence in ours)
 
 
+LABELS = {
+    *("service", "topic", "partition", "code", "type", "task", "world", "state", "reason", "table", "invariant"),
+    *("route", "status", "wallet", "movement", "from_tier", "to_tier"),
+}
+UNITS = (
+    "_seconds",
+    "_rows",
+    "_records",
+    "_keys",
+    "_days",
+    "_items",
+    "_events",
+    "_connections",
+    "_connections_max",
+    "_callers",
+)
+WITHOUT_UNIT = {  # a truth (0 or 1), an offset, or a number of the things it is named after
+    *("consumer_position", "consumer_partitions", "consumer_halted", "leading", "database_up", "invariant_holds"),
+    *("http_requests_in_flight", "holds_open", "messages_waiting"),
+}
+
+
+@pytest.mark.parametrize(("name", "metric"), [(n, m) for n, m in vars(metrics).items() if not n.startswith("_")])
+def test_a_metric_has_one_name_a_unit_and_labels_from_closed_sets(name: str, metric: Any) -> None:
+    (family,) = metric.describe()
+    assert family.name == f"tenure_{name}", "the attribute is the name"
+    assert metric._documentation.endswith(".")
+    assert metric._documentation.count(". ") == 0, "one sentence"
+    assert set(metric._labelnames) <= LABELS
+    assert not name.endswith("_total"), "the client appends it"
+    if family.type != "counter":
+        assert name.endswith(UNITS) or name in WITHOUT_UNIT
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -93,7 +128,7 @@ def test_a_trace_is_a_child_of_a_good_parent_and_else_a_new_one(broken: str) -> 
 def test_a_span_joins_the_trace_of_what_caused_it(monkeypatch: pytest.MonkeyPatch) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("tenure.telemetry.trace.get_tracer", provider.get_tracer)
+    monkeypatch.setattr("tenure.telemetry.traces.trace.get_tracer", provider.get_tracer)
     with traced("transact", traceparent=PARENT, items=3):
         pass
     (span,) = exporter.get_finished_spans()
