@@ -97,6 +97,7 @@ class Watch:
                       (SELECT count(*) FROM parked) AS parked,
                       (SELECT day FROM calendar) AS day,
                       (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                        AND backend_type = 'client backend' -- autovacuum has a transaction id, too
                         AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()) AS writing"""
         )
         assert row is not None

@@ -30,7 +30,7 @@ def verified(home: Home) -> dict[str, bool]:
             found |= {f"{service}_{name}": bool(true) for name, true in api.get(path).items()}
         found |= _views_agree(api)
     backlog = asyncio.run(_look(home))
-    found["everything_published_is_read"] = backlog.total == 0
+    found["everything_published_is_read"] = not any(backlog.unread.values()) and not any(backlog.unpublished.values())
     found["nothing_is_parked"] = not any(backlog.parked.values())
     return found
 
