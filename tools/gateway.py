@@ -29,8 +29,7 @@ def routers(service: Service[Any]) -> list[APIRouter]:
     """A service's routers, built as at start but without a database: building one asks nothing of it."""
     settings = Settings(programme_dir=ROOT / "programme")
     door = Door(service, cast("Any", None), programme.load(settings.programme_dir))
-    app = App(service, door, settings)
-    return [build(app) for build in service.routers]
+    return list(App(service, door, settings).routers)
 
 
 def paths_of(service: Service[Any]) -> list[str]:

@@ -21,7 +21,7 @@ from uuid_utils import uuid7
 from tenure.calendar import SHANGHAI, local_date
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
-from tenure.edge import docs, limits, problems
+from tenure.edge import docs, limits, parked, problems
 from tenure.edge.access import Caller, Gate, gate_first
 from tenure.edge.catalogue import Catalogue, merged
 from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, in_flight
@@ -58,7 +58,8 @@ class App:
 
     @cached_property
     def routers(self) -> tuple[APIRouter, ...]:
-        return tuple(build(self) for build in self.service.routers)
+        """The service's own, and its park."""
+        return tuple(build(self) for build in (*self.service.routers, parked.router))
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":

@@ -123,7 +123,7 @@ class Batch:
         )
         for row in rows:
             i = asked[row["caller"], row["key"]]
-            self.outcomes[i] = _answer_again(row, self.items[i].idempotency)
+            self.outcomes[i] = answer_again(row, self.items[i].idempotency)
         self.fresh = [i for i in self.fresh if not self.outcomes[i].seen]
 
     async def decide(self) -> None:
@@ -289,7 +289,7 @@ def _time_of(data: Data, cause: Event) -> datetime:
     return start_of(day) if day is not None and day < cause.day else cause.time
 
 
-def _answer_again(row: asyncpg.Record, idempotency: Idempotency | None) -> Outcome:
+def answer_again(row: asyncpg.Record, idempotency: Idempotency | None) -> Outcome:
     assert idempotency is not None
     if bytes(row["fingerprint"]) != idempotency.fingerprint:
         return Outcome(wrong=OtherBodyError(), seen=True)

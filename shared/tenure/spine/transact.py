@@ -25,7 +25,7 @@ from uuid_utils import uuid7
 from tenure.contracts.event import Data
 from tenure.service import Service
 from tenure.spine import parking
-from tenure.spine.batch import Batch
+from tenure.spine.batch import ANSWER, ANSWERED, Batch, answer_again
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
 from tenure.spine.log import Position
@@ -149,6 +149,42 @@ class Door:
         async with self._transaction() as conn:
             return await parking.leave(conn, seqs, action=action, actor=actor, reason=reason)
 
+    async def discard(self, seqs: Sequence[int], *, actor: str, reason: str, asked: Idempotency) -> Outcome:
+        """`leave_park` for a caller over HTTP: asked twice it is done once, and answered twice alike."""
+
+        async def leave(conn: Connection) -> bytes:
+            done = await parking.leave(conn, seqs, action="discarded", actor=actor, reason=reason)
+            return b'{"discarded":%d}' % done
+
+        return await self._answer_once(asked, leave)
+
+    async def keep_answer(self, asked: Idempotency, body: bytes) -> Outcome:
+        """Keep the answer to something that was done in transactions of its own, and does no harm done again."""
+
+        async def same(_: Connection) -> bytes:
+            return body
+
+        return await self._answer_once(asked, same)
+
+    async def answered(self, asked: Idempotency) -> Outcome | None:
+        """The answer this was given before, if it was."""
+        async with self.pool.acquire(timeout=self.acquire_timeout_s) as conn:
+            return await _answered(conn, asked)  # type: ignore[arg-type]
+
+    async def _answer_once(self, asked: Idempotency, do: Callable[[Connection], Awaitable[bytes]]) -> Outcome:
+        async def once() -> Outcome:
+            async with self._transaction() as conn:
+                if (before := await _answered(conn, asked)) is not None:
+                    return before
+                body = await do(conn)
+                await conn.execute(ANSWER, [asked.caller], [asked.key], [asked.fingerprint], [True], [body])
+                return Outcome(body=body)
+
+        try:
+            return await _whole(once)
+        except asyncpg.UniqueViolationError:  # another process was asked the same, and was quicker
+            return await once()
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
         async with self.pool.acquire(timeout=self.acquire_timeout_s) as conn, conn.transaction():
@@ -165,6 +201,11 @@ async def _whole(service: str, once: Callable[[], Awaitable[T]]) -> T:
             metrics.transactions_retried.labels(service, reason).inc()
             await asyncio.sleep(TRY_AGAIN_S * 2**attempt * (0.5 + random.random()))
     return await once()
+
+
+async def _answered(conn: Connection, asked: Idempotency) -> Outcome | None:
+    row = await conn.fetchrow(ANSWERED, [asked.caller], [asked.key])
+    return None if row is None else answer_again(row, asked)
 
 
 async def _remember(conn: Connection, positions: Sequence[Position], day: date | None) -> None:
