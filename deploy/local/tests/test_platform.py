@@ -116,14 +116,22 @@ async def test_wrong_records_of_the_core_are_parked_shown_and_taken_out(shell: S
     await push(shell, b"P-W", b"{not json")
     await push(shell, b"P-W", b'{"name": "Li", "behind": true}')
     await push(shell, b"P-V", b'{"specversion":"1.0"}')
-    assert "parked events wait for someone: 3 in policy-sync" in shell.run("wait").stdout
+    deadline = time.monotonic() + 30  # what others publish is waited for once the broker has told of it
+    while "parked events wait for someone: 3 in policy-sync" not in shell.run("wait").stdout:
+        assert time.monotonic() < deadline
     rows = json.loads(shell.run("parked", "list", "--json").stdout)
     assert {(row["service"], row["key"]) for row in rows} == {("policy-sync", "P-W"), ("policy-sync", "P-V")}
     first, behind, other = sorted(rows, key=lambda row: (row["key"] != "P-W", row["seq"]))
     assert behind["code"] == "behind"
     shown = json.loads(shell.run("parked", "show", "policy-sync", str(behind["seq"])).stdout)
-    assert shown["value"] == {"name": "***", "behind": True}
-    assert "3 are still parked" in shell.run("parked", "replay").stdout
+    assert shown["value"] == {"name": "***", "behind": "***"}
+    again = shell.run("parked", "replay").stdout
+    assert f"still wrong: policy-sync #{first['seq']}  P-W  " in again
+    assert "0 events had their effect now, 3 are still parked" in again
+    assert "1 shown of 3 parked" in shell.run("parked", "list", "--limit", "1").stdout
+    assert json.loads(shell.run("parked", "list", "--json", "--key", "P-V").stdout)[0]["seq"] == other["seq"]
+    assert json.loads(shell.run("parked", "list", "--json", "--service", "mall").stdout) == []
+    assert json.loads(shell.run("parked", "list", "--json", "--older-than", "1").stdout) == []
     assert "✗ parked events: 3 in policy-sync" in shell.run("doctor", status=1).stdout
     for row in (first, behind, other):
         said = shell.run("parked", "discard", "policy-sync", str(row["seq"]), "--reason", "a test").stdout
@@ -131,6 +139,11 @@ async def test_wrong_records_of_the_core_are_parked_shown_and_taken_out(shell: S
     assert shell.run("parked", "list").stdout == "nothing is parked\n"
     gone = shell.run("parked", "discard", "policy-sync", str(first["seq"]), "--reason", "again", status=1)
     assert "policy-sync has no parked event" in gone.stderr
+    audit = json.loads(shell.run("parked", "audit", "--json", "--service", "policy-sync").stdout)
+    assert [(row["seq"], row["action"], row["reason"]) for row in audit] == [
+        (row["seq"], "discarded", "a test") for row in (other, behind, first)
+    ]
+    assert f"discarded policy-sync #{other['seq']}  P-V: a test" in shell.run("parked", "audit", "--key", "P-V").stdout
 
 
 async def push(shell: Shell, key: bytes, value: bytes) -> None:

@@ -45,6 +45,7 @@ def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         ("wait --timeout 0", 2, "'--timeout'"),
         ("parked discard mall 1", 2, "Missing option '--reason'"),
         ("parked show mall one", 2, "Invalid value for 'seq'"),
+        ("parked replay --seq 3", 2, "say --service, too"),
         ("token --role core --subject c", 1, NOT_UP),
         ("status M-1", 1, NOT_UP),
         ("wait", 1, NOT_UP),
