@@ -181,7 +181,7 @@ class Door:
                 return Outcome(body=body)
 
         try:
-            return await _whole(once)
+            return await _whole(self.service.name, once)
         except asyncpg.UniqueViolationError:  # another process was asked the same, and was quicker
             return await once()
 
