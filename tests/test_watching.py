@@ -33,6 +33,11 @@ def test_prometheus_asks_every_service() -> None:
     assert job["metrics_path"] == "/metrics"
 
 
+def test_prometheus_is_given_the_rules() -> None:
+    assert PROMETHEUS["rule_files"] == ["rules/*.yml"]
+    assert "./deploy/prometheus/rules:/etc/prometheus/rules:ro" in CONTAINERS["prometheus"]["volumes"]
+
+
 def collectors() -> dict[str, Any]:
     """Every metric of Tenure by the name of its attribute."""
     return {name: metric for name, metric in vars(telemetry.metrics).items() if not name.startswith("_")}

@@ -94,8 +94,7 @@ class Runtime:
         for run in self.door.service.background:
             loops.append((run.__name__, lambda run=run: run(self.worker)))  # type: ignore[misc]
         service = self.door.service
-        topics = [t.name for t in TOPICS if service.name in (*t.consumers, t.producer)]
-        start_at_zero(service.name, topics=topics, tasks=[name for name, _ in loops])
+        _start_at_zero(service, [name for name, _ in loops])
         self._tasks = [asyncio.create_task(self._supervised(n, f), name=f"{service.name}:{n}") for n, f in loops]
         return self
 
@@ -147,6 +146,12 @@ class Runtime:
             "due": {"failures": self.due.backoff.failures, "reason": self.due.backoff.reason},
             "failed": self.failed.is_set() or bool(self.consumer.halted),
         }
+
+
+def _start_at_zero(service: Service[Any], tasks: list[str]) -> None:
+    writes = [t for t in TOPICS if service.name in t.producer]
+    types = [name for topic in writes for name in topic.types]
+    start_at_zero(service.name, topics={t.name for t in (*service.reads, *writes)}, types=types, tasks=tasks)
 
 
 async def open_door(stack: AsyncExitStack, service: Service[Any], settings: Settings, programme: Programme) -> Door:

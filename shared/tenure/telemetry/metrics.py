@@ -195,11 +195,13 @@ def exposition() -> bytes:
     return generate_latest(REGISTRY)
 
 
-def start_at_zero(service: str, *, topics: Iterable[str], tasks: Iterable[str]) -> None:
+def start_at_zero(service: str, *, topics: Iterable[str], types: Iterable[str], tasks: Iterable[str]) -> None:
     """Let counters that alerts watch exist before they first count: a series that begins at 1 never rises."""
     for topic in topics:
         metrics.log_went_backwards.labels(service, topic)
         metrics.log_gaps.labels(service, topic)
+    for kind in types:
+        metrics.events_told.labels(service, kind)
     for task in tasks:
         metrics.task_failures.labels(service, task)
         for world in ("broker", "database"):
@@ -209,6 +211,7 @@ def start_at_zero(service: str, *, topics: Iterable[str], tasks: Iterable[str]) 
     for counter in (metrics.batches_halved, metrics.consumer_joins, metrics.relay_published, metrics.due_refused):
         counter.labels(service)
     metrics.consumer_halted.labels(service).set(0)
+    metrics.leading.labels(service, "relay").set(0)
 
 
 def tell_verified(service: str, found: Mapping[str, bool]) -> None:
