@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check fix up down lock contracts cast clean
+.PHONY: help setup demo test test-faults bench bench-smoke check fix up down lock contracts cast clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,12 @@ test: setup ## run all tests (they start their own servers on free ports)
 
 test-faults: setup ## the long fault tests: a thousand processes killed at named points (TENURE_FAULT_SEED repeats a run)
 	@TENURE_FAULT_KILLS=$${TENURE_FAULT_KILLS:-1001} $(BIN)/python -m pytest tests/faults -rP --timeout=0 $(ARGS)
+
+bench: setup ## measure everything against its floors (ten minutes at most), write bench/results and the table in bench/README.md
+	@$(BIN)/python -m tenure_bench $(ARGS)
+
+bench-smoke: setup ## every leg of the bench once, tiny: shows that it runs, claims nothing
+	@$(BIN)/python -m tenure_bench --smoke $(ARGS)
 
 check: setup ## lint, types, walls, write door, contracts, generated documents
 	@$(BIN)/ruff check .

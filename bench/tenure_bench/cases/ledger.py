@@ -1,0 +1,130 @@
+"""The ledger's consumer, drained, against bare COPY, a loop written by hand, a null hop, and an ORM's one-event transactions."""
+
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import asyncpg
+from tenure.spine.log import Position
+
+from tenure_bench import books, children, facts
+from tenure_bench.bench import Bench, Round, as_tuples, cheaper, compared, faster, from_start
+from tenure_bench.legs import ledger, naive_orm, null_hop, set_based
+from tenure_bench.measure import Measured
+from tenure_bench.results import Bounds, Case
+
+SERVICE: Final = "points-ledger"
+GROUPS: Final = {
+    "ledger": "tenure.points-ledger",
+    "set_based": set_based.GROUP,
+    "null_hop": null_hop.GROUP,
+    "naive_orm": naive_orm.GROUP,
+}
+LEGS: Final = ("copy_floor", "ledger", "set_based", "null_hop", "naive_1", "naive_16")
+
+
+class Load:
+    """What all legs read, and what the ledger made of it the first time: the floor copies it, the loop must match it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.world = bench, bench.world
+        self.events = 2 * bench.plan.ledger_members
+        self.ends: list[Position] = bench.do(self.world.publish(facts.premiums(range(bench.plan.ledger_members))))
+        self.rows: Path = self.world.folder / "ledger.rows"
+        self.expected: dict[str, str] = {}
+
+    def calibrate(self) -> Measured:
+        """One run of the ledger that counts for nothing but its rows."""
+        place = self._place("ledger")
+        measured = children.run("ledger", place, **self.arguments("ledger"))
+        if not measured.wrong:
+            self.bench.do(self._keep(place.database_url, place.database))
+        self.bench.do(self.world.drop(place.database))
+        return measured
+
+    async def _keep(self, url: str, name: str) -> None:
+        conn = await asyncpg.connect(f"{url}/{name}")
+        chunks = max(1, self.events // self.world.place.settings().batch_records_max)
+        (await books.snapshot(conn, chunks=chunks)).save(self.rows)
+        self.expected = await books.fingerprint(conn, ledger.TABLES)
+        await conn.close()
+
+    def run(self, leg: str) -> Measured:
+        place = self._place(leg)
+        module = "naive_orm" if leg.startswith("naive") else leg
+        measured = children.run(module, place, **self.arguments(leg))
+        self.bench.do(self.world.drop(place.database))
+        return self.bench.told(leg, measured)
+
+    def _place(self, leg: str) -> Any:
+        group = GROUPS.get("naive_orm" if leg.startswith("naive") else leg)
+        if group is not None:
+            self.bench.do(self.world.stand_at(group, from_start(self.ends)))
+        return self.bench.do(self.world.fresh(SERVICE))
+
+    def arguments(self, leg: str) -> dict[str, Any]:
+        ends, naive = as_tuples(self.ends), self.bench.plan.naive_events
+        topic = self.ends[0].topic
+        return {
+            "copy_floor": {"rows": {SERVICE: str(self.rows)}, "events": self.events},
+            "ledger": {"ends": ends, "events": self.events, "expected": self.expected},
+            "set_based": {"ends": ends, "events": self.events, "expected": self.expected},
+            "null_hop": {"topic": topic, "events": self.events},
+            "naive_1": {"topic": topic, "events": naive, "tasks": 1},
+            "naive_16": {"topic": topic, "events": 4 * naive, "tasks": 16},
+        }[leg]
+
+
+def run(bench: Bench) -> list[Case]:
+    load = Load(bench)
+    bench.told("(first)", load.calibrate())
+    rounds: list[Round] = [{leg: load.run(leg) for leg in order} for order in bench.rounds("ledger", LEGS, share=0.4)]
+    bench.rate = median([r["ledger"].rate for r in rounds if not r["ledger"].wrong] or [0.0])
+    return cases_of(rounds)
+
+
+def cases_of(rounds: list[Round]) -> list[Case]:
+    def cpu(m: Measured) -> float:
+        return m.cpu_us
+
+    return [
+        compared(
+            "ledger consumer, drained",
+            "bare COPY of the same rows",
+            rounds,
+            ("ledger", "copy_floor"),
+            faster,
+            Bounds(0.50, 0.75),
+        ),
+        compared(
+            "ledger consumer, drained",
+            "hand-written set-based loop",
+            rounds,
+            ("ledger", "set_based"),
+            faster,
+            Bounds(0.85, 0.97),
+        ),
+        compared(
+            "ledger consumer, drained", "null hop getmany -> send", rounds, ("ledger", "null_hop"), faster, Bounds()
+        ),
+        compared(
+            "ledger consumer, CPU an event",
+            "ORM, one event a transaction, 1 task",
+            rounds,
+            ("ledger", "naive_1"),
+            cheaper,
+            Bounds(10, 30),
+            figure=cpu,
+            unit="CPU us",
+        ),
+        compared(
+            "ledger consumer, CPU an event",
+            "ORM, one event a transaction, 16 tasks",
+            rounds,
+            ("ledger", "naive_16"),
+            cheaper,
+            Bounds(4, 12),
+            figure=cpu,
+            unit="CPU us",
+        ),
+    ]

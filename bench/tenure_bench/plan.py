@@ -1,0 +1,46 @@
+"""How much of everything: the full run fits into ten minutes on two cores, the smoke run into ninety seconds."""
+
+from typing import Final
+
+import msgspec
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Sizes of a run; counts of events, members and pairs, and seconds."""
+
+    smoke: bool
+    run_s_max: float
+    pairs: int
+    ledger_members: int
+    naive_events: int
+    pipeline_members: int
+    latency_s: float
+    outage_s: float
+    history_members: tuple[int, int]
+    growth_members: int
+
+
+FULL: Final = Plan(
+    smoke=False,
+    run_s_max=580,
+    pairs=8,
+    ledger_members=10_000,
+    naive_events=800,
+    pipeline_members=2_000,
+    latency_s=3.0,
+    outage_s=5.0,
+    history_members=(2_500, 250_000),
+    growth_members=2_500,
+)
+SMOKE: Final = Plan(
+    smoke=True,
+    run_s_max=85,
+    pairs=1,
+    ledger_members=1_000,
+    naive_events=60,
+    pipeline_members=100,
+    latency_s=1.0,
+    outage_s=1.0,
+    history_members=(500, 2_500),
+    growth_members=500,
+)
