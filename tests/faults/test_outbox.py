@@ -27,7 +27,7 @@ from .conftest import LONG, NewLane
 from .lane import Lane, LaneLog
 from .load import connect, listen
 
-HELD_S = 60.0 if LONG else 4.0
+HELD_S = 60.0 if LONG else 3.0
 WRITERS = 64
 KEYS = 16
 LATE_S_MAX = 0.02

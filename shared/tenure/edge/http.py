@@ -18,6 +18,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from uuid_utils import uuid7
 
+from tenure import database
 from tenure.calendar import SHANGHAI, local_date
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
@@ -26,6 +27,7 @@ from tenure.edge.access import Caller, Gate, gate_first
 from tenure.edge.catalogue import Catalogue, merged
 from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, in_flight
 from tenure.edge.openapi import ABOUT, describe_problems
+from tenure.edge.pulse import OnPulse, Pulse
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import clock
@@ -168,11 +170,12 @@ def create_app(
     """
     apps = [App(service, door, settings) for service, door in services]
     catalogue = merged(service.problems for service, _ in services)
+    pulse = Pulse(database.url_of(settings, apps[0].service.database) if apps else "")
     app = FastAPI(
         title="Tenure",
         version="1",
         description=ABOUT,
-        lifespan=_closing(apps),
+        lifespan=_lifespan(apps, pulse),
         strict_content_type=False,
         docs_url=None,
         redoc_url=None,
@@ -182,11 +185,14 @@ def create_app(
     names = _mount(app, apps)
     app.state.allow = problems.allowed(route for one in apps for router in one.routers for route in router.routes)
     app.include_router(docs.router())
-    app.include_router(_operations({**{a.service.name + ".database": _database(a) for a in apps}, **(checks or {})}))
+    app.include_router(
+        _operations({**{a.service.name + ".database": _database(a, pulse) for a in apps}, **(checks or {})})
+    )
     buckets = limits.Buckets(
         rate_per_s=settings.rate_per_s, burst=settings.rate_burst, callers_max=settings.rate_callers_max
     )
     # The last one added stands outermost.
+    app.add_middleware(OnPulse, pulse=pulse, prefix=PREFIX + "/", catalogue=catalogue)
     app.add_middleware(limits.BodyLimit, bytes_max=settings.body_bytes_max, catalogue=catalogue)
     app.add_middleware(limits.RateLimit, buckets=buckets, gate=app.state.gate, catalogue=catalogue)
     app.add_middleware(limits.LastResort, catalogue=catalogue)
@@ -212,17 +218,20 @@ def _mount(app: FastAPI, apps: Sequence[App]) -> dict[int, tuple[str, str]]:
     return names
 
 
-def _closing(apps: Sequence[App]) -> Callable[[FastAPI], Any]:
+def _lifespan(apps: Sequence[App], pulse: Pulse) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with pulse.felt():
+            yield
         await asyncio.gather(*(one.gatherer.close() for one in apps))
 
     return lifespan
 
 
-def _database(app: App) -> Check:
+def _database(app: App, pulse: Pulse) -> Check:
     async def check() -> Mapping[str, Any]:
+        if not pulse.answers:
+            raise ConnectionError
         async with app.connection() as conn:
             await conn.fetchval("SELECT 1")
         return {"ok": True}

@@ -57,6 +57,7 @@ WORLD_DOWN: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server's last word came between two questions: the connection is about to end
 )
 
 
@@ -241,6 +242,7 @@ def install(app: FastAPI, catalogue: Catalogue) -> None:
         OSError,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncio.TimeoutError,
     ):
         app.add_exception_handler(cls, handle)

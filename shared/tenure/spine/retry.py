@@ -18,6 +18,7 @@ WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server's last word came between two questions: the connection is about to end
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,

@@ -221,6 +221,7 @@ async def test_no_free_connection_is_said_in_time(under: Under) -> None:
         (asyncpg.ConnectionDoesNotExistError(), 503, "unavailable"),
         (asyncpg.AdminShutdownError(), 503, "unavailable"),
         (asyncpg.InterfaceError("pool is closing"), 503, "unavailable"),
+        (asyncpg.InternalClientError("cannot switch to state 12"), 503, "unavailable"),
         (asyncpg.QueryCanceledError(), 503, "unavailable"),
         (asyncpg.DeadlockDetectedError(), 503, "unavailable"),
         (asyncpg.CharacterNotInRepertoireError(), 422, "data_refused"),
