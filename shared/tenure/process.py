@@ -9,7 +9,8 @@ from typing import Any
 import uvloop
 
 from tenure import database, programme
-from tenure.edge.http import create_app, serve
+from tenure.edge.http import create_app
+from tenure.edge.serving import serve
 from tenure.service import Service
 from tenure.settings import Settings, SettingsError, load_settings
 from tenure.spine.log import open_log

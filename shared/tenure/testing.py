@@ -17,6 +17,7 @@ from typing import Any, Final
 import asyncpg
 import httpx
 import pytest
+import structlog
 
 from tenure import database, programme
 from tenure.calendar import start_of
@@ -36,6 +37,16 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAMME_DIR: Final = ROOT / "programme"
 CORE: Final = "/core/test"
 _templates: Final[set[tuple[str, str]]] = set()
+
+
+structlog.configure(
+    processors=[  # the default's stacks, with every local variable, take half a minute to draw
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.set_exc_info,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

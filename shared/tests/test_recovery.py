@@ -150,11 +150,11 @@ async def test_steady_traffic_does_not_keep_a_day_from_coming(toy: Under, log: L
         n = 0
         while not over.is_set():
             await producer.send(outgoing(*[1] * 2, member=f"M-{(n := n + 1)}"))
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
 
-    async with Runtime(toy.door, log, settings.model_copy(update={"batch_records_max": 1})) as runtime:
+    async with Runtime(toy.door, log, settings.model_copy(update={"batch_records_max": 2})) as runtime:
         sending = asyncio.create_task(keep_sending())
-        assert await runtime.consumer.until_read(over, wait_max_s=20)
+        assert await runtime.consumer.until_read(over, wait_max_s=60)
         over.set()
         await sending
 

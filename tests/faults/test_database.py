@@ -19,7 +19,8 @@ import httpx
 import pytest
 from points_ledger.service import SERVICE
 from tenure.contracts.activity import ActivityCompleted
-from tenure.edge.http import create_app, serve
+from tenure.edge.http import create_app
+from tenure.edge.serving import serve
 from tenure.embedded.postgres import Postgres
 from tenure.embedded.server import free_port
 from tenure.settings import Settings

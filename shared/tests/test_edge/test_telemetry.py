@@ -21,8 +21,9 @@ PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 def logging_restored() -> Iterator[None]:
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    configured = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     root.handlers[:], root.level = before[0], before[1]
 
 
