@@ -1,10 +1,12 @@
 """The process of one service: `python -m points_ledger api | worker | migrate | all`. Several processes may run side by side."""
 
 import asyncio
+import gc
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -14,11 +16,12 @@ from tenure.edge.serving import serve
 from tenure.service import Service
 from tenure.settings import Settings, SettingsError, load_settings
 from tenure.spine.log import open_log
-from tenure.spine.runtime import Runtime, open_door
+from tenure.spine.runtime import GIVE_UP_WITHIN_S, Runtime, open_doors
 from tenure.spine.transact import Door
 from tenure.spine.vitals import feel_the_loop
 from tenure.telemetry import configure_logging
 
+T = TypeVar("T")
 ROLES = ("api", "worker", "migrate", "all")
 
 
@@ -49,17 +52,22 @@ async def run(services: list[Service[Any]], settings: Settings, *, api: bool, wo
 
     A process without the API still serves /health and /metrics on its port.
     """
+    stopping = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     async with AsyncExitStack() as stack:
         rules = programme.load(settings.programme_dir)
-        doors = [(s, await open_door(stack, s, settings, rules)) for s in services]
-        stopping = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+        doors = await _unless(stopping, open_doors(stack, services, settings, rules))
+        if doors is None:
+            return True
         runtimes = await _start_workers(stack, doors, settings) if worker else []
         checks = {r.door.service.name: r.health for r in runtimes}
-        app = create_app(doors if api else [], settings, checks=checks)
+        app = create_app([(door.service, door) for door in doors] if api else [], settings, checks=checks)
+        settle_the_heap()
         feeling = asyncio.create_task(feel_the_loop(stopping))
-        serving = asyncio.create_task(serve(app, settings.host, settings.port, stopping=stopping))
+        serving = asyncio.create_task(
+            serve(app, settings.host, settings.port, stopping=stopping, grace_s=settings.shutdown_grace_s)
+        )
         ends = [asyncio.create_task(event.wait()) for event in (stopping, *(r.failed for r in runtimes))]
         await asyncio.wait([serving, *ends], return_when=asyncio.FIRST_COMPLETED)
         stopping.set()
@@ -69,9 +77,25 @@ async def run(services: list[Service[Any]], settings: Settings, *, api: bool, wo
         return not any(runtime.failed.is_set() for runtime in runtimes)
 
 
-async def _start_workers(
-    stack: AsyncExitStack, doors: list[tuple[Service[Any], Door]], settings: Settings
-) -> list[Runtime]:
+def settle_the_heap() -> None:
+    """What was loaded at start stays: a collector that goes through all of it again holds the loop for 150 ms, now and then."""
+    gc.collect()
+    gc.freeze()
+
+
+async def _unless(stopping: asyncio.Event, start: Coroutine[Any, Any, T]) -> T | None:
+    """What starting comes to; None if it was told to stop first, as long as the world is not there yet."""
+    starting, stop = asyncio.create_task(start), asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if starting.done():
+        return starting.result()
+    starting.cancel()
+    await asyncio.wait([starting], timeout=GIVE_UP_WITHIN_S)
+    return None
+
+
+async def _start_workers(stack: AsyncExitStack, doors: list[Door], settings: Settings) -> list[Runtime]:
     log = open_log(settings.kafka)
     stack.push_async_callback(log.close)
-    return [await stack.enter_async_context(Runtime(door, log, settings)) for _, door in doors]
+    return [await stack.enter_async_context(Runtime(door, log, settings)) for door in doors]

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     gather_items_max: Positive = 256
     queue_items_max: Positive = 4_096
     answer_timeout_s: PositiveS = 10.0
-    shutdown_grace_s: Positive = 5
+    shutdown_grace_s: Positive = 3
 
     # Business timers and messages.
     hold_ttl_s: Positive = 900

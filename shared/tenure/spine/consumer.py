@@ -23,8 +23,9 @@ from tenure.contracts.time import DayStarted
 from tenure.spine import parking
 from tenure.spine.codec import decode
 from tenure.spine.faults import reach
+from tenure.spine.in_hand import InHand
 from tenure.spine.log import Consumer as LogConsumer
-from tenure.spine.log import Log, Position, Record, WorldDown
+from tenure.spine.log import Log, Position, Record, TopicPartition, WorldDown
 from tenure.spine.progress import Places, Progress, ends_of
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.topics import ensure_topics
@@ -63,6 +64,7 @@ class Consumer:
     high_water: Places = field(default_factory=dict)
     positions: Places = field(default_factory=dict)
     progress: Progress = field(init=False)
+    hand: InHand = field(default_factory=InHand)
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.door.service.name, self.door.pool, self.door.go_back)
@@ -90,7 +92,9 @@ class Consumer:
         service = self.door.service
         topics = [t.name for t in service.reads]
         await ensure_topics(self.log)
-        client = await self.log.consumer(f"tenure.{service.name}", topics, on_assigned=self.progress.on_assigned)
+        client = await self.log.consumer(
+            f"tenure.{service.name}", topics, on_assigned=self.progress.on_assigned, on_revoked=self._let_go
+        )
         self.joined = True
         self.on_rejoined()
         metrics.consumer_joins.labels(service.name).inc()
@@ -109,12 +113,23 @@ class Consumer:
         self.last_poll_at = time.monotonic()
         metrics.consumer_last_poll_timestamp_seconds.labels(self.door.service.name).set_to_current_time()
         reach("consumer.polled")
+        if not await self.hand.do(self._deal_with(client, polled)):
+            return
+        self.positions = client.positions()
+        self._see_whether_caught_up(client)
+
+    async def _deal_with(self, client: LogConsumer, polled: list[Record]) -> None:
         records = await self._patiently(lambda: self.progress.settle(client, polled))
         self.high_water = client.high_water()
         if records:
             await self._take(client, records)
-        self.positions = client.positions()
-        self._see_whether_caught_up(client)
+
+    async def _let_go(self, places: list[TopicPartition]) -> None:
+        """Partitions are being taken away: nobody is given them before this returns, which takes five seconds at most."""
+        finished = await self.hand.let_go()
+        metrics.consumer_revocations.labels(self.door.service.name, "finished" if finished else "abandoned").inc()
+        if not finished:
+            log.warning("batch_abandoned_will_be_redelivered", service=self.door.service.name, partitions=len(places))
 
     async def _take(self, client: LogConsumer, records: list[Record]) -> None:
         self.caught_up.clear()

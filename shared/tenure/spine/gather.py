@@ -62,6 +62,7 @@ class Gatherer:
         queue_items_max: int = 4_096,
         wait_s_max: float = 10.0,
         tries_max: int = 4,
+        close_s_max: float = 1.0,
         gathered: Callable[[float], None] | None = None,
     ) -> None:
         assert 0 < batch_items_max <= queue_items_max
@@ -69,6 +70,7 @@ class Gatherer:
         self.door = door
         self.batch_items_max, self.queue_items_max = batch_items_max, queue_items_max
         self.wait_s_max, self.tries_max, self.gathered = wait_s_max, tries_max, gathered
+        self.close_s_max = close_s_max
         self._queue: deque[_Waiting] = deque()
         self._queued_items = 0
         self._runner: asyncio.Task[None] | None = None
@@ -98,10 +100,13 @@ class Gatherer:
             return await waiting.answer
 
     async def close(self) -> None:
-        """Take no more, and return when what waits is done."""
+        """Take no more, and return when what waits is done, or after `close_s_max`: its callers have gone by then."""
         self._closed = True
-        if self._runner is not None:
-            await asyncio.wait([self._runner])
+        if (runner := self._runner) is None:
+            return
+        _, late = await asyncio.wait([runner], timeout=self.close_s_max)
+        for task in late:
+            task.cancel()
 
     async def _run(self) -> None:
         batch: list[_Waiting] = []

@@ -73,6 +73,8 @@ class KafkaConsumer:
         except (KafkaError, OSError) as error:
             raise WorldDown(f"polling: {error!r}") from error
         self._listen(heard=bool(polled))
+        if not self._rebalances.settled.is_set():
+            return []  # they were taken away while these were on their way; whoever has them next reads from what is committed
         return [
             Record(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
             for records in polled.values()

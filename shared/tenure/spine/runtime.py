@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,8 +29,9 @@ from tenure.spine.vitals import Vitals
 from tenure.telemetry import metrics, start_at_zero
 
 log: Final = structlog.get_logger(__name__)
-STOP_WITHIN_S: Final = 5.0
 FINISH_WITHIN_S: Final = 3.0
+GIVE_UP_WITHIN_S: Final = 1.0
+CUT_OFF_WITHIN_S: Final = 0.5
 RESTARTS_MAX: Final = 5
 RESTARTS_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 5.0
@@ -104,17 +105,23 @@ class Runtime:
         await self.stop()
 
     async def stop(self) -> None:
-        """Take no more, finish what is under way; what has not ended after a while is cancelled, and then left alone."""
+        """Take no more, finish what is under way; what has not ended in time is cancelled, and then cut off the database."""
         self.worker.stopping.set()
         self.vitals.stop()
         self.due.stop()
         self.consumer.stop()
         self.relay.stop()
-        _, late = await asyncio.wait(self._tasks, timeout=FINISH_WITHIN_S)
+        late, self._tasks = set(self._tasks), []
+        if late:
+            _, late = await asyncio.wait(late, timeout=FINISH_WITHIN_S)
         for task in late:
             task.cancel()
         if late:
-            await asyncio.wait(late, timeout=STOP_WITHIN_S - FINISH_WITHIN_S)
+            _, late = await asyncio.wait(late, timeout=GIVE_UP_WITHIN_S)
+        if late:  # a database that does not even answer a ROLLBACK: without its connection, it rolls back by itself
+            log.warning("cut_off", service=self.door.service.name, tasks=sorted(task.get_name() for task in late))
+            self.door.pool.terminate()
+            await asyncio.wait(late, timeout=CUT_OFF_WITHIN_S)
 
     async def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         ends: deque[float] = deque(maxlen=RESTARTS_MAX)
@@ -154,17 +161,30 @@ def _start_at_zero(service: Service[Any], tasks: list[str]) -> None:
     start_at_zero(service.name, topics={t.name for t in (*service.reads, *writes)}, types=types, tasks=tasks)
 
 
-async def open_door(stack: AsyncExitStack, service: Service[Any], settings: Settings, programme: Programme) -> Door:
-    """The service's door on its migrated database; its pool closes with the stack."""
+async def open_doors(
+    stack: AsyncExitStack, services: Sequence[Service[Any]], settings: Settings, programme: Programme
+) -> list[Door]:
+    """The services' doors on their migrated databases; their pools close together with the stack."""
+    doors: list[Door] = []
+
+    async def close() -> None:
+        await asyncio.gather(*(_close(door.pool) for door in doors))
+
+    stack.push_async_callback(close)
+    for service in services:
+        doors.append(await _open_door(service, settings, programme))
+    return doors
+
+
+async def _open_door(service: Service[Any], settings: Settings, programme: Programme) -> Door:
     await until_up(lambda: database.migrate(settings, service.database, service.migrations))
     pool: asyncpg.Pool[asyncpg.Record] = await until_up(lambda: database.open_pool(settings, service.database))
-    stack.push_async_callback(_close, pool)
     return Door(service, pool, programme)
 
 
 async def _close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     try:
-        async with asyncio.timeout(STOP_WITHIN_S):
+        async with asyncio.timeout(CUT_OFF_WITHIN_S):
             await pool.close()
     except TimeoutError:
         pool.terminate()

@@ -75,6 +75,12 @@ class Metrics(_Declares):
             "consumer_halted", "1 while a run of parked events keeps the consumer from going on.", "service"
         )
         self.consumer_joins = counter("consumer_joins", "Times the consumer joined its group anew.", "service")
+        self.consumer_revocations = counter(
+            "consumer_revocations",
+            "Times partitions were taken away, and whether the batch in hand was finished or abandoned.",
+            "service",
+            "outcome",
+        )
         self.log_went_backwards = counter(
             "log_went_backwards", "Partitions that ended before what was known.", "service", "topic"
         )
@@ -210,6 +216,8 @@ def start_at_zero(service: str, *, topics: Iterable[str], types: Iterable[str], 
         metrics.transactions_retried.labels(service, reason)
     for counter in (metrics.batches_halved, metrics.consumer_joins, metrics.relay_published, metrics.due_refused):
         counter.labels(service)
+    for outcome in ("finished", "abandoned"):
+        metrics.consumer_revocations.labels(service, outcome)
     metrics.consumer_halted.labels(service).set(0)
     metrics.leading.labels(service, "relay").set(0)
 
