@@ -32,7 +32,7 @@ async def test_the_consumer_is_built_as_we_say():
     assert built["auto_offset_reset"] == "earliest"
     assert built["isolation_level"] == "read_committed"
     assert built["partition_assignment_strategy"] == (RangePartitionAssignor,)
-    assert (built["session_timeout_ms"], built["heartbeat_interval_ms"]) == (15_000, 1_000)
+    assert (built["session_timeout_ms"], built["heartbeat_interval_ms"]) == (10_000, 1_000)
     assert (built["max_poll_interval_ms"], built["rebalance_timeout_ms"]) == (300_000, 30_000)
     assert consumer._client._bootstrap_servers == ["broker-1:9092", "broker-2:9092"]
     await consumer.stop()

@@ -9,6 +9,7 @@ import pytest
 from tenure.embedded.kafka import Kafka
 from tenure.embedded.kafka_jars import NoKafkaJarsError, kafka_jars
 from tenure.embedded.postgres import Postgres
+from tenure.embedded.server import free_port
 from tenure.testing import _create_from_template
 
 from .lane import TOY, USED, Lane
@@ -25,7 +26,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         if os.environ.get("CI"):
             pytest.fail(f"CI needs a real Kafka: {missing}")
         pytest.skip(str(missing))
-    with Kafka(tmp_path_factory.mktemp("faults") / "kafka") as server:
+    with Kafka(tmp_path_factory.mktemp("faults") / "kafka", proxy_port=free_port()) as server:
         yield server
         server.kill()
 

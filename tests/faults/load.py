@@ -84,7 +84,7 @@ async def connect(lane: Lane) -> asyncpg.Connection:
     return await asyncpg.connect(database.url_of(lane.settings(), lane.database), timeout=5)
 
 
-async def drained(load: Load, *, within_s: float = 30) -> None:
+async def drained(load: Load, *, within_s: float = 60) -> None:
     conn = await connect(load.lane)
     sql = "SELECT (SELECT count(*) FROM inbox), (SELECT count(*) FROM outbox WHERE NOT published)"
     try:

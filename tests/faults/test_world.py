@@ -21,13 +21,18 @@ from tenure.embedded.postgres import Postgres
 from tenure.spine.faults import VARIABLE
 from tenure.spine.runtime import Runtime
 
+from . import lane as lane_module
 from .conftest import LONG, NewLane
-from .lane import Lane
+from .lane import QUICK, Lane
 from .load import Load, connect, drained, feed, feed_some, verify
 
 NODE = Path(__file__).with_name("node.py")
 RECOVERY_S_MAX = 15.0
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+STARTS_WITHIN_S = 60.0
+LOOK_EVERY_S, LOOK_S_MAX = 0.05, 0.15
+AWAY_S = 60.0 if LONG else 5.0
+BLOCKED_S = 4
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
 @asynccontextmanager
@@ -61,25 +66,36 @@ async def effects(lane: Lane) -> int:
 
 
 async def grows(lane: Lane, *, by: int = 5, within_s: float = RECOVERY_S_MAX) -> float:
-    """Wait until more events have had their effect. Returns how long that took; fails after `within_s`."""
-    began, before = time.monotonic(), None
-    async with asyncio.timeout(within_s):
-        while True:
-            try:
-                now = await effects(lane)
-            except (OSError, asyncpg.PostgresError):
-                now = before or 0
-            if before is None:
-                before = now
-            elif now >= before + by:
-                return time.monotonic() - began
-            await asyncio.sleep(0.05)
+    """Wait until more events have had their effect. Returns how many seconds that took; fails after `within_s` of them.
+
+    A look takes a few hundredths of a second. One that takes much longer did so because the machine is busy with other things, and
+    counts for LOOK_S_MAX: what is bounded is how long the service takes, not how long the service and its neighbours take.
+    """
+    counted, before = 0.0, None
+    while True:
+        began = time.monotonic()
+        try:
+            now = await effects(lane)
+        except (OSError, asyncpg.PostgresError):
+            now = before or 0
+        if before is None:
+            before = now
+        elif now >= before + by:
+            return counted
+        await asyncio.sleep(LOOK_EVERY_S)
+        counted += min(time.monotonic() - began, LOOK_S_MAX)
+        assert counted < within_s, f"{now - before} of {by} events had their effect in {within_s:g} s"
+
+
+async def begins(lane: Lane) -> None:
+    """It works at all: how long a process takes to start is not what is measured."""
+    await grows(lane, within_s=STARTS_WITHIN_S)
 
 
 async def test_postgres_is_killed_under_load_and_started_again(new_lane: NewLane, server: Postgres) -> None:
     load = Load(await new_lane(), 1)
     async with at_work(load.lane) as runtime, under_load(load):
-        await grows(load.lane)
+        await begins(load.lane)
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(0.5)
         await asyncio.to_thread(server.start)
@@ -97,19 +113,27 @@ async def test_postgres_is_killed_under_load_and_started_again(new_lane: NewLane
     await verify(load)
 
 
-async def test_the_broker_is_away_for_five_seconds_under_load(new_lane: NewLane, broker: Kafka) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "limits", [QUICK, ""][: None if LONG else 1], ids=["quick", "as in production"][: None if LONG else 1]
+)
+async def test_the_broker_is_away_under_load(
+    new_lane: NewLane, broker: Kafka, limits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long Java needs to start again is the machine's business; from its first answer on, it is ours."""
+    monkeypatch.setattr(lane_module, "QUICK", limits)
     load = Load(await new_lane(), 2)
     async with at_work(load.lane) as runtime:
-        await feed_some(
-            load, 800
-        )  # more than is read before the broker is gone: the reading is measured, not the feeding
-        await grows(load.lane)
+        # More than is read before the broker is gone: the reading is measured, not the feeding.
+        await feed_some(load, 800)
+        await begins(load.lane)
         await asyncio.to_thread(broker.kill)
-        await asyncio.sleep(5)
+        await asyncio.sleep(AWAY_S)
         assert not runtime.consumer.caught_up.is_set(), "who cannot read does not say it has read everything"
         await asyncio.to_thread(broker.start)
-        await grows(load.lane)
-        await drained(load)
+        took = await grows(load.lane)
+        print(f"{AWAY_S:.0f} s away, reads again after {took:.1f} s")
+        await drained(load, within_s=60)
         assert not runtime.failed.is_set()
     await verify(load)
 
@@ -137,6 +161,25 @@ async def process(lane: Lane, tmp_path: Path, *, fault: str = "") -> AsyncIterat
             await node.wait()
 
 
+@pytest.mark.parametrize("point", ["transact.loaded", "consumer.polled", "relay.sent"][: None if LONG else 1])
+async def test_a_process_whose_loop_is_blocked_loses_its_partitions_and_does_no_harm(
+    new_lane: NewLane, tmp_path: Path, point: str
+) -> None:
+    """It is silent for longer than its session, with rows locked, or records in hand; others read on, and it wakes by itself."""
+    load = Load(await new_lane(), 5)
+    async with under_load(load), process(load.lane, tmp_path, fault=f"{point}:6:{BLOCKED_S}s") as blocked:
+        await begins(load.lane)
+        async with process(load.lane, tmp_path) as other:
+            await grows(load.lane, by=40, within_s=STARTS_WITHIN_S)
+            for node in (blocked, other):
+                node.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(20):
+                assert [await blocked.wait(), await other.wait()] == [0, 0]
+    async with at_work(load.lane):
+        await drained(load)
+    await verify(load)
+
+
 def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
@@ -153,16 +196,16 @@ async def test_a_process_that_hangs_and_wakes_after_its_partitions_moved_does_no
     await conn.execute("ALTER DATABASE " + load.lane.database + " SET idle_session_timeout = '2s'")
     await conn.close()
     async with under_load(load), process(load.lane, tmp_path, fault=f"{point}:6:SIGSTOP") as zombie:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(STARTS_WITHIN_S):
             while not is_stopped(zombie.pid):
                 await asyncio.sleep(0.02)
         async with process(load.lane, tmp_path) as other:
-            await grows(load.lane, by=20)
+            await grows(load.lane, by=20, within_s=STARTS_WITHIN_S)
             zombie.send_signal(signal.SIGCONT)
             await grows(load.lane, by=20)
             for node in (zombie, other):
                 node.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(6):
+            async with asyncio.timeout(20):
                 assert [await zombie.wait(), await other.wait()] == [0, 0]
     async with at_work(load.lane):
         await drained(load)

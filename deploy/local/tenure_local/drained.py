@@ -75,6 +75,11 @@ class Watch:
     def connections(self) -> list[asyncpg.Connection]:
         return list(self._connections.values())
 
+    @property
+    def by_name(self) -> Mapping[str, asyncpg.Connection]:
+        """The connections by service."""
+        return self._connections
+
     async def look(self, targets: Iterable[Position] = ()) -> Backlog:
         """The backlog now. `targets` are acknowledgements of producers outside the platform (imports, replays)."""
         backlog, high, read = Backlog(), {(p.topic, p.partition): p.next_offset for p in targets}, {}

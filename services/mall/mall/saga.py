@@ -15,6 +15,7 @@ import msgspec
 from tenure.calendar import SHANGHAI
 from tenure.contracts.event import Data, Event
 from tenure.spine.codec import utc_now
+from tenure.spine.faults import reach
 from tenure.spine.transact import Idempotency, Item, Outcome
 from uuid_utils import uuid7
 
@@ -64,15 +65,20 @@ class Saga:
             give_up_at=now + timedelta(seconds=GIVE_UP_S),
         )
         event = self.event(command, key=quote.member_id, day=day)
+        reach("saga.placing")
         (outcome,) = await self.submit([Item(event, idempotency=idempotency)])
+        reach("saga.placed")
         return outcome
 
     async def drive(self, order: Order) -> Order:
         """As far as it goes now: to a status that waits for nobody, or to an answer that is not known yet."""
         day = await self.today()
         while (step := order.step) is not None:
+            reach(f"saga.{step}.asking")
             answer = await self._ask(step, order)
+            reach(f"saga.{step}.asked")
             order = await self._tell(order, step, answer, day=day)
+            reach(f"saga.{step}.told")
             if answer.outcome == "unknown":
                 break
         return order
@@ -91,7 +97,9 @@ class Saga:
             return []
         day, until = await self.today(), self._lease(self.now())
         commands = [(member, ClaimOrder(order_id=o, seen=seen, next_try_at=until)) for o, member, seen in due]
+        reach("saga.claiming")
         outcomes = await self.submit([Item(self.event(c, key=member, day=day)) for member, c in commands])
+        reach("saga.claimed")
         return [order for outcome in outcomes if (order := _order.decode(outcome.body)) is not None]
 
     async def _ask(self, step: SagaStep, order: Order) -> Answer:

@@ -40,6 +40,7 @@ class Kafka(Server):
         *,
         port: int | None = None,
         detached: bool = False,
+        proxy_port: int | None = None,
         start_deadline_s: float = 90.0,
         stop_deadline_s: float = 15.0,
     ) -> None:
@@ -47,6 +48,9 @@ class Kafka(Server):
             data_dir, port=port, detached=detached, start_deadline_s=start_deadline_s, stop_deadline_s=stop_deadline_s
         )
         self.controller_port = free_port()
+        self.proxy_port = proxy_port
+        self.behind_port = free_port() if proxy_port else 0
+        """Who comes in here, through a proxy on `proxy_port`, is told to come back through the proxy."""
 
     @property
     def bootstrap(self) -> str:
@@ -82,14 +86,17 @@ class Kafka(Server):
 
     def _node(self) -> dict[str, object]:
         controller = f"127.0.0.1:{self.controller_port}"
+        behind = [f"BEHIND://127.0.0.1:{self.behind_port}"] if self.proxy_port else []
+        told = [f"BEHIND://127.0.0.1:{self.proxy_port}"] if self.proxy_port else []
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@{controller}",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": ",".join([f"PLAINTEXT://{self.bootstrap}", f"CONTROLLER://{controller}", *behind]),
+            "advertised.listeners": ",".join([f"PLAINTEXT://{self.bootstrap}", *told]),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": self.data_dir / "logs",
             "auto.create.topics.enable": "false",
             "group.initial.rebalance.delay.ms": 0,
@@ -109,7 +116,8 @@ class Kafka(Server):
         }
 
     def _format(self) -> None:
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # Its letters may begin with a dash, which the tool would take for an option.
+        cluster_id = "T" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(self._properties)]
         done = subprocess.run(
             [*self._java(), *tool], check=False, capture_output=True, text=True, timeout=_FORMAT_DEADLINE_S

@@ -8,6 +8,7 @@ that came. It waits until the facts recorded so far are read, so that an outage 
 overtake the facts.
 """
 
+from collections import deque
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from tenure.calendar import DAY, local_date, start_of
 from tenure.contracts.time import DayStarted
 from tenure.settings import Settings
 from tenure.spine.codec import encode, event_of, utc_now
-from tenure.spine.leading import leading
+from tenure.spine.leading import leading, lost_sessions
 from tenure.spine.log import Outgoing, Producer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.telemetry import metrics
@@ -65,19 +66,19 @@ async def lead(worker: "Worker") -> None:
     if worker.settings.clock != "wall":
         await worker.stopping.wait()
         return
-    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "lead"))
+    backoff, lost = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "lead")), lost_sessions()
     while not worker.stopping.is_set():
         try:
-            await _lead(worker)
+            await _lead(worker, lost)
         except WORLD_DOWN as error:
             log.warning("clock_waits", reason=str(error)[:200])
             await backoff.wait(error)
 
 
-async def _lead(worker: "Worker") -> None:
+async def _lead(worker: "Worker", lost: deque[int]) -> None:
     producer = await worker.log.producer()
     try:
-        async with leading(worker.door.pool, LOCK, worker.stopping) as conn:
+        async with leading(worker.door.pool, LOCK, worker.stopping, lost) as conn:
             if conn is not None:
                 with metrics.leading.labels(worker.door.service.name, "clock").track_inprogress():
                     await _follow_the_wall(worker, conn, producer)

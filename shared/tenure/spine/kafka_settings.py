@@ -35,7 +35,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A broker that answers no fetch for so long, while we ask, is down."""
     request_timeout_ms: int = 20_000
     fetch_wait_ms: int = 500
-    session_timeout_ms: int = 15_000
+    session_timeout_ms: int = 10_000
     heartbeat_interval_ms: int = 1_000
     poll_interval_ms_max: int = 300_000
     rebalance_timeout_ms: int = 30_000

@@ -8,7 +8,7 @@ oldest first, before anything new.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,7 +22,7 @@ from tenure.spine import outbox
 from tenure.spine.codec import told_at_s
 from tenure.spine.faults import reach
 from tenure.spine.floor import Floor
-from tenure.spine.leading import leading
+from tenure.spine.leading import leading, lost_sessions
 from tenure.spine.log import Log, Outgoing, Position, Producer, RecordTooLarge, TopicPartition, partition_of
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.topics import ensure_topics
@@ -52,6 +52,7 @@ class Relay:
     doubt: asyncio.Event = field(default_factory=asyncio.Event)
     backoff: Backoff = field(default_factory=Backoff)
     _acked: dict[TopicPartition, int] = field(default_factory=dict)
+    _lost: deque[int] = field(default_factory=lost_sessions)
     _floor: Floor = field(default_factory=Floor)
 
     async def run(self) -> None:
@@ -71,7 +72,7 @@ class Relay:
         await ensure_topics(self.log)
         producer = await self.log.producer()
         try:
-            async with leading(self.pool, LOCK, self.backoff.stopping) as conn:
+            async with leading(self.pool, LOCK, self.backoff.stopping, self._lost) as conn:
                 if conn is not None:
                     await self._lead(conn, producer)
         finally:

@@ -10,6 +10,7 @@ from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
 from tenure.edge.problems import Problem
+from tenure.spine.faults import reach
 
 from mall import audit, reads
 from mall.api.views import CodesBody, OrderView, StockBody, show_order
@@ -62,7 +63,9 @@ def _delivery_routes(routes: APIRouter, app: App) -> None:
 
 async def _written(app: App, request: Request, command: Ship | Deliver, who: Caller) -> Response:
     """The order as it is after the command."""
+    reach("saga.delivering")
     answered = await app.write(request, command, key=command.order_id, caller=who)
+    reach("saga.delivered")
     order = await reads.order(app.pool, command.order_id)
     assert order is not None
     answered.body = json_response(show_order(order, app.programme)).body

@@ -17,6 +17,7 @@ from tenure.edge.idempotency import REPLAYED_HEADER, IdempotencyKey
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
 from tenure.edge.problems import Problem
 from tenure.settings import Settings
+from tenure.spine.faults import reach
 from tenure.spine.transact import Item, Outcome
 
 from mall import reads
@@ -165,7 +166,10 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
             on=await app.today(),
             valid_until=until,
         )
-        return await app.write(request, command, key=who.subject, caller=who, status=201)
+        reach("saga.quoting")
+        answered = await app.write(request, command, key=who.subject, caller=who, status=201)
+        reach("saga.quoted")
+        return answered
 
     @routes.post("/orders", status_code=201, openapi_extra=answers(OrderView, status=201, or_later=True))
     async def place(request: Request, body: OrderBody, who: Member, _: IdempotencyKey = None) -> Response:
@@ -178,7 +182,9 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
         await shop.visible(order_id, who)
         day = await app.today()
         event = shop.saga.event(ViewCode(order_id=order_id, on=day), key=who.subject, day=day)
+        reach("saga.viewing")
         (outcome,) = await app.submit([Item(event)])
+        reach("saga.viewed")
         app.answer(outcome)
         return json_response(CodesView(order_id, msgspec.json.decode(outcome.body)))
 

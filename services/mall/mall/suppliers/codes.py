@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from asyncpg.connection import Connection
+from tenure.spine.faults import reach
 
 from mall.states import Code, CodesTaken
 
@@ -61,11 +62,15 @@ async def add(conn: Connection, codes: Sequence[Code]) -> None:
 
 async def take(conn: Connection, taken: Sequence[CodesTaken]) -> None:
     """Give each order its codes. Raises CodesMissingError, and the whole transaction with it."""
+    reach("saga.codes_taking")
     done = await conn.execute(_TAKE, [t.order_id for t in taken], [t.sku for t in taken], [t.quantity for t in taken])
     if done != f"UPDATE {sum(t.quantity for t in taken)}":
         raise CodesMissingError
+    reach("saga.codes_taken")
 
 
 async def give_back(conn: Connection, orders: Sequence[str]) -> None:
     """These orders' codes are free again."""
+    reach("saga.codes_returning")
     await conn.execute("UPDATE codes SET order_id = NULL WHERE order_id = ANY ($1::text[])", orders)
+    reach("saga.codes_returned")

@@ -1,0 +1,69 @@
+"""The network breaks between one service and its broker or database, while events keep coming, and is mended again.
+
+Each kind of break (see `proxy`) lasts longer than a session; after it the service reads again within 15 s and without a human, and what
+`verify` asks for holds. `make test-faults` goes through all kinds on both sides; `make test` through one of each.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from tenure.embedded.kafka import Kafka
+from tenure.embedded.postgres import Postgres
+from tenure.embedded.server import free_port
+
+from .conftest import LONG, NewLane
+from .lane import Lane
+from .load import Load, drained, feed_some, verify
+from .proxy import Mode, Proxy
+from .test_world import at_work, begins, grows, under_load
+
+BROKEN_S = 12.0 if LONG else 4.0
+CASES: list[tuple[str, Mode]] = [
+    ("kafka", "partition"),
+    ("postgres", "swallow"),
+    ("kafka", "swallow"),
+    ("kafka", "cut"),
+    ("kafka", "half_open"),
+    ("kafka", "slow"),
+    ("postgres", "partition"),
+    ("postgres", "cut"),
+    ("postgres", "half_open"),
+    ("postgres", "slow"),
+]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+
+@asynccontextmanager
+async def behind_a_proxy(lane: Lane, side: str, broker: Kafka, server: Postgres) -> AsyncIterator[tuple[Lane, Proxy]]:
+    """The lane as its service sees it: its broker or its database is at the other end of a proxy."""
+    assert broker.proxy_port is not None
+    if side == "kafka":
+        async with Proxy(broker.behind_port, port=broker.proxy_port) as proxy:
+            yield msgspec.structs.replace(lane, kafka=f"127.0.0.1:{proxy.port}"), proxy
+    else:
+        async with Proxy(server.port, port=free_port()) as proxy:
+            url = lane.database_url.replace(f":{server.port}", f":{proxy.port}")
+            yield msgspec.structs.replace(lane, database_url=url), proxy
+
+
+@pytest.mark.parametrize(("side", "mode"), CASES if LONG else CASES[:2])
+async def test_a_service_that_was_cut_off_goes_on_by_itself(
+    new_lane: NewLane, broker: Kafka, server: Postgres, side: str, mode: Mode
+) -> None:
+    load = Load(await new_lane(), 4)
+    async with behind_a_proxy(load.lane, side, broker, server) as (seen, proxy), at_work(seen) as runtime:
+        async with under_load(load):
+            await begins(load.lane)
+            assert proxy.connections > 0, "the service is reached through the proxy"
+            proxy.breaks(mode)
+            await asyncio.sleep(BROKEN_S)
+            proxy.heal()
+            await feed_some(load, 20)
+            took = await grows(load.lane)
+            print(f"{side} {mode}: {BROKEN_S:.0f} s broken, reads again after {took:.1f} s")
+        assert not runtime.failed.is_set()
+        await drained(load, within_s=60)
+    await verify(load)
