@@ -3,6 +3,8 @@
 The invariant: the timer only asks; the rule decides under the account's lock, so a capture and a time-out never both happen.
 """
 
+import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -10,6 +12,7 @@ import structlog
 from tenure.calendar import start_of
 from tenure.contracts.event import Event
 from tenure.spine.codec import utc_now
+from tenure.spine.gather import Gatherer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.runtime import Worker
 from tenure.spine.transact import Door, Item
@@ -19,16 +22,44 @@ from points_ledger.commands import ReleaseHold
 log: Final = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 1.0
 HOLDS_MAX: Final = 500
+ASIDE_S: Final = 300.0
 TIMED_OUT: Final = """
-    SELECT hold_id, member_id FROM holds WHERE state = 'held' AND expires_at <= $1 ORDER BY expires_at LIMIT $2"""
+    SELECT hold_id, member_id FROM holds WHERE state = 'held' AND expires_at <= $1 AND hold_id <> ALL ($3::text[])
+    ORDER BY expires_at LIMIT $2"""
+
+
+@dataclass(slots=True)
+class Timer:
+    """Releases what was held too long. What is refused is put aside for a while: it keeps nobody waiting, and does not spin."""
+
+    door: Door
+    _aside_until: dict[str, float] = field(default_factory=dict)
+
+    async def release(self, now: datetime, moment: datetime) -> int:
+        """Release holds whose time was over at `now` (the wall's), as of the business `moment`. Returns how many were done."""
+        rows = await self.door.pool.fetch(TIMED_OUT, now, HOLDS_MAX, self._aside())
+        # The gatherer halves what the database refuses down to the hold that is at fault.
+        outcomes = await Gatherer(self.door, batch_items_max=HOLDS_MAX).submit(
+            [Item(_release(row["hold_id"], row["member_id"], moment)) for row in rows]
+        )
+        refused = [(row["hold_id"], o.wrong) for row, o in zip(rows, outcomes, strict=True) if o.wrong is not None]
+        for hold_id, wrong in refused:
+            log.error("hold_not_released", hold_id=hold_id, reason=str(wrong), tries_again_in_s=ASIDE_S)
+            self._aside_until[hold_id] = time.monotonic() + ASIDE_S
+        return len(rows) - len(refused)
+
+    def _aside(self) -> list[str]:
+        now = time.monotonic()
+        self._aside_until = {hold_id: until for hold_id, until in self._aside_until.items() if until > now}
+        return list(self._aside_until)
 
 
 async def release_timed_out(worker: Worker) -> None:
     """Release what was held too long, until the worker stops."""
-    backoff = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "release_timed_out"))
+    backoff, timer = Backoff(stopping=worker.stopping), Timer(worker.door)
     while not worker.stopping.is_set():
         try:
-            released = await release_once(worker.door, utc_now(), start_of(await worker.today()))
+            released = await timer.release(utc_now(), start_of(await worker.today()))
             backoff.succeeded()
             if released:
                 worker.wake_relay.set()
@@ -37,15 +68,6 @@ async def release_timed_out(worker: Worker) -> None:
         except WORLD_DOWN as error:
             log.warning("timer_waits", reason=str(error)[:200])
             await backoff.wait(error)
-
-
-async def release_once(door: Door, now: datetime, moment: datetime) -> int:
-    """Release holds whose time was over at `now` (the wall's), as of the business `moment`. Returns how many were asked for."""
-    rows = await door.pool.fetch(TIMED_OUT, now, HOLDS_MAX)
-    items = [Item(_release(row["hold_id"], row["member_id"], moment)) for row in rows]
-    if items:
-        await door.transact(items)
-    return len(items)
 
 
 def _release(hold_id: str, member_id: str, moment: datetime) -> Event:

@@ -6,13 +6,19 @@ from datetime import date, timedelta
 import asyncpg
 import pytest
 from msgspec.structs import replace
-from points_ledger import audit, timers
+from points_ledger import audit
 from points_ledger.columns import ACCOUNT, BALANCES, HOLD, LOT, PROPOSAL, TRANSFER
 from points_ledger.rules.account import Account, Hold, Lot, Proposal, Transfer
 from points_ledger.service import SERVICE
 from tenure.calendar import start_of
 from tenure.contracts.activity import ReferralConverted
-from tenure.contracts.points import PointsActivated, PointsExpired, PointsExpiring, PointsGranted, PointsReversed
+from tenure.contracts.points import (
+    PointsActivated,
+    PointsExpired,
+    PointsExpiring,
+    PointsGranted,
+    PointsReversed,
+)
 from tenure.contracts.policy import CustomerMerged
 from tenure.settings import Settings
 from tenure.spine.codec import utc_now
@@ -283,20 +289,6 @@ async def test_two_doors_on_one_account_do_not_double_spend(t: Under) -> None:
 
     outcomes = await asyncio.gather(*(t.door.transact([placing(n)]) for n in range(6)))
     assert sum(o[0].wrong is None for o in outcomes) == 1
-
-
-async def test_a_hold_ends_by_timer_once(t: Under) -> None:
-    await t.feed(did("check_up", "2026-01-10"))
-    await t.day(D("2026-01-11"))
-    placed = (await hold(t, 500, ttl_s=60)).json()
-    now, moment = utc_now(), start_of(D("2026-01-11"))
-    assert await timers.release_once(t.door, now, moment) == 0
-    late = now + timedelta(seconds=61)
-    assert await timers.release_once(t.door, late, moment) == 1
-    assert await timers.release_once(t.door, late, moment) == 0
-    assert await points(t) == (0, 500, 0)
-    answer = await t.http.post(f"/v1/holds/{placed['hold_id']}/capture", headers=t.auth("service"))
-    assert (answer.status_code, answer.json()["code"]) == (409, "hold_resolved")
 
 
 async def test_nobody_takes_over_anothers_hold(t: Under) -> None:
