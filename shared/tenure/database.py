@@ -4,8 +4,9 @@ Migrations are plain SQL in `services/<name>/migrations/NNNN_what.py`; the spine
 """
 
 import asyncio
+import socket
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 from alembic import command
@@ -18,6 +19,7 @@ from tenure.pool import MeasuredPool
 from tenure.settings import Settings
 
 _LOCK: Final = 7_200_003
+SILENCE: Final = {"TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
 _ENVIRONMENT: Final = Path(__file__).parent / "migrations_env"
 
 
@@ -69,6 +71,7 @@ async def open_pool(
         size_max=size_max or settings.pool_size_max,
         timeout=settings.connect_timeout_s,
         command_timeout=settings.statement_timeout_ms / 1000 + 5,
+        init=_notice_silence,
         server_settings={
             "application_name": database,
             "statement_timeout": str(settings.statement_timeout_ms),
@@ -86,6 +89,15 @@ async def open_pool(
 def service_of(database: str) -> str:
     """The service that owns a database, as metrics name it."""
     return database.removeprefix("tenure_").replace("_", "-")
+
+
+async def _notice_silence(conn: Any) -> None:
+    """A server that is gone without a word (a machine, a cable) does not keep a session of ours for longer than ten seconds."""
+    sock = conn._transport.get_extra_info("socket")  # noqa: SLF001 - there is no public way to it
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in SILENCE.items():
+        if hasattr(socket, name):  # not every system has each of them
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def run_sql(bind: Connection, sql: str) -> None:

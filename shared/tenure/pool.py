@@ -32,7 +32,6 @@ class MeasuredPool(Pool):
             max_queries=50_000,
             max_inactive_connection_lifetime=300.0,
             setup=None,
-            init=None,
             loop=None,
             connection_class=Connection,  # type: ignore[arg-type]
             record_class=asyncpg.Record,

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
@@ -40,6 +41,15 @@ async def test_every_session_has_the_limits_of_the_settings(toy: Under, settings
             assert found == [getattr(settings, limit) for limit in LIMITS]
     finally:
         await asyncio.gather(*(toy.pool.release(conn) for conn in held))
+
+
+async def test_every_session_notices_a_server_that_is_gone_without_a_word(toy: Under) -> None:
+    async with toy.pool.acquire() as conn:
+        sock = conn._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        for name, value in database.SILENCE.items():
+            if hasattr(socket, name):
+                assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
 
 
 async def test_a_limit_set_in_a_session_does_not_outlive_its_use(toy: Under) -> None:
