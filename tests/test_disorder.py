@@ -160,8 +160,8 @@ async def effects(t: Under) -> dict[str, list[str]]:
     found = {}
     for name, names in columns:
         if name not in SPINES_OWN:
-            names = [n for n in names if (name, n) not in COUNTS_SAVES]
-            rows = await t.pool.fetch(f'SELECT ROW({", ".join(names)})::text AS row FROM "{name}"')
+            same = ", ".join(n for n in names if (name, n) not in COUNTS_SAVES)
+            rows = await t.pool.fetch(f'SELECT ROW({same})::text AS row FROM "{name}"')
             found[name] = sorted(row["row"] for row in rows)
     return found
 
