@@ -197,6 +197,7 @@ async def test_it_ends_when_idle_in_the_middle_of_a_transaction_and_on_a_databas
             print(f"\n{phase}: ended {took:.1f} s after SIGTERM")
             assert took < ENDS_WITHIN_S + SLACK_S, phase
     async with running(Node(settings, database_url=server.url, kafka=broker.address)) as node:
+        await node.until(node.has_polled)
         await node.until(lambda: granted(mine))
         await node.ends()
 
