@@ -1,11 +1,12 @@
 """A pool of connections that says how full it is: in use, idle, waited for, and who got none in time.
 
-The invariant: what is measured is asked of the pool itself when somebody looks, so that no path that forgets to count can lie.
+The invariants: nobody waits for a connection without a limit, also where none was named; what is measured is asked of the pool
+itself when somebody looks, so that no path that forgets to count can lie.
 """
 
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Final, Self
 from weakref import ref
 
 import asyncpg
@@ -13,6 +14,8 @@ from asyncpg.connection import Connection
 from asyncpg.pool import Pool
 
 from tenure.telemetry import metrics
+
+ACQUIRE_S_MAX: Final = 5.0
 
 
 class MeasuredPool(Pool):
@@ -46,7 +49,7 @@ class MeasuredPool(Pool):
         began = time.perf_counter()
         self.waiting += 1
         try:
-            connection = await super()._acquire(timeout)  # type: ignore[misc]
+            connection = await super()._acquire(timeout or ACQUIRE_S_MAX)  # type: ignore[misc]
         except TimeoutError:
             metrics.pool_acquire_timeouts.labels(self.of).inc()
             raise

@@ -63,6 +63,7 @@ def days_that_came(newest: date | None, now: datetime) -> list[date]:
 
 async def lead(worker: "Worker") -> None:
     """Publish the days as they come, if this platform follows the wall and nobody else leads."""
+    metrics.leading.labels(worker.door.service.name, "clock").set(0)
     if worker.settings.clock != "wall":
         await worker.stopping.wait()
         return

@@ -27,6 +27,7 @@ from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import Door
 from tenure.spine.vitals import Vitals
 from tenure.telemetry import metrics, start_at_zero
+from tenure.telemetry.figures import start_figures_at_zero
 
 log: Final = structlog.get_logger(__name__)
 FINISH_WITHIN_S: Final = 3.0
@@ -159,6 +160,7 @@ def _start_at_zero(service: Service[Any], tasks: list[str]) -> None:
     writes = [t for t in TOPICS if service.name in t.producer]
     types = [name for topic in writes for name in topic.types]
     start_at_zero(service.name, topics={t.name for t in (*service.reads, *writes)}, types=types, tasks=tasks)
+    start_figures_at_zero(types)
 
 
 async def open_doors(

@@ -4,12 +4,12 @@ The invariant: counted after the commit and never before, so that a transaction 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, get_args
 
 from tenure.contracts import message, points, tier
 from tenure.contracts.event import Data
-from tenure.contracts.topics import TYPE_OF
+from tenure.contracts.topics import TYPE_OF, TYPES
 from tenure.telemetry.metrics import metrics
 
 
@@ -23,6 +23,22 @@ def count_told(service: str, told: Iterable[Data]) -> None:
             figure(data)
     for cls, times in types.items():
         metrics.events_told.labels(service, TYPE_OF[cls]).inc(times)
+
+
+def start_figures_at_zero(types: Collection[str]) -> None:
+    """A counter that begins at 1 never rises: those whose labels are known begin at 0 where their events are told."""
+    movements = [
+        name.removeprefix("points.") for name in types if TYPES[name] in _FIGURES and name.startswith("points.")
+    ]
+    for movement in movements:
+        for wallet in get_args(points.Wallet):
+            metrics.points_moved.labels(wallet, movement)
+    if "released" in movements:
+        for reason in get_args(points.PointsReleased.__annotations__["reason"]):
+            metrics.holds_released.labels(reason)
+    if "message.suppressed" in types:
+        for reason in get_args(message.SuppressionReason):
+            metrics.messages_suppressed.labels(reason)
 
 
 def _points(data: Any) -> None:

@@ -214,7 +214,13 @@ def start_at_zero(service: str, *, topics: Iterable[str], types: Iterable[str], 
             metrics.waits.labels(service, task, world)
     for reason in ("deadlock", "serialization"):
         metrics.transactions_retried.labels(service, reason)
-    for counter in (metrics.batches_halved, metrics.consumer_joins, metrics.relay_published, metrics.due_refused):
+    for counter in (
+        metrics.batches_halved,
+        metrics.consumer_joins,
+        metrics.relay_published,
+        metrics.due_keys,
+        metrics.due_refused,
+    ):
         counter.labels(service)
     for outcome in ("finished", "abandoned"):
         metrics.consumer_revocations.labels(service, outcome)

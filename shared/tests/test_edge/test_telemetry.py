@@ -73,7 +73,7 @@ def test_every_metric_is_exposed_with_a_sentence() -> None:
 
 LABELS = {
     *("service", "topic", "partition", "code", "type", "task", "world", "state", "reason", "table", "invariant"),
-    *("route", "status", "wallet", "movement", "from_tier", "to_tier"),
+    *("route", "status", "wallet", "movement", "from_tier", "to_tier", "outcome"),
 }
 UNITS = (
     "_seconds",
