@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults bench bench-smoke check fix up down lock contracts cast clean
+.PHONY: help setup demo test test-faults simulate bench bench-smoke check fix up down lock contracts cast clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ bench: setup ## measure everything against its floors (ten minutes at most), wri
 
 bench-smoke: setup ## every leg of the bench once, tiny: shows that it runs, claims nothing
 	@$(BIN)/python -m tenure_bench --smoke $(ARGS)
+
+simulate: setup ## a million events through a seeded world of faults (SEED=, EVENTS=, ARGS="--harder 8")
+	@$(BIN)/python -m tenure_local.simulation $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
 check: setup ## lint, types, walls, write door, contracts, generated documents
 	@$(BIN)/ruff check .

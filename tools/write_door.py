@@ -16,6 +16,7 @@ SPEAKS_TO_THE_LOG = {
     "shared/tenure/spine/kafka.py",
     "shared/tenure/spine/kafka_consumer.py",
     "shared/tenure/spine/memory_log.py",
+    "shared/tenure/simulation/log.py",
 }
 
 

@@ -41,7 +41,7 @@ class _Broker:
     def __init__(self) -> None:
         self.topics: dict[str, list[list[Record]]] = {}
         self.groups: dict[str, _Group] = {}
-        self.waiters: set[asyncio.Future[None]] = set()
+        self.waiters: dict[asyncio.Future[None], None] = {}  # in order, so that a simulation repeats
         self.failures_left = 0
         self.incarnation = 0
 
@@ -63,13 +63,13 @@ class _Broker:
 
     async def changed(self, timeout_s: float) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self.waiters.add(waiter)
+        self.waiters[waiter] = None
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await waiter
         finally:
-            self.waiters.discard(waiter)
+            self.waiters.pop(waiter, None)
 
 
 def _finish(waiter: "asyncio.Future[None]") -> None:

@@ -1,0 +1,75 @@
+"""What is particular about each service's store, for its states behind the model (`tenure.simulation.states`).
+
+The conformance suite holds each against the service's own SQL: what was saved is read back alike.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from types import MappingProxyType
+from typing import Any, Final
+
+from member_view.rules.view import View
+from msgspec.structs import replace
+from points_ledger.rules.account import Account, Hold, ReferralNews, new_account
+from policy_sync.rules.customers import MemberState, member_of
+from policy_sync.rules.policies import PolicyState
+from tenure.service import Saved
+from tenure.simulation.states import Shape
+from tenure.simulation.tables import Transaction
+from tier_engine.rules import ID_SEPARATOR, Member
+
+
+def _blank_policy(key: str) -> PolicyState | MemberState:
+    member = member_of(key)
+    return PolicyState(policy_no=key) if member is None else MemberState(member_id=member)
+
+
+def read_account(tx: Transaction, key: str, account: Account) -> Account:
+    """Lots and holds that are over are left out, and news left for the account comes in, as the ledger's `load` has it."""
+    since = account.lived_to or date.min
+    holds = {no: hold for no, hold in account.holds.items() if _is_open(hold, since)}
+    parts = {no for hold in holds.values() for no, _ in hold.parts}
+    lots = {
+        no: lot
+        for no, lot in account.lots.items()
+        if lot.remaining or lot.held or lot.remembered_until >= since or no in parts
+    }
+    proposals = {no: one for no, one in account.proposals.items() if one.state == "proposed"}
+    news = tuple(ReferralNews(of[0], of[1], void) for of, void in sorted(tx.all("news")) if of[0] == key)
+    if (len(lots), holds, proposals, news) == (len(account.lots), account.holds, account.proposals, account.news):
+        return account
+    return replace(account, lots=lots, holds=holds, proposals=proposals, news=news)
+
+
+def _is_open(hold: Hold, since: date) -> bool:
+    return hold.state == "held" or (hold.state == "captured" and hold.refundable_until >= since)
+
+
+def _keep_news(tx: Transaction, saved: Saved[Any]) -> None:
+    for key, after in saved.after.items():
+        before = saved.before.get(key)
+        for news in before.news if before is not None and not after.news else ():
+            if tx.get("news", (news.member_id, news.policy_no)) is news.void:
+                tx.delete("news", (news.member_id, news.policy_no))
+    for row in saved.rows:
+        if isinstance(row, ReferralNews):
+            tx.put("news", (row.member_id, row.policy_no), row.void)
+
+
+def _have_news(tx: Transaction) -> Iterable[str]:
+    return sorted({member for (member, _), _void in tx.all("news")})
+
+
+def _with_whom_it_becomes(key: str, member: Member) -> str:
+    return key if member.merged_into is None else member.merged_into + ID_SEPARATOR + key
+
+
+SHAPES: Final[Mapping[str, Shape]] = MappingProxyType(
+    {
+        "policy-sync": Shape(blank=_blank_policy),
+        "tier-engine": Shape(due_name=_with_whom_it_becomes),
+        "points-ledger": Shape(blank=new_account, read=read_account, also_saved=_keep_news, also_due=_have_news),
+        "benefits": Shape(),
+        "member-view": Shape(blank=lambda key: View(member_id=key)),
+    }
+)

@@ -1,0 +1,324 @@
+"""Every statement of the spine, by its SQL, and what PostgreSQL does when it is asked so.
+
+The conformance suite (`shared/tests/test_store_conformance.py`) runs the same scripts through PostgreSQL and through this, and is
+what makes it worth believing.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import UTC, date, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from tenure.simulation.tables import Transaction
+from tenure.spine import batch, floor, inbox, leading, outbox, park_view, parking, progress, transact
+
+Row = dict[str, Any]
+Answer = list[Row]
+NO_ROWS: Final[Answer] = []
+_EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def claim(_: Any, tx: Transaction, event_keys: Sequence[uuid.UUID], keys: Sequence[str]) -> Answer:
+    pairs = list(zip(event_keys, keys, strict=True))
+    blocked = {row["key"] for _, row in tx.all("parked")} & set(keys)
+    seen = [e for e, k in pairs if k in blocked and tx.get("inbox", e)] if blocked else []
+    wanted = sorted(e for e, k in pairs if k not in blocked) if blocked else sorted(event_keys)
+    claimed = await _claimed(tx, wanted)
+    return [{"claimed": claimed or None, "blocked": sorted(blocked) or None, "seen": seen or None}]
+
+
+async def claim_all(_: Any, tx: Transaction, event_keys: Sequence[uuid.UUID]) -> Answer:
+    return [{"event_key": key} for key in await _claimed(tx, sorted(event_keys))]
+
+
+async def _claimed(tx: Transaction, wanted: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """INSERT ... ON CONFLICT DO NOTHING: a claim that another transaction holds is waited for, and is new if that one went back."""
+    claimed = []
+    mine = tx.writes.setdefault("inbox", {})
+    committed, locks, held = tx.store.tables["inbox"], tx.store.locks, tx.held
+    for key in wanted:
+        if key in committed or mine.get(key) is True:
+            continue
+        if key in locks:
+            await tx.lock(key)
+            if key in committed:
+                continue
+        else:
+            locks[key] = tx
+            held.append(key)
+        mine[key] = True
+        claimed.append(key)
+    return claimed
+
+
+async def unclaim(_: Any, tx: Transaction, event_keys: Sequence[uuid.UUID]) -> Answer:
+    for key in event_keys:
+        if tx.get("inbox", key):
+            tx.delete("inbox", key)
+    return NO_ROWS
+
+
+async def emit(_: Any, tx: Transaction, records: bytes, events: int) -> Answer:
+    tx.write_outbox()
+    seq = tx.store.next_number("outbox")
+    tx.put("outbox", seq, {"seq": seq, "records": records, "events": events, "published": False})
+    return NO_ROWS
+
+
+async def waiting(_: Any, tx: Transaction, rows_max: int, events_max: int, above: int) -> Answer:
+    found, events = [], 0
+    for seq in sorted(seq for seq in tx.store.waiting if seq > above)[:rows_max]:
+        if events >= events_max:
+            break
+        row = tx.store.tables["outbox"][seq]
+        events += row["events"]
+        found.append(row)
+    return found
+
+
+async def mark(
+    _: Any,
+    tx: Transaction,
+    seqs: Sequence[int],
+    topics: Sequence[str],
+    partitions: Sequence[int],
+    offsets: Sequence[int],
+) -> Answer:
+    tx.write_outbox()
+    for place, offset in zip(zip(topics, partitions, strict=True), offsets, strict=True):
+        await tx.lock(("published", place))
+        tx.put("published", place, offset)
+    for seq in seqs:
+        await tx.lock(("outbox", seq))
+        if (row := tx.get("outbox", seq)) is not None:
+            tx.put("outbox", seq, {**row, "published": True})
+    return NO_ROWS
+
+
+async def drawn(_: Any, tx: Transaction) -> Answer:
+    return [{"seq": tx.store.numbers.get("outbox", 0)}]
+
+
+async def writers(_: Any, tx: Transaction) -> Answer:
+    """Who writes to the outbox and is not over: they hold its table's lock until their commit can be seen."""
+    return [{"virtualtransaction": str(n)} for n, other in sorted(tx.store.writers.items()) if other is not tx]
+
+
+async def acknowledged(_: Any, tx: Transaction) -> Answer:
+    return _places(tx, "published")
+
+
+async def forget_acknowledged(_: Any, tx: Transaction) -> Answer:
+    for place, _offset in list(tx.all("published")):
+        tx.delete("published", place)
+    return NO_ROWS
+
+
+async def publish_again(_: Any, tx: Transaction, rows_max: int) -> Answer:
+    tx.write_outbox()
+    told = [(seq, row) for seq, row in sorted(tx.all("outbox")) if row["published"]][:rows_max]
+    for seq, row in told:
+        tx.put("outbox", seq, {**row, "published": False})
+    return [{"count": len(told)}]
+
+
+async def park(_: Any, tx: Transaction, *columns: Sequence[Any]) -> Answer:
+    names = ("event_key", "key", "topic", "partition", "offset", "headers", "value", "code", "detail")
+    for values in zip(*columns, strict=True):
+        row = dict(zip(names, values, strict=True))
+        await tx.lock(("parked", row["event_key"]))
+        known = next((r for _, r in tx.all("parked") if r["event_key"] == row["event_key"]), None)
+        seq = tx.store.next_number("parked")
+        if known is None:
+            tx.put("parked", seq, {"seq": seq, **row, "attempts": 1, "parked_at": _EPOCH})
+        else:
+            tx.put("parked", known["seq"], {**known, "attempts": known["attempts"] + 1})
+    return NO_ROWS
+
+
+async def listed(_: Any, tx: Transaction, after: int, key: str | None, rows_max: int) -> Answer:
+    rows = sorted(tx.all("parked"))
+    return [dict(r) for seq, r in rows if seq > after and (key is None or r["key"] == key)][:rows_max]
+
+
+async def oldest(
+    _: Any,
+    tx: Transaction,
+    after: int,
+    keys: Collection[str] | None,
+    up_to: int | None,
+    skip: Collection[str],
+    rows_max: int,
+) -> Answer:
+    rows = (r for seq, r in sorted(tx.all("parked")) if seq > after and (up_to is None or seq <= up_to))
+    return [dict(r) for r in rows if (keys is None or r["key"] in keys) and r["key"] not in skip][:rows_max]
+
+
+async def parked_count(_: Any, tx: Transaction) -> Answer:
+    return [{"count": sum(1 for _ in tx.all("parked"))}]
+
+
+async def parked_keys(_: Any, tx: Transaction) -> Answer:
+    return [{"key": key} for key in dict.fromkeys(row["key"] for _, row in sorted(tx.all("parked")))]
+
+
+async def take_turns(_: Any, tx: Transaction, turns: int, keys: Collection[str], mask: int) -> Answer:
+    """An advisory lock for each hash of a key, in order; which keys share one does not matter here."""
+    for turn in sorted({sum(key.encode()) & mask for key in keys}):
+        await tx.lock((turns, turn))
+    return NO_ROWS
+
+
+async def still_parked(_: Any, tx: Transaction, seqs: Collection[int]) -> Answer:
+    found = []
+    for seq in sorted(seqs):
+        if (row := tx.get("parked", seq)) is not None:
+            await tx.lock(("parked", row["event_key"]))
+            if tx.get("parked", seq) is not None:
+                found.append({"seq": seq})
+    return found
+
+
+async def leave(conn: Any, tx: Transaction, seqs: Sequence[int], action: str, actor: str, reason: str) -> Answer:
+    there = {row["seq"] for row in await still_parked(conn, tx, seqs)}
+    gone = [tx.get("parked", seq) for seq in seqs if seq in there]
+    await _claimed(tx, sorted(row["event_key"] for row in gone))
+    for row in gone:
+        tx.delete("parked", row["seq"])
+        logged = {
+            **{n: row[n] for n in ("seq", "event_key", "key")},
+            "action": action,
+            "actor": actor,
+            "reason": reason,
+        }
+        tx.put("parked_log", tx.store.next_number("parked_log"), logged)
+    return [{"count": len(gone)}]
+
+
+async def refuse_again(_: Any, tx: Transaction, seq: int, code: str, detail: str) -> Answer:
+    if (row := tx.get("parked", seq)) is not None:
+        tx.put("parked", seq, {**row, "attempts": row["attempts"] + 1, "code": code, "detail": detail})
+    return NO_ROWS
+
+
+async def answered(_: Any, tx: Transaction, callers: Sequence[str], keys: Sequence[str]) -> Answer:
+    found = (tx.get("idempotency", pair) for pair in zip(callers, keys, strict=True))
+    return [row for row in found if row is not None]
+
+
+async def answer(_: Any, tx: Transaction, *columns: Sequence[Any]) -> Answer:
+    for values in zip(*columns, strict=True):
+        row = dict(zip(("caller", "key", "fingerprint", "ok", "body"), values, strict=True))
+        pair = (row["caller"], row["key"])
+        await tx.lock(("idempotency", pair))
+        if tx.get("idempotency", pair) is not None:
+            raise _unique_violation("idempotency")
+        tx.put("idempotency", pair, row)
+    return NO_ROWS
+
+
+def _unique_violation(table: str) -> Exception:
+    import asyncpg
+
+    error = asyncpg.UniqueViolationError("duplicate key value violates unique constraint")
+    error.table_name = table
+    return error
+
+
+async def advance(
+    _: Any, tx: Transaction, topics: Sequence[str], partitions: Sequence[int], offsets: Sequence[int]
+) -> Answer:
+    for place, offset in zip(zip(topics, partitions, strict=True), offsets, strict=True):
+        await tx.lock(("progress", place))
+        if offset > (tx.get("progress", place) or 0):
+            tx.put("progress", place, offset)
+    return NO_ROWS
+
+
+async def go_back(
+    _: Any, tx: Transaction, topics: Sequence[str], partitions: Sequence[int], offsets: Sequence[int]
+) -> Answer:
+    for place, offset in zip(zip(topics, partitions, strict=True), offsets, strict=True):
+        await tx.lock(("progress", place))
+        if tx.get("progress", place) is not None:
+            tx.put("progress", place, offset)
+    return NO_ROWS
+
+
+async def recorded(_: Any, tx: Transaction) -> Answer:
+    return _places(tx, "progress")
+
+
+def _places(tx: Transaction, table: str) -> Answer:
+    return [{"topic": t, "partition": p, "next_offset": offset} for (t, p), offset in tx.all(table)]
+
+
+async def start_day(_: Any, tx: Transaction, day: date) -> Answer:
+    await tx.lock("calendar")
+    tx.put("calendar", True, max(tx.get("calendar", True) or day, day))
+    return NO_ROWS
+
+
+async def newest_day(_: Any, tx: Transaction) -> Answer:
+    day = tx.get("calendar", True)
+    return [] if day is None else [{"day": day}]
+
+
+async def try_lock(conn: Any, tx: Transaction, lock: int) -> Answer:
+    return [{"locked": tx.store.session_locks.setdefault(lock, conn) is conn}]
+
+
+async def end_lost(_: Any, tx: Transaction, lock: int, pids: Collection[int]) -> Answer:
+    leader = tx.store.session_locks.get(lock)
+    if leader is None or leader.pid not in pids:
+        return NO_ROWS
+    leader.drop()
+    return [{"pg_terminate_backend": True}]
+
+
+async def unlock(conn: Any, tx: Transaction, lock: int) -> Answer:
+    if tx.store.session_locks.get(lock) is conn:
+        del tx.store.session_locks[lock]
+    return [{"unlocked": True}]
+
+
+async def nothing(_: Any, __: Transaction) -> Answer:
+    return NO_ROWS
+
+
+STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxyType(
+    {
+        inbox.CLAIM: claim,
+        inbox.CLAIM_ALL: claim_all,
+        inbox.UNCLAIM: unclaim,
+        outbox.EMIT: emit,
+        outbox.WAITING: waiting,
+        floor.DRAWN: drawn,
+        floor.WRITERS: writers,
+        outbox.MARK: mark,
+        outbox.ACKNOWLEDGED: acknowledged,
+        outbox.FORGET_ACKNOWLEDGED: forget_acknowledged,
+        outbox.PUBLISH_AGAIN: publish_again,
+        parking.PARK: park,
+        parking.LISTED: listed,
+        park_view.OLDEST: oldest,
+        parking.COUNT: parked_count,
+        parking.KEYS: parked_keys,
+        parking.TAKE_TURNS: take_turns,
+        parking.STILL_PARKED: still_parked,
+        parking.LEAVE: leave,
+        parking.REFUSE_AGAIN: refuse_again,
+        batch.ANSWERED: answered,
+        batch.ANSWER: answer,
+        transact.ADVANCE: advance,
+        transact.GO_BACK: go_back,
+        transact.START_DAY: start_day,
+        transact.NEWEST_DAY: newest_day,
+        progress.RECORDED: recorded,
+        leading.TRY_LOCK: try_lock,
+        leading.END_LOST: end_lost,
+        leading.UNLOCK: unlock,
+        leading.LIMIT_SILENCE: nothing,
+    }
+)
