@@ -1,0 +1,135 @@
+"""A relay that lost its lead without noticing, and one that is cut off in the middle: they repeat, and never reorder."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from asyncpg.connection import Connection
+from tenure.settings import Settings
+from tenure.spine.codec import decode
+from tenure.spine.leading import TRY_LOCK, leading, lost_sessions
+from tenure.spine.log import Log, Outgoing, Position, Producer, open_log
+from tenure.spine.relay import LOCK, Relay
+from tenure.spine.retry import WORLD_DOWN
+from tenure.spine.topics import ensure_topics
+from tenure.testing import Under, under_test
+
+from .toy import TOY, grant
+
+
+@pytest.fixture
+async def toy(settings: Settings) -> AsyncIterator[Under]:
+    async with under_test(TOY, settings) as t:
+        yield t
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncIterator[Log]:
+    log = open_log(settings.kafka)
+    await ensure_topics(log)
+    yield log
+    await log.close()
+
+
+@dataclass
+class Meanwhile:
+    """A producer that lets something happen between the reading of the rows and their sending."""
+
+    inner: Producer
+    happens: Callable[[], object]
+
+    async def send(self, batch: Sequence[Outgoing]) -> list[Position]:
+        await self.happens()  # type: ignore[misc]
+        return await self.inner.send(batch)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+async def heard(log: Log, count: int) -> list[tuple[str, int]]:
+    """Ids and running totals in the order of the log."""
+    reader = await log.consumer("reader", ["message.v1"])
+    found: list[tuple[str, int]] = []
+    async with asyncio.timeout(10):
+        while len(dict(found)) < count:
+            events = [decode(r.headers, r.value) for r in await reader.poll(records_max=100, timeout_s=1)]
+            found += [(e.id, e.data.params["amount"]) for e in events]  # type: ignore[union-attr]
+    await reader.close()
+    return found
+
+
+async def test_a_relay_that_lost_its_lead_unnoticed_repeats_and_cannot_mark(toy: Under, log: Log) -> None:
+    """Its session ended while it had rows in hand; another leads, publishes them and more; then it sends what it had."""
+    first, second = Relay("mall", toy.pool, log), Relay("mall", toy.pool, log)
+
+    async def another_leads() -> None:
+        await end(toy, conn)
+        async with leading(toy.pool, LOCK, asyncio.Event(), lost_sessions()) as other:
+            assert other is not None
+            while await second.publish_once(other, await log.producer()):
+                await toy.feed(*[grant("M-1", 1)] * (2 if len(told) < 3 else 0))
+                told.append(1)
+
+    told: list[int] = []
+    await toy.feed(*[grant("M-1", 1) for _ in range(5)])
+    async with toy.pool.acquire() as conn:
+        await conn.execute(TRY_LOCK, LOCK)
+        with pytest.raises(WORLD_DOWN):
+            await first.publish_once(conn, Meanwhile(await log.producer(), another_leads))
+    records = await heard(log, 11)
+    assert list(dict(records).values()) == list(range(1, 12)), "who drops what it has seen hears all, in order"
+    assert len(records) == 11 + 5, "the five in hand came twice"
+    assert await toy.pool.fetchval("SELECT bool_and(published) FROM outbox")
+
+
+async def end(t: Under, conn: Connection) -> None:
+    """As PostgreSQL does to a session that says nothing for too long, or a cable to any."""
+    assert await t.pool.fetchval("SELECT pg_terminate_backend($1)", conn.get_server_pid())
+    async with asyncio.timeout(5):
+        while await t.pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"):
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def at_work(relays: list[Relay]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    try:
+        yield
+    finally:
+        for relay in relays:
+            relay.stop()
+        await asyncio.gather(*tasks)
+
+
+async def test_a_second_relay_waits_and_takes_over(toy: Under, log: Log) -> None:
+    async with at_work([Relay("mall", toy.pool, log) for _ in range(2)]):
+        await toy.feed(*[grant("M-1", 1) for _ in range(3)])
+        assert [amount for _, amount in await heard(log, 3)] == [1, 2, 3]
+        leaders = await toy.pool.fetch("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        assert len(leaders) == 1
+        await toy.pool.execute("SELECT pg_terminate_backend($1)", leaders[0]["pid"])
+        await toy.feed(*[grant("M-1", 1) for _ in range(3)])
+        records = await heard(log, 6)
+        assert list(dict(records).values()) == [1, 2, 3, 4, 5, 6]
+    assert toy.pool.get_size() == toy.pool.get_idle_size()
+
+
+async def test_asking_for_the_lead_ends_with_the_asker(toy: Under) -> None:
+    """Cancelled while it waits, it leaves neither a lock nor a connection."""
+    async with leading(toy.pool, LOCK, asyncio.Event(), lost_sessions()):
+        asker = asyncio.create_task(_ask(toy.pool))
+        await asyncio.sleep(0.05)
+        asker.cancel()
+        await asyncio.wait([asker])
+    assert toy.pool.get_size() == toy.pool.get_idle_size()
+    async with asyncio.timeout(5):
+        while await toy.pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"):
+            await asyncio.sleep(0.01)
+
+
+async def _ask(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    async with leading(pool, LOCK, asyncio.Event(), lost_sessions()):
+        raise AssertionError("somebody else leads")
