@@ -38,7 +38,6 @@ from tenure_local.simulation.trouble import operate, trouble
 from tenure_local.simulation.witness import Seen, ViolationError, Witness
 
 SERVICES: Final[tuple[Service[Any], ...]] = (POLICY_SYNC, TIER_ENGINE, POINTS_LEDGER, BENEFITS, MEMBER_VIEW)
-PROCESSES_EACH: Final = 2
 DAY_S: Final = 0.5
 QUIET_S_MAX: Final = 60.0
 LOOK_EVERY_S: Final = 0.5
@@ -57,6 +56,7 @@ class World:
     programme: Programme
     calm: bool = False
     harder: int = 1
+    processes_each: int = 2
     change: Callable[[Process], None] = lambda _: None
     progress: Callable[["World"], None] = lambda _: None
     failures: list[BaseException] = field(default_factory=list)
@@ -78,7 +78,7 @@ class World:
         store = self.stores[service.name]
         return [
             Process(real, store, self.log, self.programme, self.dice, ids, self.failures.append)
-            for _ in range(PROCESSES_EACH)
+            for _ in range(self.processes_each)
         ]
 
     async def run(self) -> None:
