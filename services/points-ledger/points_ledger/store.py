@@ -2,16 +2,19 @@
 
 The invariants: accounts are locked in order of their ids, before anything else is read; the journal is only ever appended to; a
 lot is loaded while it holds points or while another fact may depend on it, so the work does not grow with what is long over.
+
+An account is there from its first change on. Whoever meets another transaction in creating one does its own again, whole: its
+rules had not seen what the other wrote.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 import msgspec
-from asyncpg import Record
+from asyncpg import Record, SerializationError, UniqueViolationError
 from asyncpg.connection import Connection
 from tenure.service import Saved
 
@@ -27,10 +30,6 @@ _lot_of: Final[Callable[..., Lot]] = Lot
 _hold_of: Final[Callable[..., Hold]] = Hold
 _pack: Final = msgspec.msgpack.Encoder().encode
 
-CREATE_MISSING: Final = """
-    INSERT INTO accounts (member_id)
-    SELECT k FROM unnest($1::text[]) AS k WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.member_id = k)
-    ORDER BY k ON CONFLICT DO NOTHING"""
 LOCK: Final = f"SELECT {c.listed(c.ACCOUNT)} FROM accounts WHERE member_id = ANY($1) ORDER BY member_id FOR UPDATE"
 LOTS: Final = f"""
     SELECT l.member_id, {c.listed(c.LOT, "l.")} FROM lots l JOIN accounts a USING (member_id)
@@ -50,13 +49,10 @@ LOTS_OF_CAPTURED: Final = f"""
     SELECT member_id, {c.listed(c.LOT)} FROM lots
     WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[])) ORDER BY member_id, lot_no"""
 
-SAVE_ACCOUNTS: Final = c.updated("accounts", c.ACCOUNT, ("member_id",))
 _OWNED_LOT: Final = {"member_id": "text", **c.LOT}
-INSERT_LOTS: Final = c.inserted("lots", _OWNED_LOT)
 _LOT_CHANGES: Final = {name: _OWNED_LOT[name] for name in ("member_id", "lot_no", *c.LOT_CHANGES)}
 UPDATE_LOTS: Final = c.updated("lots", _LOT_CHANGES, ("member_id", "lot_no"))
 DELETE_LOTS: Final = "DELETE FROM lots WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[]))"
-INSERT_TRANSFERS: Final = c.inserted("transfers", c.TRANSFER)
 _OWNED_HOLD: Final = {"member_id": "text", **c.HOLD}
 INSERT_HOLDS: Final = c.inserted("holds", _OWNED_HOLD)
 UPDATE_HOLDS: Final = c.updated("holds", _OWNED_HOLD, ("hold_id",))
@@ -79,8 +75,7 @@ DUE: Final = """
 
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
-    """Lock and read these accounts; those that do not exist yet are created, so that there is something to lock."""
-    await conn.execute(CREATE_MISSING, keys)
+    """Lock and read these accounts; those that do not exist yet are left out."""
     rows = await conn.fetch(LOCK, keys)
     lots = _by_member(await conn.fetch(LOTS, keys), _lot)
     holds = _by_member(await conn.fetch(HOLDS, keys), _hold)
@@ -134,15 +129,38 @@ async def save(conn: Connection, saved: Saved[Account]) -> None:
     read = [news for before, after in pairs if before and not after.news for news in before.news]
     # Lots that moved to another account leave before they arrive there; the rest is in no particular order.
     await _write(conn, DELETE_LOTS, [(member, no) for member, no, lot in changed if lot is None])
-    await _write(conn, INSERT_LOTS, list(_new_lots(pairs)))
+    await _append(conn, "lots", _OWNED_LOT, list(_new_lots(pairs)))
     await _write(conn, UPDATE_LOTS, [_changes(member, lot) for member, _, lot in changed if lot is not None])
-    await _write(conn, INSERT_TRANSFERS, transfers)
-    await _write(conn, SAVE_ACCOUNTS, [_account_row(after) for _, after in pairs])
+    await _append(conn, "transfers", c.TRANSFER, transfers)
+    await _create_accounts(conn, sorted(_account_row(after) for before, after in pairs if before is None))
+    await _update_accounts(conn, [(before, after) for before, after in pairs if before is not None])
     await _write_named(conn, INSERT_HOLDS, UPDATE_HOLDS, _changed_of(pairs, lambda account: account.holds, _hold_row))
     proposals = _changed_of(pairs, lambda account: account.proposals, _proposal_row)
     await _write_named(conn, INSERT_PROPOSALS, UPDATE_PROPOSALS, proposals)
     await _write(conn, DROP_NEWS, [msgspec.structs.astuple(news) for news in read])
     await _write(conn, LEAVE_NEWS, [(*key, void) for key, void in left.items()])
+
+
+async def _append(conn: Connection, table: str, columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> None:
+    """New rows, by COPY."""
+    if rows:
+        await conn.copy_records_to_table(table, records=rows, columns=list(columns))
+
+
+async def _create_accounts(conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """In order of their ids, so that two transactions that create the same accounts cannot wait for one another in a ring."""
+    try:
+        await _append(conn, "accounts", c.ACCOUNT, rows)
+    except UniqueViolationError as error:
+        raise SerializationError("an account was created meanwhile") from error
+
+
+async def _update_accounts(conn: Connection, pairs: Sequence[tuple[Account, Account]]) -> None:
+    """Of the balances only those that changed in any of them are sent: of three wallets that is mostly one."""
+    balances = [name for name in BALANCES if any(b.balances[name] != a.balances[name] for b, a in pairs)]
+    columns = {name: kind for name, kind in c.ACCOUNT.items() if name not in BALANCES or name in balances}
+    rows = [(*_account_head(after), *(after.balances[name] for name in balances)) for _, after in pairs]
+    await _write(conn, c.updated("accounts", columns, ("member_id",)), rows)
 
 
 async def _write(conn: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -190,6 +208,11 @@ def _changes(member_id: str, lot: Lot) -> tuple[Any, ...]:
 
 
 def _account_row(account: Account) -> tuple[Any, ...]:
+    return (*_account_head(account), *(account.balances[name] for name in BALANCES))
+
+
+def _account_head(account: Account) -> tuple[Any, ...]:
+    """Everything but the balances."""
     return (
         account.member_id,
         account.lived_to,
@@ -197,7 +220,6 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         account.lots_no,
         account.transfers_no,
         _pack(account.memory),
-        *(account.balances[name] for name in BALANCES),
     )
 
 

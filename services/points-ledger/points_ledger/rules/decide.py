@@ -45,8 +45,9 @@ def rule_of_two(decide: Callable[[Book, Book, Any], None]) -> Rule:
     """A rule of two accounts, which live to the same day first."""
 
     def decided(
-        states: tuple[Account, Account], event: Event, programme: Programme
+        found: tuple[Account | None, Account | None], event: Event, programme: Programme
     ) -> Decision[tuple[Account, Account]]:
+        states = [state or new_account(key) for state, key in zip(found, keys(event), strict=True)]
         day = max(event.day, *(state.lived_to or event.day for state in states))
         one, other = (_opened(state, event, programme, day) for state in states)
         decide(one, other, event.data)
