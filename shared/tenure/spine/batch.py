@@ -29,6 +29,7 @@ from tenure.spine.log import Outgoing, RecordTooLarge, refuse_too_large
 log: Final = structlog.get_logger(__name__)
 _json: Final = msgspec.json.Encoder()
 ITEMS_BETWEEN_BREATHS: Final = 100
+NOTHING: Final = b"null"
 ANSWERED: Final = """
 SELECT i.* FROM idempotency i JOIN unnest($1::text[], $2::text[]) AS t (caller, key) USING (caller, key)
 """
@@ -174,13 +175,13 @@ class Batch:
         if item.wrong is not None or event is None:
             raise item.wrong or WrongEventError("malformed", "there is no event")
         keys = self.service.keys(event)
-        states = tuple(self.after.get(k) for k in keys)
-        decided: Decision[Any] = self.service.decide(states[0] if len(keys) == 1 else states, event, self.programme)
+        alone = len(keys) == 1
+        state = self.after.get(keys[0]) if alone else tuple(self.after.get(k) for k in keys)
+        decided: Decision[Any] = self.service.decide(state, event, self.programme)
         records = [encode(self._effect(data, event)) for data in decided.emit]
         _refuse_what_cannot_be_told(records)
-        body = _json.encode(decided.reply)
-        after = (decided.state,) if len(keys) == 1 else decided.state
-        self.after.update(dict(zip(keys, after, strict=True)))
+        body = NOTHING if decided.reply is None else _json.encode(decided.reply)
+        self.after.update(((keys[0], decided.state),) if alone else zip(keys, decided.state, strict=True))
         self.rows += decided.rows
         self.records += records
         self.told += decided.emit

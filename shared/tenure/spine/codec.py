@@ -63,23 +63,30 @@ def encode(event: Event) -> Outgoing:
 
 def decode(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Event:
     """The event of a record. Raises WrongEventError: missing_attribute, unknown_type, unknown_version, malformed, too_large."""
-    try:
-        attributes = {name: raw.decode() for name, raw in headers}
-    except UnicodeDecodeError as error:
-        raise WrongEventError("malformed", f"a header is not UTF-8: {error.reason}") from None
-    except AttributeError:
-        raise WrongEventError("malformed", "a header has no value") from None
+    attributes = _attributes(headers)
+    get = attributes.get
     ce_type = _attribute(attributes, "ce_type")
+    data, key = _typed(ce_type, get("ce_dataschema", ""), value or b"")
     return Event(
         id=_attribute(attributes, "ce_id"),
         source=_attribute(attributes, "ce_source"),
         type=ce_type,
+        key=key,
         time=parse_time(_attribute(attributes, "ce_time")),
-        subject=attributes.get("ce_subject", ""),
-        backfill=attributes.get("ce_backfill") == "true",
-        traceparent=_traceparent(attributes.get("traceparent", "")),
-        **_typed(ce_type, attributes.get("ce_dataschema", ""), value or b""),
+        data=data,
+        subject=get("ce_subject", ""),
+        backfill=get("ce_backfill") == "true",
+        traceparent=_traceparent(get("traceparent", "")),
     )
+
+
+def _attributes(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    try:
+        return {name: str(raw, "utf-8") for name, raw in headers}
+    except UnicodeDecodeError as error:
+        raise WrongEventError("malformed", f"a header is not UTF-8: {error.reason}") from None
+    except TypeError:
+        raise WrongEventError("malformed", "a header has no value") from None
 
 
 def decode_structured(structured: StructuredEvent, *, received: datetime) -> Event:
@@ -89,15 +96,17 @@ def decode_structured(structured: StructuredEvent, *, received: datetime) -> Eve
     when = structured.time or received
     if when.tzinfo is None:
         raise WrongEventError("malformed", "time must name its offset, like 2026-01-31T09:00:00+08:00")
+    data, key = _typed(structured.type, structured.dataschema, bytes(structured.data))
     return Event(
         id=structured.id,
         source=structured.source,
         type=structured.type,
+        key=key,
         time=when,
+        data=data,
         subject=structured.subject,
         backfill=structured.backfill,
         traceparent=_traceparent(structured.traceparent),
-        **_typed(structured.type, structured.dataschema, bytes(structured.data)),
     )
 
 
@@ -159,6 +168,8 @@ def told_at_s(headers: Iterable[tuple[str, bytes]]) -> float | None:
 
 def ordering_key(key: str) -> str:
     """A key as PostgreSQL takes it: what blocks its own kind, whatever bytes a producer put there."""
+    if key.isascii() and len(key) <= KEY_CHARS_MAX and "\0" not in key:
+        return key
     return key.replace("\0", "").encode(errors="replace").decode()[:KEY_CHARS_MAX]
 
 
@@ -179,7 +190,8 @@ def _attribute(attributes: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _typed(ce_type: str, dataschema: str, value: bytes) -> dict[str, Any]:
+def _typed(ce_type: str, dataschema: str, value: bytes) -> tuple[Data, str]:
+    """The data of an event, and its key."""
     decoder = _decoders.get(ce_type)
     if decoder is None:
         raise WrongEventError("unknown_type", f"no event type {ce_type[:80]!r} is known here")
@@ -188,7 +200,7 @@ def _typed(ce_type: str, dataschema: str, value: bytes) -> dict[str, Any]:
     if len(value) > VALUE_BYTES_MAX:
         raise WrongEventError("too_large", f"{len(value)} bytes; at most {VALUE_BYTES_MAX}")
     try:
-        data = decoder.decode(value)
+        data: Data = decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WrongEventError("malformed", str(error)[:300]) from None
-    return {"data": data, "key": key_of(data)}
+    return data, key_of(data)

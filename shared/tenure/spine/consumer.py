@@ -10,6 +10,7 @@ a run of parked events the consumer halts and says so: it goes on once someone h
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -227,6 +228,7 @@ class Consumer:
     def _count(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """Metrics, and the run of parked events. Those that only queue say nothing about the consumer."""
         name = self.door.service.name
+        consumed: Counter[str] = Counter()
         for item, outcome in zip(items, outcomes, strict=True):
             if outcome.wrong is not None:
                 self.parked_run += outcome.wrong.code != parking.BEHIND
@@ -234,7 +236,9 @@ class Consumer:
             elif not outcome.seen:
                 assert item.record is not None
                 self.parked_run = 0
-                metrics.events_consumed.labels(name, item.record.topic).inc()
+                consumed[item.record.topic] += 1
+        for topic, events in consumed.items():
+            metrics.events_consumed.labels(name, topic).inc(events)
 
     async def _halt(self, why: str) -> None:
         """Wait, out of the group, until there are fewer parked events than now."""

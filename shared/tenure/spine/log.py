@@ -159,9 +159,11 @@ def open_log(address: "str | KafkaSettings") -> Log:
 
 def refuse_too_large(batch: Iterable[Outgoing]) -> None:
     for record in batch:
-        size = len(record.key) + len(record.value)
-        if size + sum(len(name) + len(value) for name, value in record.headers) > RECORD_BYTES_MAX:
-            raise RecordTooLarge(f"{record.topic}: {size} bytes in key and value, {RECORD_BYTES_MAX} are allowed")
+        size = of_data = len(record.key) + len(record.value)
+        for name, value in record.headers:
+            size += len(name) + len(value)
+        if size > RECORD_BYTES_MAX:
+            raise RecordTooLarge(f"{record.topic}: {of_data} bytes in key and value, {RECORD_BYTES_MAX} are allowed")
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -16,20 +16,24 @@ from tenure.telemetry.metrics import metrics
 def count_told(service: str, told: Iterable[Data]) -> None:
     """Count these events, of which the database says that they happened."""
     types: Counter[type[Data]] = Counter()
+    moved: Counter[tuple[str, str]] = Counter()
     for data in told:
         cls = type(data)
         types[cls] += 1
+        if (movement := _MOVEMENTS.get(cls)) is not None:
+            # A correction by hand may go either way, a counter may not.
+            moved[data.wallet, movement if data.amount >= 0 else f"{movement}_down"] += abs(data.amount)  # type: ignore[attr-defined]
         if (figure := _FIGURES.get(cls)) is not None:
             figure(data)
+    for (wallet, movement), amount in moved.items():
+        metrics.points_moved.labels(wallet, movement).inc(amount)
     for cls, times in types.items():
         metrics.events_told.labels(service, TYPE_OF[cls]).inc(times)
 
 
 def start_figures_at_zero(types: Collection[str]) -> None:
     """A counter that begins at 1 never rises: those whose labels are known begin at 0 where their events are told."""
-    movements = [
-        name.removeprefix("points.") for name in types if TYPES[name] in _FIGURES and name.startswith("points.")
-    ]
+    movements = [_MOVEMENTS[TYPES[name]] for name in types if TYPES[name] in _MOVEMENTS]
     for movement in movements:
         for wallet in get_args(points.Wallet):
             metrics.points_moved.labels(wallet, movement)
@@ -41,15 +45,7 @@ def start_figures_at_zero(types: Collection[str]) -> None:
             metrics.messages_suppressed.labels(reason)
 
 
-def _points(data: Any) -> None:
-    movement = TYPE_OF[type(data)].removeprefix("points.")
-    if data.amount < 0:
-        movement += "_down"  # a correction by hand may go either way, a counter may not
-    metrics.points_moved.labels(data.wallet, movement).inc(abs(data.amount))
-
-
 def _released(data: points.PointsReleased) -> None:
-    _points(data)
     metrics.holds_released.labels(data.reason).inc()
 
 
@@ -61,8 +57,12 @@ def _suppressed(data: message.MessageSuppressed) -> None:
     metrics.messages_suppressed.labels(data.reason).inc()
 
 
+_MOVEMENTS: Final[Mapping[type[Data], str]] = {
+    cls: name.removeprefix("points.")
+    for cls, name in TYPE_OF.items()
+    if issubclass(cls, points.PointsEvent) and cls is not points.PointsExpiring
+}
 _FIGURES: Final[Mapping[type[Data], Callable[[Any], None]]] = {
-    **{cls: _points for cls in TYPE_OF if issubclass(cls, points.PointsEvent) and cls is not points.PointsExpiring},
     points.PointsReleased: _released,
     tier.TierChanged: _tier,
     message.MessageSuppressed: _suppressed,

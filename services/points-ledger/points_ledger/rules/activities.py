@@ -42,7 +42,7 @@ def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
 
 def on_activity(book: Book, activity: Activity) -> ActivityResult:
     """An activity as the log tells it; one that is too late has no effect. Raises RefusedError activity_in_future, no_session."""
-    if activity.on > book.event.day:
+    if activity.on > book.day:
         raise RefusedError("activity_in_future", "an activity is reported after it happened")
     rule = _rule(book, activity)
     if rule is not None and not book.event.backfill and not _is_too_late(book, activity, rule):
@@ -58,7 +58,7 @@ def _rule(book: Book, activity: Activity) -> Rule | None:
 
 
 def _is_too_late(book: Book, activity: Activity, rule: Rule) -> bool:
-    return rule.late_days_max is not None and (book.event.day - activity.on).days > rule.late_days_max
+    return rule.late_days_max is not None and (book.day - activity.on).days > rule.late_days_max
 
 
 def _record(book: Book, activity: Activity, rule: Rule) -> None:

@@ -57,7 +57,7 @@ def on_approved(book: Book, command: ApproveAdjustment) -> AdjustmentView:
         raise RefusedError("same_person", "a second person must approve")
     if command.approved_by == book.member_id:
         raise RefusedError("own_account", "nobody adjusts an account of their own")
-    (_add if proposal.points > 0 else _deduct)(book, proposal, book.event.day)
+    (_add if proposal.points > 0 else _deduct)(book, proposal, book.day)
     return view(book.member_id, book.put_proposal(replace(proposal, state="approved", approved_by=command.approved_by)))
 
 
@@ -103,7 +103,7 @@ def _tell(book: Book, proposal: Proposal, entry_id: str, repaid: int) -> None:
             member_id=book.member_id,
             wallet=proposal.wallet,
             amount=proposal.points,
-            effective=book.event.day,
+            effective=book.day,
             entry_id=entry_id,
             reason=proposal.reason,
             ticket=proposal.ticket,

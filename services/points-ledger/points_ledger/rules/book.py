@@ -34,7 +34,8 @@ class Book:
     def __init__(self, account: Account, event: Event, programme: Programme) -> None:
         self.before, self.event, self.programme = account, event, programme
         self.member_id = account.member_id
-        self.lived_to = account.lived_to or event.day
+        self.day = event.day
+        self.lived_to = account.lived_to or self.day
         self.balances = dict(account.balances)
         self.lots = dict(account.lots)
         self.holds = account.holds
@@ -49,7 +50,7 @@ class Book:
     @property
     def rules(self) -> EarningRules:
         """The rules in force on the event's day. What a fact is worth is asked of the rules of its own date."""
-        return self.programme.earning.at(self.event.day)
+        return self.programme.earning.at(self.day)
 
     def post(
         self,

@@ -34,7 +34,7 @@ def rule(decide: Decide) -> Rule:
     """A rule of one account; what `decide` returns answers the caller."""
 
     def decided(state: Account | None, event: Event, programme: Programme) -> Decision[Account]:
-        book = _opened(state or new_account(event.key), event, programme, event.day)
+        book = _opened(state or new_account(event.key), event, programme)
         reply = decide(book, event.data)
         return book.close(next_due(book), reply)
 
@@ -60,9 +60,9 @@ def rule_of_two(decide: Callable[[Book, Book, Any], None]) -> Rule:
     return decided
 
 
-def _opened(state: Account, event: Event, programme: Programme, day: date) -> Book:
+def _opened(state: Account, event: Event, programme: Programme, day: date | None = None) -> Book:
     book = Book(state, event, programme)
-    live_through(book, day)
+    live_through(book, day or book.day)
     return book
 
 

@@ -62,7 +62,7 @@ def earn(book: Book, fact: Fact) -> None:
 def _grant_new(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
     lot = _lot(book, fact, wallet, base)
     amount = worth(book, lot)
-    grant(book, replace(lot, granted=amount, remaining=amount))
+    grant(book, replace(lot, granted=amount, remaining=amount) if amount else lot)
 
 
 def _lot(book: Book, fact: Fact, wallet: Wallet, base: int) -> Lot:

@@ -57,7 +57,7 @@ def view(member_id: str, hold: Hold) -> HoldView:
 
 def on_place(book: Book, command: PlaceHold) -> HoldView:
     """Raises RefusedError hold_exists, hold_too_large, debt_outstanding, insufficient_points."""
-    on, wallet = book.event.day, command.wallet
+    on, wallet = book.day, command.wallet
     lots = spendable(book.lots.values(), wallet, book.lived_to)
     if command.hold_id in book.holds:
         raise RefusedError("hold_exists", "a hold with this id was placed before")
@@ -109,7 +109,7 @@ def on_capture(book: Book, command: CaptureHold) -> HoldView:
             member_id=book.member_id,
             wallet=hold.wallet,
             amount=points,
-            effective=book.event.day,
+            effective=book.day,
             hold_id=hold.hold_id,
             reference=hold.reference,
         )
@@ -136,7 +136,7 @@ def on_release(book: Book, command: ReleaseHold) -> HoldView:
 def on_refund(book: Book, command: RefundHold) -> HoldView:
     """Give back what was captured, or part of it. Raises RefusedError hold_not_captured, refund_too_large."""
     hold = book.holds.get(command.hold_id)
-    if hold is None or hold.state != "captured" or hold.refundable_until < book.event.day:
+    if hold is None or hold.state != "captured" or hold.refundable_until < book.day:
         days_max = book.rules.refundable_days_max
         raise RefusedError("hold_not_captured", f"only a captured hold can be refunded, for {days_max} days")
     left = hold.captured - hold.refunded
@@ -146,13 +146,13 @@ def on_refund(book: Book, command: RefundHold) -> HoldView:
     kept, back = _cut(hold.parts, left - points)
     repaid, returned = 0, [_return(book, hold, no, amount) for no, amount in reversed(back)]
     for lot in returned:
-        repaid += repay(book, lot.no, book.event.day)
+        repaid += repay(book, lot.no, book.day)
     book.tell(
         PointsRefunded(
             member_id=book.member_id,
             wallet=hold.wallet,
             amount=points,
-            effective=book.event.day,
+            effective=book.day,
             hold_id=hold.hold_id,
             reference=hold.reference,
             repaid_debt=repaid,
@@ -173,7 +173,7 @@ def _open_hold(book: Book, hold_id: str) -> Hold:
 def _move(book: Book, hold: Hold, no: int, amount: int, *, kind: Kind) -> None:
     """One lot's part of a hold, a capture or a release."""
     lot, (debit, credit) = book.lots[no], _MOVES[kind]
-    book.post(lot.wallet, debit, credit, amount, lot_no=no, kind=kind, on=book.event.day, hold_id=hold.hold_id)
+    book.post(lot.wallet, debit, credit, amount, lot_no=no, kind=kind, on=book.day, hold_id=hold.hold_id)
     giver, taker = _PART_OF_LOT[debit], _PART_OF_LOT[credit]
     book.put(replace(lot, **{giver: getattr(lot, giver) - amount, taker: getattr(lot, taker) + amount}))
 
@@ -184,13 +184,13 @@ def _set_free(book: Book, hold: Hold, parts: Parts, reason: Literal["requested",
         return
     for no, amount in parts:
         _move(book, hold, no, amount, kind="release")
-    repaid = sum(repay(book, no, book.event.day) for no, _ in parts)
+    repaid = sum(repay(book, no, book.day) for no, _ in parts)
     book.tell(
         PointsReleased(
             member_id=book.member_id,
             wallet=hold.wallet,
             amount=sum(amount for _, amount in parts),
-            effective=book.event.day,
+            effective=book.day,
             hold_id=hold.hold_id,
             reason=reason,
             repaid_debt=repaid,
@@ -202,7 +202,7 @@ def _set_free(book: Book, hold: Hold, parts: Parts, reason: Literal["requested",
 
 def _return(book: Book, hold: Hold, no: int, amount: int) -> Lot:
     """Points return to their lot; from an expired one they go, once, to a lot with some days of grace."""
-    lot, on = book.lots[no], book.event.day
+    lot, on = book.lots[no], book.day
     if lot.is_expired(book.lived_to) and lot.rule != GRACE:
         lot = _grace_lot(book, hold, lot, amount)
     else:

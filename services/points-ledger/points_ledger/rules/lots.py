@@ -6,6 +6,7 @@ thing with its own date, so that ticks may come early, late, or several at once.
 
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import groupby
 
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from points_ledger.rules.account import Bucket, Lot
 from points_ledger.rules.book import Book
 
 
+@lru_cache(maxsize=4_096)
 def expiry_of(wallet: Wallet, activates_on: date, months: int) -> date | None:
     """The day at whose start the lot expires: the end of the month, `months` after its activation. Growth never does."""
     return None if wallet == "growth" else end_of_month(add_months(activates_on, months))
@@ -33,15 +35,19 @@ def live_through(book: Book, day: date) -> None:
 
 def next_due(book: Book) -> date | None:
     """The next day after `lived_to` that brings something."""
-    notice = timedelta(book.rules.expiring_notice_days)
-    days = (day for lot in book.lots.values() if lot.remaining for day in _days_of(lot, notice))
-    return min((day for day in days if day > book.lived_to), default=None)
+    notice, lived_to = timedelta(book.rules.expiring_notice_days), book.lived_to
+    days = (_next_of(lot, notice, lived_to) for lot in book.lots.values() if lot.remaining)
+    return min((day for day in days if day is not None), default=None)
 
 
-def _days_of(lot: Lot, notice: timedelta) -> tuple[date, ...]:
-    if lot.expires_on is None:
-        return (lot.activates_on,)
-    return (lot.activates_on, lot.expires_on - notice, lot.expires_on)
+def _next_of(lot: Lot, notice: timedelta, lived_to: date) -> date | None:
+    """The first of its activation, notice and expiry after `lived_to`. A notice before the activation would tell nothing."""
+    if lot.activates_on > lived_to:
+        return lot.activates_on
+    if lot.expires_on is None or lot.expires_on <= lived_to:
+        return None
+    told_on = lot.expires_on - notice
+    return told_on if told_on > lived_to else lot.expires_on
 
 
 def _reveal(book: Book, day: date) -> None:

@@ -52,4 +52,4 @@ def read_news(book: Book) -> None:
 def _settle(book: Book, policy_no: str, *, void: bool) -> None:
     for rule in book.programme.earning.newest.on("referral.converted"):
         group = book.group(rule.code, rule.wallet, policy_no)
-        (revoke if void else restate)(book, group, book.event.day)
+        (revoke if void else restate)(book, group, book.day)

@@ -38,7 +38,7 @@ def learn(book: Book, data: TermEvent) -> None:
     terms = {**_kept(before, book.lived_to), key: now}
     book.remember(replace(before, terms=terms, rescinded=rescinded))
     if not now.is_whole or (known is not None and not known.is_whole) or rescinded != before.rescinded:
-        settle_where(book, min(data.effective, book.event.day), policy_no=term.policy_no)
+        settle_where(book, min(data.effective, book.day), policy_no=term.policy_no)
         _tell_referrer(book, before, term.policy_no)
 
 
@@ -96,4 +96,4 @@ def on_tier_changed(book: Book, changed: TierChanged) -> None:
     tiers = tuple((step.effective, "" if step.tier == NO_TIER else step.tier) for step in changed.timeline)
     if tiers != book.memory.tiers:
         book.remember(replace(book.memory, tiers=tiers))
-        settle_where(book, book.event.day)
+        settle_where(book, book.day)

@@ -44,6 +44,8 @@ class Versions(Generic[V]):
 
     def at(self, day: date) -> V:
         """The version in force on `day`."""
+        if len(self.all) == 1:
+            return self.all[0]
         return self.all[max(0, bisect_right(self._days, day) - 1)]
 
     @property

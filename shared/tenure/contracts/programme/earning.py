@@ -6,6 +6,7 @@ loaded, with the rule and the field in the message, so that no event ever meets 
 
 from collections import Counter
 from datetime import date
+from functools import cached_property
 from itertools import combinations
 from typing import Literal
 
@@ -153,7 +154,7 @@ class Campaign(_Strict, frozen=True, kw_only=True):
         return shared and self.window.overlaps(other.window)
 
 
-class EarningRules(_Strict, frozen=True, kw_only=True):
+class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
     """One version of the rules, in force from `effective`. Percents missing from a table are 100."""
 
     version: int
@@ -203,11 +204,20 @@ class EarningRules(_Strict, frozen=True, kw_only=True):
                 _must(0 <= percent <= PERCENT_MAX, f"percent of {key} must lie in 0 to {PERCENT_MAX}, not {percent}")
 
     def find(self, code: str) -> Rule | None:
-        return next((rule for rule in self.rules if rule.code == code), None)
+        return self._by_code.get(code)
 
     def on(self, trigger: Trigger) -> tuple[Rule, ...]:
         """The rules an event of this kind may earn by."""
-        return tuple(rule for rule in self.rules if rule.trigger == trigger)
+        return self._by_trigger.get(trigger, ())
+
+    @cached_property
+    def _by_code(self) -> dict[str, Rule]:
+        return {rule.code: rule for rule in self.rules}
+
+    @cached_property
+    def _by_trigger(self) -> dict[Trigger, tuple[Rule, ...]]:
+        triggers = {rule.trigger for rule in self.rules}
+        return {trigger: tuple(rule for rule in self.rules if rule.trigger == trigger) for trigger in triggers}
 
     def campaign_for(self, rule: Rule, day: date) -> Campaign | None:
         """The campaign that multiplies the rule on that day; at most one does."""
