@@ -79,6 +79,8 @@ class Settings(BaseSettings):
 
     # Spine limits.
     batch_records_max: Positive = 4_000
+    consumer_lanes_max: Positive = 3
+    """Transactions in which one large poll is applied side by side, by partition."""
     poll_timeout_s: PositiveS = 0.5
     parked_run_max: Positive = 1_000
     outbox_retention_h: Positive = 72
@@ -126,6 +128,10 @@ class Settings(BaseSettings):
             (
                 self.outbox_retention_h <= self.inbox_retention_days * 24,
                 "TENURE_INBOX_RETENTION_DAYS must cover TENURE_OUTBOX_RETENTION_H (events may be told again)",
+            ),
+            (
+                self.consumer_lanes_max < self.pool_size_max,
+                "TENURE_POOL_SIZE_MAX must be above TENURE_CONSUMER_LANES_MAX: the relay and callers need connections, too",
             ),
             (
                 self.rate_per_s <= self.rate_burst,

@@ -62,6 +62,7 @@ async def run(
         batch_records_max=settings.batch_records_max,
         poll_timeout_s=settings.poll_timeout_s,
         parked_run_max=settings.parked_run_max,
+        lanes_max=settings.consumer_lanes_max,
     )
     running = asyncio.create_task(consumer.run())
     await log.joined.wait()

@@ -39,6 +39,7 @@ async def run(place: Place, driver: Driver, *, out: str, lag_max: int | None = N
         batch_records_max=settings.batch_records_max,
         poll_timeout_s=settings.poll_timeout_s,
         parked_run_max=settings.parked_run_max,
+        lanes_max=settings.consumer_lanes_max,
     )
     begun = time.time()
     meter = Meter(place.trees)

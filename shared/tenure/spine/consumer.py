@@ -25,6 +25,7 @@ from tenure.spine import parking
 from tenure.spine.codec import decode
 from tenure.spine.faults import reach
 from tenure.spine.in_hand import InHand
+from tenure.spine.lanes import in_lanes
 from tenure.spine.log import Consumer as LogConsumer
 from tenure.spine.log import Log, Position, Record, TopicPartition, WorldDown
 from tenure.spine.progress import Places, Progress, ends_of
@@ -53,6 +54,7 @@ class Consumer:
     batch_records_max: int
     poll_timeout_s: float
     parked_run_max: int
+    lanes_max: int = 1
     backoff: Backoff = field(default_factory=Backoff)
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -178,13 +180,20 @@ class Consumer:
         return False
 
     async def _apply(self, records: Sequence[Record]) -> list[Position]:
+        """Large polls in lanes side by side. Should one fail, the poll is done again, and the inbox drops what the others did."""
+        applied = [self._apply_lane(lane) for lane in in_lanes(records, lanes_max=self.lanes_max)]
+        for failure in await asyncio.gather(*applied, return_exceptions=True):
+            if failure is not None:
+                raise failure
+        return ends_of(records)
+
+    async def _apply_lane(self, records: Sequence[Record]) -> None:
         positions = ends_of(records)
         items, day = await self._items(records)
         with metrics.batch_seconds.labels(self.door.service.name).time():
             outcomes = await self._transact(items, positions, day)
         self.progress.advance(positions)
         self._count(items, outcomes)
-        return positions
 
     async def _items(self, records: Sequence[Record]) -> tuple[list[Item], date | None]:
         items: list[Item] = []

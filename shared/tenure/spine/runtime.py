@@ -70,6 +70,7 @@ class Runtime:
             batch_records_max=settings.batch_records_max,
             poll_timeout_s=settings.poll_timeout_s,
             parked_run_max=settings.parked_run_max,
+            lanes_max=settings.consumer_lanes_max,
         )
         self.relay = Relay(door.service.name, door.pool, log)
         self.due = DueWork(door, self.consumer, self.relay.wake)
