@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import uvloop
+from tenure.process import settle_the_heap
 
 from tenure_bench.measure import Cost, Measured
 from tenure_bench.world import Place
@@ -108,6 +109,7 @@ def void(reason: str) -> Measured:
 
 
 def _live(pipe: Connection, leg: str, place: bytes, arguments: dict[str, Any]) -> None:
+    settle_the_heap()
     try:
         body = import_module(f"tenure_bench.legs.{leg}").run
         measured = uvloop.run(_within(body(msgspec.msgpack.decode(place, type=Place), _Pipe(pipe), **arguments)))

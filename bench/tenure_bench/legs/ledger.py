@@ -30,11 +30,24 @@ class Joined:
         self.log, self.joined = log, asyncio.Event()
 
     async def consumer(
-        self, group: str, topics: Sequence[str], *, on_assigned: OnPartitions | None = None
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        on_assigned: OnPartitions | None = None,
+        on_revoked: OnPartitions | None = None,
     ) -> LogConsumer:
-        client = await self.log.consumer(group, topics, on_assigned=on_assigned)
+        client = await self.log.consumer(group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
         self.joined.set()
         return client
+
+    async def until_joined(self, running: "asyncio.Task[None]") -> None:
+        """Raises what the consumer raised, should it end before."""
+        waiting = asyncio.create_task(self.joined.wait())
+        await asyncio.wait([waiting, running], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            waiting.cancel()
+            running.result()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.log, name)
@@ -65,7 +78,7 @@ async def run(
         lanes_max=settings.consumer_lanes_max,
     )
     running = asyncio.create_task(consumer.run())
-    await log.joined.wait()
+    await log.until_joined(running)
     meter = Meter(place.trees)
     await drained(consumer, ends)
     cost = meter.stop()

@@ -44,7 +44,7 @@ async def run(place: Place, driver: Driver, *, out: str, lag_max: int | None = N
     begun = time.time()
     meter = Meter(place.trees)
     running = asyncio.create_task(consumer.run())
-    await log.joined.wait()
+    await log.until_joined(running)
     driver.ready()
     while lag_max is not None and not _has_caught_up(consumer, lag_max):
         await asyncio.sleep(LOOK_EVERY_S)

@@ -1,7 +1,7 @@
 """A large poll is worked in lanes: while PostgreSQL writes what one lane decided, another is decoded and decided.
 
-The invariant: order per key holds, because a key's records stand in one partition number, in every topic, and all of a partition number
-are in one lane, in the order of the poll. Lanes are to each other what two consumers of the same group are: each has transactions and
+The invariant: order per key holds, because a key's records stand under one partition number, in every topic, and all of a number
+are in one lane, in the order of the poll. Lanes are to each other what two consumers of a group are: each has transactions and
 positions of its own, and they meet only where an event touches two keys, in the order of the locks.
 
 A poll with a tick in it is one lane: a day begins with everything that was read before it, or not at all.
