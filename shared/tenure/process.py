@@ -63,7 +63,8 @@ async def run(services: list[Service[Any]], settings: Settings, *, api: bool, wo
             return True
         runtimes = await _start_workers(stack, doors, settings) if worker else []
         checks = {r.door.service.name: r.health for r in runtimes}
-        app = create_app([(door.service, door) for door in doors] if api else [], settings, checks=checks)
+        lives = {r.door.service.name: r.consumer.health for r in runtimes}
+        app = create_app([(d.service, d) for d in doors] if api else [], settings, checks=checks, lives=lives)
         settle_the_heap()
         feeling = asyncio.create_task(feel_the_loop(stopping))
         serving = asyncio.create_task(

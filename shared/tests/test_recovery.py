@@ -46,7 +46,7 @@ async def kill_sessions(t: Under) -> None:
     """Every session of the service ends, the relay's with its lock among them."""
     conn = await asyncpg.connect(t.settings.database_url + "/postgres")
     name = await t.pool.fetchval("SELECT current_database()")
-    await conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+    await conn.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", name)
     await conn.close()
 
 

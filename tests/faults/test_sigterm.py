@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import date
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +16,7 @@ import httpx
 import pytest
 from points_ledger.service import SERVICE
 from tenure import database
+from tenure.calendar import local_date
 from tenure.contracts.activity import ActivityCompleted
 from tenure.edge.access import mint
 from tenure.embedded.kafka import Kafka
@@ -119,7 +119,7 @@ async def mine(server: Postgres, settings: Settings) -> AsyncIterator[asyncpg.Co
 async def activity(kafka: str) -> None:
     log = open_log(kafka)
     await ensure_topics(log)
-    quiz = ActivityCompleted(member_id=MEMBER, activity_id=uuid.uuid4().hex, kind="quiz", on=date(2026, 1, 1))
+    quiz = ActivityCompleted(member_id=MEMBER, activity_id=uuid.uuid4().hex, kind="quiz", on=local_date(utc_now()))
     producer = await log.producer()
     await producer.send([encode(event_of(quiz, id=uuid.uuid4().hex, source="/test", time=utc_now()))])
     await producer.close()
@@ -203,6 +203,7 @@ async def test_it_ends_when_idle_in_the_middle_of_a_transaction_and_on_a_databas
     if not LONG:
         return
     async with running(Node(settings, database_url=server.url, kafka=broker.address)) as node:
+        await node.until(node.has_polled)
         await node.until(lambda: granted(mine))
         await node.ends()
 

@@ -151,7 +151,10 @@ async def _process(home: Home, name: str, url: str) -> Finding:
     said = answer.json()
     bad = [check for check, found in said["checks"].items() if found.get("failed")]
     if bad or answer.is_error:
-        return Finding(name, False, f"{url} is {said['status']}", f"not ready: {', '.join(bad) or 'its log says why'}")
+        halted = {c: why for c in bad if (why := said["checks"][c].get("consumer", {}).get("halted"))}
+        remedy = "; ".join(f"{c} has halted: {why}, then replay or discard some" for c, why in halted.items())
+        unready = f"not ready: {', '.join(bad) or 'its log says why'}"
+        return Finding(name, False, f"{url} is {said['status']}", remedy or unready)
     return Finding(name, True, f"{url} is {said['status']}")
 
 

@@ -49,6 +49,13 @@ class WorkerGoneError(Exception):
     """The worker process ended, so nothing will be read any more."""
 
 
+class ConsumerHaltedError(Exception):
+    """A service reads no further until someone has looked at what it parked."""
+
+    def __init__(self, service: str, why: str) -> None:
+        super().__init__(f"{service} has halted: {why}, then replay or discard some: it goes on by itself")
+
+
 class Watch:
     """Looks at every service's database through one connection each, and that the worker is still there."""
 
@@ -57,20 +64,30 @@ class Watch:
         self._checked_at = 0.0
 
     async def worker_is_there(self) -> None:
-        """Raises WorkerGoneError; asks every few seconds only. A worker that is too busy to answer is there."""
-        now = asyncio.get_running_loop().time()
-        if now - self._checked_at < CHECK_WORKER_EVERY_S:
-            return
-        self._checked_at = now
+        """Raises WorkerGoneError, ConsumerHaltedError; asks every few seconds only."""
+        if asyncio.get_running_loop().time() - self._checked_at >= CHECK_WORKER_EVERY_S:
+            await self._lag()
+
+    async def _lag(self) -> int:
+        """How many records the worker's consumers know of and have not read, whoever published them.
+
+        Raises WorkerGoneError, ConsumerHaltedError. A worker that is too busy to answer is there.
+        """
+        self._checked_at = asyncio.get_running_loop().time()
         async with httpx.AsyncClient(timeout=WORKER_ANSWER_TIMEOUT_S) as http:
             try:
-                await http.get(f"{self._worker_url}/health/live")
+                answer = await http.get(f"{self._worker_url}/health/live")
             except httpx.TimeoutException:
-                return
+                return 0
             except httpx.ConnectError:
                 raise WorkerGoneError(
                     "the worker process ended; its log (worker.log in the data folder) says why"
                 ) from None
+        consumers: dict[str, dict[str, Any]] = answer.json().get("consumers", {})
+        for name, found in consumers.items():
+            if found["halted"]:
+                raise ConsumerHaltedError(name, found["halted"])
+        return sum(found["lag"] for found in consumers.values())
 
     def connections(self) -> list[asyncpg.Connection]:
         return list(self._connections.values())
@@ -124,7 +141,7 @@ class Watch:
             backlog = await self.look(targets)
             seen(backlog)
             await self.worker_is_there()
-            if backlog.total == 0 and backlog.mark == last:
+            if backlog.total == 0 and backlog.mark == last and not await self._lag():
                 return backlog
             last = backlog.mark if backlog.total == 0 else ()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -43,6 +43,19 @@ class Shell:
         assert done.returncode == status, done.stdout + done.stderr
         return done
 
+    def run_any(self, *words: str) -> str:
+        """What a command says on standard output, whether it succeeds or not."""
+        done = subprocess.run(
+            [TENURE, *words],
+            env=self.environment,
+            cwd=self.cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done.stdout
+
     def foreground(self) -> "subprocess.Popen[str]":
         """`tenure up` in a terminal of its own, once it is up."""
         started = subprocess.Popen(
@@ -116,7 +129,7 @@ async def test_wrong_records_of_the_core_are_parked_shown_and_taken_out(shell: S
     await push(shell, b"P-W", b"{not json")
     await push(shell, b"P-W", b'{"name": "Li", "behind": true}')
     await push(shell, b"P-V", b'{"specversion":"1.0"}')
-    deadline = time.monotonic() + 30  # what others publish is waited for once the broker has told of it
+    deadline = time.monotonic() + 30  # what others publish is waited for once a consumer has heard of it
     while "parked events wait for someone: 3 in policy-sync" not in shell.run("wait").stdout:
         assert time.monotonic() < deadline
     rows = json.loads(shell.run("parked", "list", "--json").stdout)
@@ -150,6 +163,24 @@ async def push(shell: Shell, key: bytes, value: bytes) -> None:
     bootstrap = Home(shell.folder).addresses().kafka.partition("?")[0]
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False) as producer:
         await producer.send_and_wait("core.policy.v1", value, key=key)
+
+
+async def test_a_run_of_wrong_events_halts_the_consumer_which_says_so_and_goes_on_once_someone_looked(
+    other_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shell, "environment", {**other_shell.environment, "TENURE_PARKED_RUN_MAX": "3"})
+    other_shell.run("up", "--detach", "--port", str(free_port()))
+    for n in range(4):
+        await push(other_shell, b"P-%d" % n, b"{not json")
+    deadline = time.monotonic() + 60
+    while "policy-sync has halted" not in (said := other_shell.run("doctor", status=1).stdout):
+        assert time.monotonic() < deadline, said
+    assert "events in a row were parked; see `tenure parked list`, then replay or discard some" in said
+    assert "✗ policy-sync has halted: " in other_shell.run("wait", status=1).stderr
+    seqs = [str(row["seq"]) for row in json.loads(other_shell.run("parked", "list", "--json").stdout)]
+    other_shell.run("parked", "discard", "policy-sync", *seqs, "--reason", "a test")
+    while "drained" not in other_shell.run_any("wait"):
+        assert time.monotonic() < deadline
 
 
 def test_days_come_and_do_not_go(shell: Shell) -> None:

@@ -39,6 +39,8 @@ PREFIX: Final = "/v1"
 CHECK_DEADLINE_S: Final = 1.0
 Check = Callable[[], Awaitable[Mapping[str, Any]]]
 """One health check: what it found; `failed: true` in it, or an exception, means not ready."""
+Life = Callable[[], Mapping[str, Any]]
+"""How one consumer is, without asking anybody; `stalled: true` in it means that it hangs."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -161,9 +163,13 @@ def _locked_is_in_flight() -> Iterator[None]:
 
 
 def create_app(
-    services: Sequence[tuple[Service[Any], Door]], settings: Settings, *, checks: Mapping[str, Check] | None = None
+    services: Sequence[tuple[Service[Any], Door]],
+    settings: Settings,
+    *,
+    checks: Mapping[str, Check] | None = None,
+    lives: Mapping[str, Life] | None = None,
 ) -> FastAPI:
-    """The ASGI application of these services. `checks` are shown by /health/ready beside each service's database.
+    """The ASGI application of these services. /health/ready shows `checks` beside each service's database, /health/live `lives`.
 
     Raises KeyFileError, and AssertionError for services that do not fit together.
     """
@@ -185,7 +191,9 @@ def create_app(
     app.state.allow = problems.allowed(route for one in apps for router in one.routers for route in router.routes)
     app.include_router(docs.router())
     app.include_router(
-        _operations({**{a.service.name + ".database": _database(a, pulse) for a in apps}, **(checks or {})})
+        _operations(
+            {**{a.service.name + ".database": _database(a, pulse) for a in apps}, **(checks or {})}, lives or {}
+        )
     )
     buckets = limits.Buckets(
         rate_per_s=settings.rate_per_s, burst=settings.rate_burst, callers_max=settings.rate_callers_max
@@ -238,13 +246,19 @@ def _database(app: App, pulse: Pulse) -> Check:
     return check
 
 
-def _operations(checks: Mapping[str, Check]) -> APIRouter:
+def _operations(checks: Mapping[str, Check], lives: Mapping[str, Life]) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     @router.get("/health/live")
     async def live() -> Response:
-        """The process turns its event loop."""
-        return json_response({"status": "live"})
+        """Whether nothing in it hangs: how long ago each consumer polled well, and how far behind the log it is.
+
+        503 says that only a new process helps. A broker or database that is down does not make it so: that is waited for.
+        """
+        found = {name: life() for name, life in lives.items()}
+        stalled = any(one.get("stalled") for one in found.values())
+        body = {"status": "stalled" if stalled else "live"} | ({"consumers": found} if found else {})
+        return json_response(body, 503 if stalled else 200)
 
     @router.get("/health/ready")
     async def ready() -> Response:

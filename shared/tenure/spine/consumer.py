@@ -37,6 +37,7 @@ from tenure.telemetry import metrics
 log: Final = structlog.get_logger(__name__)
 PATIENCE_S: Final = 30.0
 STALLED_AFTER_S: Final = 300.0
+ADVANCES_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 1.0
 RECORDS_BETWEEN_BREATHS: Final = 500
 
@@ -63,6 +64,7 @@ class Consumer:
     joined: bool = False
     last_poll_at: float = 0.0
     alive_at: float = field(default_factory=time.monotonic)
+    advanced_at: float = field(default_factory=time.monotonic)
     parked_run: int = 0
     high_water: Places = field(default_factory=dict)
     positions: Places = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Consumer:
         client = await self.log.consumer(
             f"tenure.{service.name}", topics, on_assigned=self.progress.on_assigned, on_revoked=self._let_go
         )
-        self.joined = True
+        self.joined, self.advanced_at = True, time.monotonic()
         self.on_rejoined()
         metrics.consumer_joins.labels(service.name).inc()
         try:
@@ -118,7 +120,7 @@ class Consumer:
         reach("consumer.polled")
         if not await self.hand.do(self._deal_with(client, polled)):
             return
-        self.positions = client.positions()
+        self._see_whether_it_advances(client.positions())
         self._see_whether_caught_up(client)
 
     async def _deal_with(self, client: LogConsumer, polled: list[Record]) -> None:
@@ -157,6 +159,16 @@ class Consumer:
                 if isinstance(error, WorldDown) or time.monotonic() > until or self.backoff.stopping.is_set():
                     raise
                 await self._wait(error)
+
+    def _see_whether_it_advances(self, positions: Places) -> None:
+        """Polls that succeed prove nothing while records wait and none comes. Raises WorldDown then, for a new client."""
+        now = time.monotonic()
+        if positions != self.positions or not self.lag:
+            self.advanced_at = now
+        self.positions = positions
+        if now - self.advanced_at > ADVANCES_WITHIN_S:
+            self.advanced_at = now
+            raise WorldDown(f"{self.lag} records wait, and for {ADVANCES_WITHIN_S:.0f} s polls have brought none")
 
     def _see_whether_caught_up(self, client: LogConsumer) -> None:
         """Everything that stood in the log at the last fetch is read. Not known while a rebalance is going on."""
@@ -274,12 +286,17 @@ class Consumer:
         """Nothing it waits for takes so long: its limits are all shorter. Only a mistake does."""
         return time.monotonic() - self.alive_at > STALLED_AFTER_S
 
+    @property
+    def lag(self) -> int:
+        """How many records stand in the log beyond the position, as of the last fetch."""
+        return sum(max(0, high - self.positions.get(place, high)) for place, high in self.high_water.items())
+
     def health(self) -> dict[str, Any]:
-        """What `/health/ready` and `doctor` show."""
-        lag = sum(max(0, high - self.positions.get(tp, high)) for tp, high in self.high_water.items())
+        """What `/health/live`, `/health/ready` and `doctor` show."""
         return {
             "seconds_since_poll": round(time.monotonic() - self.last_poll_at, 1) if self.last_poll_at else None,
-            "lag": lag,
+            "seconds_since_advance": round(time.monotonic() - self.advanced_at, 1) if self.lag else 0.0,
+            "lag": self.lag,
             "halted": self.halted,
             "stalled": self.stalled,
             "failures": self.backoff.failures,

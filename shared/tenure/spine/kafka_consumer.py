@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
 from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_settings import KafkaSettings
@@ -70,7 +70,7 @@ class KafkaConsumer:
                     await self._rebalances.settled.wait()
                     timeout_ms = int(timeout_s * 1000)
                     polled = await self._client.getmany(timeout_ms=timeout_ms, max_records=records_max)
-        except (KafkaError, OSError) as error:
+        except (KafkaError, ConsumerStoppedError, OSError) as error:
             raise WorldDown(f"polling: {error!r}") from error
         self._listen(heard=bool(polled))
         if not self._rebalances.settled.is_set():
