@@ -52,11 +52,15 @@ class Running:
     async def day(self, day: date) -> None:
         await self.send(tick(day))
 
-    async def ask(self, method: str, path: str, *roles: str, json: Any = None) -> httpx.Response:
+    async def ask(self, method: str, path: str, *roles: str, json: Any = None, traceparent: str = "") -> httpx.Response:
         """A request from outside, over the network, by somebody in these roles."""
         somebody = next(iter(self.services.values()))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as http:
-            return await http.request(method, path, json=json, headers=somebody.auth(*roles) if roles else None)
+            headers = {
+                **(somebody.auth(*roles) if roles else {}),
+                **({"traceparent": traceparent} if traceparent else {}),
+            }
+            return await http.request(method, path, json=json, headers=headers)
 
 
 @asynccontextmanager
@@ -76,7 +80,17 @@ async def running(names: Sequence[str], settings: Settings) -> AsyncIterator[Run
         stack.push_async_callback(_end, here, tasks)
         for name, t in services.items():
             here.runtimes[name] = await stack.enter_async_context(Runtime(t.door, log, settings))
+        await eventually(lambda: _is_served(here.port), "the port is served")
         yield here
+
+
+async def _is_served(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def _end(here: Running, tasks: "list[asyncio.Task[None]]") -> None:

@@ -19,7 +19,7 @@ from tenure.spine.log import open_log
 from tenure.spine.runtime import GIVE_UP_WITHIN_S, Runtime, open_doors
 from tenure.spine.transact import Door
 from tenure.spine.vitals import feel_the_loop
-from tenure.telemetry import configure_logging
+from tenure.telemetry import configure_logging, configure_tracing
 
 T = TypeVar("T")
 YOUNG_OBJECTS = 20_000
@@ -57,6 +57,7 @@ async def run(services: list[Service[Any]], settings: Settings, *, api: bool, wo
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopping.set)
     async with AsyncExitStack() as stack:
+        stack.callback(configure_tracing(settings, services[0].name if len(services) == 1 else "tenure"))
         rules = programme.load(settings.programme_dir)
         doors = await _unless(stopping, open_doors(stack, services, settings, rules))
         if doors is None:

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     # What is told.
     log_json: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otlp_endpoint: Annotated[str, AfterValidator(_http_base)] = ""
+    """Base URL of an OpenTelemetry collector (OTLP over HTTP) that gets spans; empty: none are made."""
 
     # Database limits.
     pool_size_max: Positive = 8

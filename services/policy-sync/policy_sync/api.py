@@ -67,7 +67,9 @@ def _facts(routes: APIRouter, app: App) -> None:
         elements = pushed.split(await request.body())
         moment = await app.moment()
         latest = app.now() + pushed.AHEAD_MAX if app.settings.clock == "wall" else None
-        read = [pushed.read(raw, moment=moment, latest=latest) for raw in elements]
+        read = [
+            pushed.read(raw, moment=moment, latest=latest, traceparent=request.state.traceparent) for raw in elements
+        ]
         outcomes = await app.submit([Item(event, once=True) for event in read if isinstance(event, Event)])
         return json_response(pushed.results(read, outcomes, app.catalogue))
 

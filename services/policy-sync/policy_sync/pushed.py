@@ -93,16 +93,20 @@ def split(body: bytes) -> list[msgspec.Raw]:
     return elements
 
 
-def read(raw: msgspec.Raw, *, moment: datetime, latest: datetime | None) -> Event | Wrong:
-    """The fact in one element. Without a time of its own it happened at `moment`; after `latest` is the future, if any is."""
+def read(raw: msgspec.Raw, *, moment: datetime, latest: datetime | None, traceparent: str = "") -> Event | Wrong:
+    """The fact in one element. Without a time of its own it happened at `moment`; after `latest` is the future, if any is.
+
+    Without a trace of its own it belongs to the request's.
+    """
     try:
         structured = msgspec.json.decode(raw, type=StructuredEvent)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Wrong("", "", WrongEventError("malformed", str(error)[:300]))
     try:
-        return _fact(structured, moment, latest)
+        event = _fact(structured, moment, latest)
     except WrongEventError as wrong:
         return Wrong(structured.id, structured.source, wrong)
+    return event if event.traceparent else msgspec.structs.replace(event, traceparent=traceparent)
 
 
 def _fact(structured: StructuredEvent, moment: datetime, latest: datetime | None) -> Event:

@@ -15,12 +15,16 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[S]):
-    """`state` after; `emit` goes to the outbox in order; `rows` are append-only records for the store; `reply` answers a caller."""
+    """`state` after; `emit` goes to the outbox in order; `rows` are append-only records for the store; `reply` answers a caller.
+
+    `traces`, if given, has the trace of each effect: those that waited in the state belong to what put them there.
+    """
 
     state: S
     emit: tuple[Data, ...] = ()
     rows: tuple[Any, ...] = ()
     reply: Any = None
+    traces: tuple[str, ...] = ()
 
 
 class RefusedError(WrongEventError):

@@ -10,11 +10,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from math import ceil
 from typing import Any, Final
 
 import structlog
 from fastapi import Response
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +24,7 @@ from tenure.edge.access import Gate
 from tenure.edge.catalogue import Catalogue
 from tenure.edge.problems import Asked, Problem, answer_to, render
 from tenure.telemetry import metrics, new_traceparent, trace_id
+from tenure.telemetry.traces import begin, traceparent_of
 
 UNLIMITED_PATHS: Final = ("/health/", "/metrics")
 _SECURITY: Final[Mapping[str, str]] = {
@@ -47,14 +50,16 @@ class Trace:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        traceparent = new_traceparent(Headers(scope=scope).get("traceparent", ""))
+        parent = Headers(scope=scope).get("traceparent", "")
+        span = begin(scope["method"], kind=SpanKind.SERVER, parent=parent, http__request__method=scope["method"])
+        traceparent = traceparent_of(span) if span is not None else new_traceparent(parent)
         scope.setdefault("state", {})["traceparent"] = traceparent
         began = time.perf_counter()
 
         async def finish(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _add_headers(message, traceparent)
-                self._observe(scope, message["status"], time.perf_counter() - began)
+                self._observe(scope, message["status"], time.perf_counter() - began, span)
             await send(message)
 
         with (
@@ -63,10 +68,16 @@ class Trace:
         ):
             await self.app(scope, receive, finish)
 
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+    def _observe(self, scope: Scope, status: int, seconds: float, span: Span | None) -> None:
         """By the route's pattern, never by the path: a label must not hold an id."""
         service, pattern = self.name_of(scope.get("route"))
         metrics.http_request_seconds.labels(service, pattern, status).observe(seconds)
+        if span is not None:
+            span.update_name(f"{scope['method']} {pattern}")
+            span.set_attributes({"http.route": pattern, "http.response.status_code": status, "tenure.service": service})
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.set_status(Status(StatusCode.ERROR))
+            span.end()
 
 
 class LastResort:

@@ -7,24 +7,25 @@ back, and what was claimed before is never touched.
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 import structlog
 from asyncpg.connection import Connection
+from msgspec.structs import replace
+from opentelemetry.trace import Span
 from uuid_utils import uuid7
 
-from tenure.calendar import start_of
-from tenure.contracts.decision import DayReached, Decision
+from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.service import Saved, Service
-from tenure.spine import inbox, outbox, parking
-from tenure.spine.codec import encode, event_of
+from tenure.spine import inbox, outbox, parking, spans
+from tenure.spine.effects import records_of
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
-from tenure.spine.log import Outgoing, RecordTooLarge, refuse_too_large
+from tenure.spine.log import Outgoing
+from tenure.telemetry.traces import collecting, traceparent_of
 
 log: Final = structlog.get_logger(__name__)
 _json: Final = msgspec.json.Encoder()
@@ -67,6 +68,7 @@ class Batch:
         self.rows: list[Any] = []
         self.records: list[Outgoing] = []
         self.told: list[Data] = []
+        self.spans: dict[int, Span] = {}
 
     async def claim(self) -> None:
         """Keep what is new: not in the inbox, not answered before, not behind a parked event of its key."""
@@ -143,7 +145,7 @@ class Batch:
                 )
                 continue
             try:
-                self.outcomes[i].body = self._decide_one(item)
+                self.outcomes[i].body = self._decide_one(i, item)
             except WrongEventError as wrong:
                 self._refuse(i, wrong)
             except Exception as error:
@@ -170,16 +172,15 @@ class Batch:
             return False
         return item.key in (self.blocked if item.parked_seq is None else self.stuck)
 
-    def _decide_one(self, item: Item) -> bytes:
-        event = item.event
-        if item.wrong is not None or event is None:
+    def _decide_one(self, i: int, item: Item) -> bytes:
+        if item.wrong is not None or item.event is None:
             raise item.wrong or WrongEventError("malformed", "there is no event")
+        event = self._in_its_trace(i, item.event)
         keys = self.service.keys(event)
         alone = len(keys) == 1
         state = self.after.get(keys[0]) if alone else tuple(self.after.get(k) for k in keys)
         decided: Decision[Any] = self.service.decide(state, event, self.programme)
-        records = [encode(self._effect(data, event)) for data in decided.emit]
-        _refuse_what_cannot_be_told(records)
+        records = records_of(decided, event, service=self.service.name, source=self.source, new_id=self.new_id)
         body = NOTHING if decided.reply is None else _json.encode(decided.reply)
         self.after.update(((keys[0], decided.state),) if alone else zip(keys, decided.state, strict=True))
         self.rows += decided.rows
@@ -187,15 +188,20 @@ class Batch:
         self.told += decided.emit
         return body
 
-    def _effect(self, data: Data, cause: Event) -> Event:
-        return event_of(
-            data,
-            id=str(self.new_id()),
-            source=self.source,
-            time=_time_of(data, cause),
-            backfill=cause.backfill,
-            traceparent=cause.traceparent,
-        )
+    def _in_its_trace(self, i: int, event: Event) -> Event:
+        """The event as its rule sees it: what it causes is a child of the span that decides it."""
+        if not collecting:
+            return event
+        span = spans.processing(self.service.name, self.items[i], event)
+        if span is None:
+            return event
+        self.spans[i] = span
+        return replace(event, traceparent=traceparent_of(span))
+
+    def end_spans(self) -> None:
+        """The transaction committed."""
+        for i, span in self.spans.items():
+            spans.end(span, self.outcomes[i])
 
     def _refuse(self, i: int, wrong: WrongEventError) -> None:
         self.outcomes[i].wrong = wrong
@@ -267,27 +273,6 @@ class Batch:
 
 def _is_final(outcome: Outcome) -> bool:
     return outcome.wrong is None or outcome.wrong.code not in TURNED_AWAY
-
-
-def _refuse_what_cannot_be_told(records: Sequence[Outgoing]) -> None:
-    """An effect that no log takes would hold up the outbox for ever, and everything behind it."""
-    try:
-        refuse_too_large(records)
-    except RecordTooLarge as error:
-        raise WrongEventError("effect_too_large", str(error)) from None
-
-
-def _time_of(data: Data, cause: Event) -> datetime:
-    """When it happened: with its cause, or on its own day where only the calendar caused it.
-
-    A day may be noticed late, after an outage or in a replay, and also by a late fact that is older than the day: what came on
-    it still carries that day's time.
-    """
-    came_on = data.came_on()
-    if came_on is not None:
-        return start_of(came_on) if came_on != cause.day else cause.time
-    day = getattr(data, "effective", None) if isinstance(cause.data, DayReached) else None
-    return start_of(day) if day is not None and day < cause.day else cause.time
 
 
 def answer_again(row: asyncpg.Record, idempotency: Idempotency | None) -> Outcome:

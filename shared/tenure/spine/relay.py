@@ -18,7 +18,7 @@ import structlog
 from asyncpg.connection import Connection
 
 from tenure.contracts.topics import TOPICS
-from tenure.spine import outbox
+from tenure.spine import outbox, spans
 from tenure.spine.codec import told_at_s
 from tenure.spine.faults import reach
 from tenure.spine.floor import Floor
@@ -103,7 +103,10 @@ class Relay:
         reach("relay.read")
         if not records:
             return 0
+        span = spans.sending(self.service, records)
         acked = await producer.send(records)
+        if span is not None:
+            span.end()
         reach("relay.sent")
         if backwards := self._backwards(records, acked):
             await self._repair(conn, backwards)  # these rows are not marked: they go out again in their place

@@ -94,6 +94,7 @@ class Door:
                 reach("transact.before_commit")
             reach("transact.committed")
             count_told(self.service.name, batch.told)
+            batch.end_spans()
             return batch.outcomes
 
         return await _whole(self.service.name, once)
@@ -134,6 +135,7 @@ class Door:
             first = await self._live_through(conn, keys[:middle], day, told)
             return first | await self._live_through(conn, keys[middle:], day, told)
         told += batch.told
+        batch.end_spans()
         return {key: str(o.wrong) for key, o in zip(keys, batch.outcomes, strict=True) if o.wrong is not None}
 
     async def go_back(self, positions: Sequence[Position]) -> None:

@@ -6,13 +6,14 @@ carry what metrics and log lines may.
 
 from tenure.telemetry.logs import PERSONAL, configure_logging, mask_personal
 from tenure.telemetry.metrics import REGISTRY, Metrics, exposition, metrics, start_at_zero, tell_verified
-from tenure.telemetry.traces import new_traceparent, trace_id, traced
+from tenure.telemetry.traces import configure_tracing, new_traceparent, trace_id
 
 __all__ = [
     "PERSONAL",
     "REGISTRY",
     "Metrics",
     "configure_logging",
+    "configure_tracing",
     "exposition",
     "mask_personal",
     "metrics",
@@ -20,5 +21,4 @@ __all__ = [
     "start_at_zero",
     "tell_verified",
     "trace_id",
-    "traced",
 ]

@@ -1,5 +1,6 @@
 """What is told: one line per thing in one format, nobody's phone number, every metric with a sentence, and a trace that goes on."""
 
+import asyncio
 import json
 import logging
 import re
@@ -11,8 +12,10 @@ import structlog
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from tenure.settings import Settings
-from tenure.telemetry import configure_logging, exposition, metrics, new_traceparent, trace_id, traced
+from tenure.telemetry import configure_logging, configure_tracing, exposition, metrics, new_traceparent, trace_id
+from tenure.telemetry.traces import begin, collected_by, traceparent_of
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
@@ -126,14 +129,48 @@ def test_a_trace_is_a_child_of_a_good_parent_and_else_a_new_one(broken: str) -> 
     assert trace_id(fresh) != trace_id(new_traceparent(broken))
 
 
-def test_a_span_joins_the_trace_of_what_caused_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_span_joins_the_trace_of_what_caused_it_and_hands_it_on() -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("tenure.telemetry.traces.trace.get_tracer", provider.get_tracer)
-    with traced("transact", traceparent=PARENT, items=3):
-        pass
-    (span,) = exporter.get_finished_spans()
-    assert span.parent is not None
-    assert f"{span.parent.trace_id:032x}-{span.parent.span_id:016x}" == PARENT[3:52]
-    assert dict(span.attributes or {}) == {"items": 3}
+    with collected_by(provider):
+        span = begin("decide x", kind=SpanKind.INTERNAL, parent=PARENT, links=[PARENT, "nonsense"], tenure__service="s")
+        assert span is not None
+        span.end()
+        alone = begin("decide y", kind=SpanKind.INTERNAL, parent="nonsense")
+        assert alone is not None
+        assert alone.get_span_context().trace_id != span.get_span_context().trace_id
+    (told,) = exporter.get_finished_spans()
+    assert told.parent is not None
+    assert f"{told.parent.trace_id:032x}-{told.parent.span_id:016x}" == PARENT[3:52]
+    assert traceparent_of(span) == f"00-{'a' * 32}-{told.context.span_id:016x}-01"
+    assert (dict(told.attributes or {}), len(told.links)) == ({"tenure.service": "s"}, 1)
     provider.shutdown()
+
+
+def test_nothing_is_made_while_nobody_collects(settings: Settings) -> None:
+    configure_tracing(settings, "s")()
+    assert begin("decide x", kind=SpanKind.INTERNAL, parent=PARENT) is None
+
+
+async def test_spans_reach_a_collector_by_otlp(settings: Settings) -> None:
+    """One that speaks HTTP and counts what it gets."""
+    got: list[tuple[str, int]] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(re.search(r"(?i)content-length: (\d+)", head)[1])  # type: ignore[index]
+        got.append((head.splitlines()[0], len(await reader.readexactly(length))))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        end = configure_tracing(settings.model_copy(update={"otlp_endpoint": f"http://127.0.0.1:{port}"}), "s")
+        span = begin("decide x", kind=SpanKind.INTERNAL, parent=PARENT)
+        assert span is not None
+        span.end()
+        await asyncio.to_thread(end)
+    ((request, size),) = got
+    assert request == "POST /v1/traces HTTP/1.1"
+    assert size > 100

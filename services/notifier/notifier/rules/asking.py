@@ -68,6 +68,7 @@ def _pending(draft: Draft, event: Event, programme: Programme) -> Pending | None
         params=dict(draft.params),
         items=draft.items,
         backfill=event.backfill,
+        traceparent=event.traceparent,
     )
 
 

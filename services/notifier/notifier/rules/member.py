@@ -31,7 +31,10 @@ class Item(Struct, frozen=True, array_like=True):
 
 
 class Pending(Struct, frozen=True, kw_only=True):
-    """A message decided and not yet told. `asked_at` is when its occasion happened, `send_at` the instant it is due."""
+    """A message decided and not yet told. `asked_at` is when its occasion happened, `send_at` the instant it is due.
+
+    `traceparent` is the trace of what first asked for it.
+    """
 
     template: str
     subject: str
@@ -41,6 +44,7 @@ class Pending(Struct, frozen=True, kw_only=True):
     params: dict[str, str | int] = {}
     items: tuple[Item, ...] = ()
     backfill: bool = False
+    traceparent: str = ""
 
     @property
     def dedupe(self) -> str:

@@ -63,13 +63,15 @@ def on_send_due(state: Member | None, event: Event, programme: Programme) -> Dec
     member, turn = member_of(state, event), Turn(event, programme)
     rows: list[Told | Suppressed] = []
     told: list[Pending] = []
+    traces: list[str] = []
     for pending in _due(member, turn):
         member, row = _settle(member, pending, turn, told)
         if row is not None:
             rows.append(row)
+            traces.append(pending.traceparent or event.traceparent)
         if isinstance(row, Told):
             told.append(pending)
-    return Decision(member, emit=tuple(map(_says, rows)), rows=tuple(rows))
+    return Decision(member, emit=tuple(map(_says, rows)), rows=tuple(rows), traces=tuple(traces))
 
 
 def _due(member: Member, turn: Turn) -> list[Pending]:

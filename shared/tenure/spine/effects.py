@@ -1,0 +1,65 @@
+"""What a decision causes, as records of the log: each in its own time, its own trace, and small enough to be told."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from tenure.calendar import start_of
+from tenure.contracts.decision import DayReached, Decision
+from tenure.contracts.event import Data, Event, WrongEventError
+from tenure.contracts.topics import TOPIC_OF, TYPE_OF
+from tenure.spine import spans
+from tenure.spine.codec import encode, event_of
+from tenure.spine.log import Outgoing, RecordTooLarge, refuse_too_large
+from tenure.telemetry.traces import traceparent_of
+
+
+def records_of(
+    decided: Decision[Any], cause: Event, *, service: str, source: str, new_id: Callable[[], object]
+) -> list[Outgoing]:
+    """The records of what was decided, in order. Raises WrongEventError effect_too_large."""
+    traces = decided.traces or (cause.traceparent,) * len(decided.emit)
+    events = [
+        event_of(
+            data,
+            id=str(new_id()),
+            source=source,
+            time=_time_of(data, cause),
+            backfill=cause.backfill,
+            traceparent=trace if trace == cause.traceparent else _created(service, data, trace),
+        )
+        for data, trace in zip(decided.emit, traces, strict=True)
+    ]
+    records = [encode(event) for event in events]
+    _refuse_what_cannot_be_told(records)
+    return records
+
+
+def _created(service: str, data: Data, trace: str) -> str:
+    """The context of an effect that waited in the state: a child of what put it there."""
+    span = spans.creating(service, TOPIC_OF[TYPE_OF[type(data)]].name, trace)
+    if span is None:
+        return trace
+    span.end()
+    return traceparent_of(span)
+
+
+def _refuse_what_cannot_be_told(records: Iterable[Outgoing]) -> None:
+    """An effect that no log takes would hold up the outbox for ever, and everything behind it."""
+    try:
+        refuse_too_large(records)
+    except RecordTooLarge as error:
+        raise WrongEventError("effect_too_large", str(error)) from None
+
+
+def _time_of(data: Data, cause: Event) -> datetime:
+    """When it happened: with its cause, or on its own day where only the calendar caused it.
+
+    A day may be noticed late, after an outage or in a replay, and also by a late fact that is older than the day: what came on
+    it still carries that day's time.
+    """
+    came_on = data.came_on()
+    if came_on is not None:
+        return start_of(came_on) if came_on != cause.day else cause.time
+    day = getattr(data, "effective", None) if isinstance(cause.data, DayReached) else None
+    return start_of(day) if day is not None and day < cause.day else cause.time
