@@ -160,7 +160,7 @@ async def test_callers_hear_503_within_a_second_and_are_served_within_five_of_it
     async with under_test(SERVICE, durable) as under, served(under) as base, callers(under, base) as here:
         await asyncio.sleep(1)
         usual_s = max(a.took_s for a in here.answers)
-        within_s = ANSWER_S_MAX + usual_s
+        within_s = ANSWER_S_MAX + 2 * usual_s
         lost_at = time.monotonic()
         await asyncio.to_thread(down, server)
         try:
@@ -181,7 +181,7 @@ async def test_callers_hear_503_within_a_second_and_are_served_within_five_of_it
             f"{outage}: {len(refused)} answers 503, the slowest {slowest_s:.2f} s (usually {usual_s:.2f}); served {recovered_s:.2f} s after its return"
         )
         assert slowest_s <= within_s
-        assert recovered_s <= RECOVERY_S_MAX + usual_s
+        assert recovered_s <= RECOVERY_S_MAX + 2 * usual_s
         here.over.set()
         await whole(here)
         await nothing_is_left(under)

@@ -6,7 +6,6 @@ answers again. Nothing is torn down: consumers and the relay have limits of thei
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,8 +23,7 @@ from tenure.edge.problems import RETRY_AFTER_S, Problem, render
 log: Final = structlog.get_logger(__name__)
 ASK_EVERY_S: Final = 0.2
 ANSWER_S_MAX: Final = 0.6
-LOOP_HELD_S_MAX: Final = 0.2
-"""If this process itself was held up for longer, the silence says nothing about the database."""
+SECOND_LOOK_S: Final = 0.1
 _AWAY: Final[tuple[type[BaseException], ...]] = (
     OSError,
     TimeoutError,
@@ -67,24 +65,23 @@ class Pulse:
 
     async def _ask(self, conn: Connection | None) -> Connection | None:
         """Ask, on this connection or a new one. Returns the one to ask on next."""
-        began, fresh = time.monotonic(), conn is None
+        question = asyncio.create_task(_question(self.url, conn))
         try:
-            async with asyncio.timeout(ANSWER_S_MAX):
-                conn = conn or await asyncpg.connect(self.url)
-                await conn.fetchval("SELECT 1")
+            await asyncio.wait([question], timeout=ANSWER_S_MAX)
+            if not question.done():  # this process may have been held up, and the answer be here already
+                await asyncio.wait([question], timeout=SECOND_LOOK_S)
+            if not question.done():
+                raise TimeoutError
+            answered = question.result()
         except _AWAY as error:
-            if conn is not None:
-                conn.terminate()
-            if isinstance(error, TimeoutError) and time.monotonic() - began > ANSWER_S_MAX + LOOP_HELD_S_MAX:
-                return None
-            if fresh or isinstance(error, TimeoutError):
-                self._lost(error)
-                return None
-            return await self._ask(None)  # somebody may have ended this one session
-        except asyncpg.PostgresError as error:
-            log.debug("pulse_refused", reason=type(error).__name__)  # it answers, if only to say no
+            if conn is not None and not isinstance(error, TimeoutError):
+                return await self._ask(None)  # somebody may have ended this one session
+            self._lost(error)
+            return None
+        finally:
+            question.cancel()
         self._found()
-        return conn
+        return answered
 
     def _lost(self, error: BaseException) -> None:
         if self.answers:
@@ -97,6 +94,20 @@ class Pulse:
         if not self.answers:
             log.info("database_answers_again")
         self.answers = True
+
+
+async def _question(url: str, conn: Connection | None) -> Connection | None:
+    """The connection that answered; None where the server did, if only to say no."""
+    try:
+        conn = conn or await asyncpg.connect(url)
+        await conn.fetchval("SELECT 1")
+    except BaseException as error:
+        if conn is not None:
+            conn.terminate()
+        if isinstance(error, asyncpg.PostgresError) and not isinstance(error, _AWAY):
+            return None
+        raise
+    return conn
 
 
 @dataclass(eq=False, slots=True)
