@@ -14,7 +14,7 @@ from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.topics import TOPIC_OF
 from tenure.edge.catalogue import REFUSED, Catalogue
 from tenure.edge.problems import Problem
-from tenure.spine.codec import StructuredEvent, decode_structured
+from tenure.spine.codec import StructuredEvent, decode_structured, type_name, without_values
 from tenure.spine.transact import Outcome
 
 FACTS_MAX: Final = 1_000
@@ -101,7 +101,7 @@ def read(raw: msgspec.Raw, *, moment: datetime, latest: datetime | None, tracepa
     try:
         structured = msgspec.json.decode(raw, type=StructuredEvent)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Wrong("", "", WrongEventError("malformed", str(error)[:300]))
+        return Wrong("", "", WrongEventError("malformed", without_values(error)))
     try:
         event = _fact(structured, moment, latest)
     except WrongEventError as wrong:
@@ -112,7 +112,7 @@ def read(raw: msgspec.Raw, *, moment: datetime, latest: datetime | None, tracepa
 def _fact(structured: StructuredEvent, moment: datetime, latest: datetime | None) -> Event:
     topic = TOPIC_OF.get(structured.type)
     if topic is None or not topic.name.startswith("core."):
-        raise WrongEventError("unknown_type", f"{structured.type[:80]!r} is not a fact of the core")
+        raise WrongEventError("unknown_type", f"{type_name(structured.type)} is not a fact of the core")
     event = decode_structured(structured, received=moment)
     if latest is not None and event.time > latest:
         raise WrongEventError("time_in_future", f"{event.time.isoformat()} lies ahead")

@@ -25,6 +25,9 @@ _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()
 }
 _encoder: Final = msgspec.json.Encoder()
+_VALUE: Final = re.compile(r"value '.*'", re.DOTALL)
+_TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,79}")
+_VERSION: Final = re.compile(r"/(v?\d{1,3})(?:\.json)?$")
 _UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -137,7 +140,7 @@ def parse_time(text: str) -> datetime:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise WrongEventError("malformed", f"time is not RFC 3339: {text[:40]!r}") from None
+        raise WrongEventError("malformed", "time is not RFC 3339, like 2026-01-31T09:00:00+08:00") from None
     if when.tzinfo is None:
         raise WrongEventError("malformed", "time must name its offset, like 2026-01-31T09:00:00+08:00")
     return when
@@ -194,13 +197,28 @@ def _typed(ce_type: str, dataschema: str, value: bytes) -> tuple[Data, str]:
     """The data of an event, and its key."""
     decoder = _decoders.get(ce_type)
     if decoder is None:
-        raise WrongEventError("unknown_type", f"no event type {ce_type[:80]!r} is known here")
+        raise WrongEventError("unknown_type", f"no event type {type_name(ce_type)} is known here")
     if dataschema and not dataschema.removesuffix(".json").endswith("/1"):
-        raise WrongEventError("unknown_version", f"{ce_type} has version 1 here, not {dataschema[-40:]!r}")
+        raise WrongEventError("unknown_version", f"{ce_type} has version 1 here, not {_version(dataschema)}")
     if len(value) > VALUE_BYTES_MAX:
         raise WrongEventError("too_large", f"{len(value)} bytes; at most {VALUE_BYTES_MAX}")
     try:
         data: Data = decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WrongEventError("malformed", str(error)[:300]) from None
+        raise WrongEventError("malformed", without_values(error)) from None
     return data, key_of(data)
+
+
+def without_values(error: Exception) -> str:
+    """What a decoder says of what it was given, but for the value itself, which may be anybody's name."""
+    return _VALUE.sub("value", str(error))[:300]
+
+
+def type_name(ce_type: str) -> str:
+    """A type as it was given, if it is a name; somebody may have put anything there."""
+    return repr(ce_type) if _TYPE.fullmatch(ce_type) else "of that name"
+
+
+def _version(dataschema: str) -> str:
+    named = _VERSION.search(dataschema)
+    return named[1] if named else "that of its dataschema"

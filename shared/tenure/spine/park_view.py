@@ -1,7 +1,8 @@
 """What operators see of the park: parked events page by page, one of them whole, and who let which of them go.
 
 The invariant: nothing that could be personal data is shown. Of a payload only fields that a contract declares keep their value,
-since contracts declare none that is personal; a value that looks like a telephone or identity number is covered wherever it stands.
+since contracts declare none that is personal; what looks like a telephone or identity number or a mail address is covered wherever
+it stands, headers and keys included, and so is Chinese text: ids, codes and dates have none, names do.
 """
 
 import re
@@ -21,7 +22,7 @@ VALUE_CHARS_MAX: Final = 20_000
 _ATTRIBUTES: Final = frozenset(
     {"specversion", "id", "source", "type", "time", "subject", "data", "dataschema", "datacontenttype", "backfill"}
 )
-_PERSONAL: Final = re.compile(r"(?<!\d)(1[3-9]\d{9}|\d{17}[\dXx]|\d{15})(?!\d)|[^\s@]+@[^\s@]+\.\w+")
+_PERSONAL: Final = re.compile(r"(?<!\d)(1[3-9]\d{9}|\d{17}[\dXx]|\d{15})(?!\d)|[^\s@]+@[^\s@]+\.\w+|[\u3400-\u9fff]+")
 
 PAGE: Final = """
 SELECT * FROM parked
@@ -196,7 +197,7 @@ def _text(value: str) -> str:
 
 
 def _headers(event: ParkedEvent) -> dict[str, str]:
-    return {name: value.decode(errors="replace") for name, value in event.headers}
+    return {name: _text(value.decode(errors="replace")) for name, value in event.headers}
 
 
 def _fields(service: str, event: ParkedEvent, headers: dict[str, str]) -> dict[str, Any]:
