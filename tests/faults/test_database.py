@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -135,13 +135,17 @@ async def answered(here: Callers, status: int, *, after: float = 0.0, within_s: 
 
 
 def family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:  # it has ended meanwhile
+        return []
     return [pid, *(grandchild for child in children for grandchild in family(int(child)))]
 
 
 def signal_all(server: Postgres, what: signal.Signals) -> None:
     for pid in family(server.pid):
-        os.kill(pid, what)
+        with suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 Outage = tuple[Callable[[Postgres], object], Callable[[Postgres], object]]
