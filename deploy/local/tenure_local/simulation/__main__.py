@@ -19,12 +19,14 @@ def main() -> int:
     asked = _asked()
     rules = programme.load(asked.programme)
     world = World(asked.seed, sizes_for(asked.events), rules, calm=asked.calm, harder=asked.harder, progress=_progress)
-    gc.set_threshold(200_000, 20, 100)
+    gc.set_threshold(1_000_000, 50, 1_000)  # little of what is made here goes in rings
     began, cpu = time.perf_counter(), time.process_time()
+    again = f"make simulate SEED={asked.seed} EVENTS={asked.events} ARGS='--harder {asked.harder}'"
+    print(f"seed {asked.seed}; the same again: {again}", flush=True)
     try:
         loop.run(world.run(), seed=asked.seed)
     except ViolationError as wrong:
-        print(f"FAILED: {wrong}\nagain: make simulate SEED={asked.seed} EVENTS={asked.events}")
+        print(f"FAILED after {world.witness.events:,} events: {wrong}\nagain: {again}")
         return 1
     _report(world, time.perf_counter() - began, time.process_time() - cpu)
     return 0
