@@ -10,6 +10,7 @@ from typing import Final
 
 from tenure_bench import facts
 from tenure_bench.bench import Bench
+from tenure_bench.cases.ledger import half_load
 from tenure_bench.cases.live import Seen, Side
 from tenure_bench.results import Bounds, Case, case
 
@@ -18,7 +19,7 @@ LOAD_TIMES: Final = 4
 
 
 def run(bench: Bench) -> list[Case]:
-    rate = bench.rate / 2
+    rate = half_load(bench)
     times: list[float] = []
     wrong: list[str] = []
     ideal = 0.0

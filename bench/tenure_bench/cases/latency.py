@@ -4,6 +4,7 @@ import time
 
 from tenure_bench import facts
 from tenure_bench.bench import Bench
+from tenure_bench.cases.ledger import half_load
 from tenure_bench.cases.live import Seen, Side
 from tenure_bench.results import Bounds, Case, case
 from tenure_bench.statistics import percentile
@@ -13,7 +14,7 @@ LEGS = ("hop_live", "ledger_live")
 
 
 def run(bench: Bench) -> list[Case]:
-    rate = bench.rate / 2
+    rate = half_load(bench)
     seconds = bench.plan.latency_s + WARM_UP_S
     rounds: list[dict[str, list[float]]] = []
     wrong: list[str] = []

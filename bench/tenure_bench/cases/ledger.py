@@ -83,6 +83,14 @@ def run(bench: Bench) -> list[Case]:
     return cases_of(rounds)
 
 
+def half_load(bench: Bench) -> float:
+    """Half of what the ledger drains, in events a second, measured here if its own case has not run."""
+    if not bench.rate:
+        load = Load(bench)
+        bench.rate = bench.told("(for its rate)", load.calibrate()).rate
+    return bench.rate / 2
+
+
 def cases_of(rounds: list[Round]) -> list[Case]:
     def cpu(m: Measured) -> float:
         return m.cpu_us
