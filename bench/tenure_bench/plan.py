@@ -25,10 +25,10 @@ FULL: Final = Plan(
     run_s_max=580,
     pairs=8,
     ledger_members=10_000,
-    naive_events=800,
-    pipeline_members=2_000,
+    naive_events=500,
+    pipeline_members=800,
     latency_s=3.0,
-    outage_s=5.0,
+    outage_s=4.0,
     history_members=(2_500, 250_000),
     growth_members=2_500,
 )

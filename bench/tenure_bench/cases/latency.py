@@ -18,7 +18,7 @@ def run(bench: Bench) -> list[Case]:
     seconds = bench.plan.latency_s + WARM_UP_S
     rounds: list[dict[str, list[float]]] = []
     wrong: list[str] = []
-    for n, order in enumerate(bench.rounds("latency", LEGS, share=0.25)):
+    for n, order in enumerate(bench.rounds("latency", LEGS, share=0.3)):
         found = {}
         for leg in order:
             seen = one(bench, leg, f"L{n}", rate, seconds)

@@ -78,7 +78,7 @@ class Load:
 def run(bench: Bench) -> list[Case]:
     load = Load(bench)
     bench.told("(first)", load.calibrate())
-    rounds: list[Round] = [{leg: load.run(leg) for leg in order} for order in bench.rounds("ledger", LEGS, share=0.4)]
+    rounds: list[Round] = [{leg: load.run(leg) for leg in order} for order in bench.rounds("ledger", LEGS, share=0.3)]
     bench.rate = median([r["ledger"].rate for r in rounds if not r["ledger"].wrong] or [0.0])
     return cases_of(rounds)
 

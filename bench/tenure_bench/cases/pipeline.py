@@ -62,7 +62,7 @@ def run(bench: Bench) -> list[Case]:
     bench.told("(first)", line.pipeline(keep=True))
     rounds: list[Round] = [
         {leg: line.run(leg) for leg in order}
-        for order in bench.rounds("pipeline", ("copy_floor", "pipeline"), share=0.35)
+        for order in bench.rounds("pipeline", ("copy_floor", "pipeline"), share=0.5)
     ]
     return [
         compared(

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final
 
+import asyncpg
 from benefits import verify as benefits_books
 from points_ledger import audit
 from policy_sync import verify as facts_books
@@ -39,10 +40,12 @@ async def run(
     settings = place.settings()
     rules = programme.load(settings.programme_dir)
     async with AsyncExitStack() as stack:
-        runtimes, logs = [], []
+        runtimes, logs, lookers = [], [], []
         for service in SERVICES:
-            pool = await database.open_pool(settings, place.databases[service.name], size_max=4)
+            pool = await database.open_pool(settings, place.databases[service.name])
             stack.push_async_callback(pool.close)
+            lookers.append(await asyncpg.connect(f"{place.database_url}/{place.databases[service.name]}"))
+            stack.push_async_callback(lookers[-1].close)
             logs.append(Joined(open_log(settings.kafka)))
             door = Door(replace(service, background=(), due=None), pool, rules)
             runtimes.append(Runtime(door, logs[-1], settings))  # type: ignore[arg-type]
@@ -50,11 +53,9 @@ async def run(
             await stack.enter_async_context(runtime)
         await asyncio.gather(*(log.joined.wait() for log in logs))
         meter, begun = Meter(place.trees), time.time()
-        await until_drained(runtimes, _ends(before) | _ends(facts))
+        await until_drained(runtimes, lookers, _ends(before) | _ends(facts))
         cost = meter.stop()
-        ended = await runtimes[0].door.pool.fetchval(
-            "SELECT extract(epoch FROM timestamp)::float8 FROM pg_last_committed_xact()"
-        )
+        ended = await lookers[0].fetchval("SELECT extract(epoch FROM timestamp)::float8 FROM pg_last_committed_xact()")
         doors = {r.door.service.name: r.door for r in runtimes}
         wrong = await faults(doors, rules, members=events // 2)
     return Measured(events, Cost(ended - begun, cost.cpu_s), wrong)
@@ -64,12 +65,12 @@ def _ends(positions: list[tuple[str, int, int]]) -> Offsets:
     return {(topic, partition): end for topic, partition, end in positions}
 
 
-async def until_drained(runtimes: list[Runtime], known: Offsets) -> None:
+async def until_drained(runtimes: list[Runtime], lookers: list[asyncpg.Connection], known: Offsets) -> None:
     """Twice in a row: nothing waits in an outbox, and everything acknowledged is read by everyone who reads it."""
     last: list[Any] = []
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        rows = [await _look(r.door.pool) for r in runtimes]
+        rows = [await _look(conn) for conn in lookers]
         high = dict(known)
         for row in rows:
             high |= _ends(row["published"])
@@ -80,8 +81,8 @@ async def until_drained(runtimes: list[Runtime], known: Offsets) -> None:
         last = marks if is_idle else []
 
 
-async def _look(pool: Any) -> Any:
-    return await pool.fetchrow(
+async def _look(conn: asyncpg.Connection) -> Any:
+    return await conn.fetchrow(
         """SELECT EXISTS (SELECT FROM outbox WHERE NOT published) AS waiting, (SELECT coalesce(max(seq), 0) FROM outbox) AS mark,
                   ARRAY(SELECT (topic, partition, next_offset) FROM published) AS published"""
     )

@@ -45,6 +45,10 @@ PROPOSALS: Final = f"""
     SELECT member_id, {c.listed(c.PROPOSAL)} FROM adjustments WHERE member_id = ANY($1) AND state = 'proposed'
     ORDER BY member_id, adjustment_id"""
 NEWS: Final = f"SELECT {c.listed(c.NEWS)} FROM referral_news WHERE member_id = ANY($1) ORDER BY member_id, policy_no"
+RARE: Final = """
+    SELECT EXISTS (SELECT FROM holds WHERE member_id = ANY($1) AND state IN ('held', 'captured')),
+           EXISTS (SELECT FROM adjustments WHERE member_id = ANY($1) AND state = 'proposed'),
+           EXISTS (SELECT FROM referral_news WHERE member_id = ANY($1))"""
 LOTS_OF_CAPTURED: Final = f"""
     SELECT member_id, {c.listed(c.LOT)} FROM lots
     WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[])) ORDER BY member_id, lot_no"""
@@ -78,9 +82,11 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
     """Lock and read these accounts; those that do not exist yet are left out."""
     rows = await conn.fetch(LOCK, keys)
     lots = _by_member(await conn.fetch(LOTS, keys), _lot)
-    holds = _by_member(await conn.fetch(HOLDS, keys), _hold)
-    proposals = _by_member(await conn.fetch(PROPOSALS, keys), lambda row: Proposal(*row[1:]))
-    news = _by_member(await conn.fetch(NEWS, keys), lambda row: ReferralNews(*row))
+    # Most batches meet none of these: one question for all three.
+    ((any_holds, any_proposals, any_news),) = await conn.fetch(RARE, keys)
+    holds = _by_member(await conn.fetch(HOLDS, keys) if any_holds else (), _hold)
+    proposals = _by_member(await conn.fetch(PROPOSALS, keys) if any_proposals else (), lambda row: Proposal(*row[1:]))
+    news = _by_member(await conn.fetch(NEWS, keys) if any_news else (), lambda row: ReferralNews(*row))
     await _add_lots_of_captured(conn, lots, holds)
     return {
         member_id: _account_of(
