@@ -27,7 +27,7 @@ test: setup ## run all tests (they start their own servers on free ports)
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-faults: setup ## the long fault tests: a thousand processes killed at named points, every alert provoked (TENURE_FAULT_SEED repeats a run)
-	@TENURE_FAULT_KILLS=$${TENURE_FAULT_KILLS:-800} $(BIN)/python -m pytest tests/faults tests/test_alerts_live.py -rP --timeout=0 $(ARGS)
+	@TENURE_FAULT_KILLS=$${TENURE_FAULT_KILLS:-850} $(BIN)/python -m pytest tests/faults tests/test_alerts_live.py -rP --timeout=0 $(ARGS)
 
 bench: setup ## measure everything against its floors (ten minutes at most), write bench/results and the table in bench/README.md
 	@$(BIN)/python -m tenure_bench $(ARGS)

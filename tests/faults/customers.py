@@ -29,7 +29,7 @@ from tenure_local.playback import in_order
 CAST = Path(__file__).parents[2] / "examples" / "home-cast" / "facts.ndjson"
 NAMES = re.compile(r'"((?:[A-Z]-)*[HA]-\d\d[^"]*|home-\d+|[a-z]+-\d+[^" ]*)"')
 FIRST_DAY = date(2018, 12, 31)
-BUYERS = 2
+BUYERS = 6
 POINTS_BY_HAND_MAX = 10_000
 INSIST_S_MAX = 120.0
 GOODS, CODE = "water-leak-sensor", "video-month"

@@ -16,7 +16,7 @@ from tenure.embedded.server import free_port
 
 from .conftest import LONG, NewLane
 from .lane import Lane
-from .load import Load, drained, feed_some, verify
+from .load import Load, drained, verify
 from .proxy import Mode, Proxy
 from .test_world import at_work, begins, grows, under_load
 
@@ -33,7 +33,12 @@ CASES: list[tuple[str, Mode]] = [
     ("postgres", "half_open"),
     ("postgres", "slow"),
 ]
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.timeout(300),
+    # A connection whose other end does not answer is dropped, not closed; the client library warns of that when it is collected.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @asynccontextmanager
@@ -61,7 +66,6 @@ async def test_a_service_that_was_cut_off_goes_on_by_itself(
             proxy.breaks(mode)
             await asyncio.sleep(BROKEN_S)
             proxy.heal()
-            await feed_some(load, 20)
             took = await grows(load.lane)
             print(f"{side} {mode}: {BROKEN_S:.0f} s broken, reads again after {took:.1f} s")
         assert not runtime.failed.is_set()

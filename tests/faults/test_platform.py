@@ -29,6 +29,7 @@ from tenure.embedded.postgres import Postgres
 from tenure.embedded.server import free_port
 from tenure.spine.faults import POINTS, SAGA_POINTS
 from tenure.spine.log import open_log
+from tenure_local.api import ApiError
 from tenure_local.drained import watch
 from tenure_local.home import Addresses, Home
 from tenure_local.invariants import verified
@@ -43,9 +44,9 @@ KAFKA = "?session_timeout_ms=2500&heartbeat_interval_ms=800&fetch_wait_ms=100&si
 FLEET = Path(__file__).with_name("fleet.py")
 GATEWAY = "gateway"
 SEED = int(os.environ.get("TENURE_FAULT_SEED", "0")) or random.randrange(1, 1_000_000)
-ROUNDS = 3
+ROUNDS = 2
 MALLS = ("mall", "mall.2")
-LIFE_S_MAX, FIRE_S_MAX = (60, 1_500) if LONG else (20, 40)
+LIFE_S_MAX, FIRE_S_MAX = (60, 1_200) if LONG else (15, 30)
 DRAIN_WITHIN_S, STOP_WITHIN_S = 300, 60
 CI_POINTS = 2
 TELLS_NOTHING = ("relay.sent", "relay.marked", "transact.emitted")
@@ -69,7 +70,11 @@ def points_of(service: str) -> list[str]:
 def some(chance: random.Random, points: Sequence[str], *, rounds: int = ROUNDS) -> list[str]:
     drawn = list(points) * rounds if LONG else chance.sample(list(points), CI_POINTS)
     chance.shuffle(drawn)
-    return [f"{point}:{chance.randint(1, 2) if LONG else 1}" for point in drawn if point not in NEEDS_A_LOST_HOLD]
+    return [
+        f"{point}:{chance.randint(1, 2) if LONG and point in POINTS else 1}"
+        for point in drawn
+        if point not in NEEDS_A_LOST_HOLD
+    ]
 
 
 def lost_holds() -> list[str]:
@@ -230,8 +235,11 @@ async def test_processes_died_where_they_were_meant_to(fired: Fired) -> None:
     sys.stdout.write(f"{len(killed)} kills, by point {dict(Counter(life.point or 'anywhere' for life in killed))}\n")
     sys.stdout.write(f"by service {dict(Counter(life.service for life in killed))}; not at their point: {missed}\n")
     assert {life.how for life in missed} <= {"SIGALRM"}, "nobody ended by itself"
+    never = {*POINTS, *SAGA_POINTS} - {life.point for life in killed}
+    sys.stdout.write(f"nobody died at {sorted(never)}\n")
     if LONG:
-        assert {life.point for life in killed} >= {*POINTS, *SAGA_POINTS}
+        assert not never & set(POINTS)
+        assert len(never) <= len(SAGA_POINTS) / 4, "a busy machine may keep some from their point, not most"
     assert {life.service for life in killed} == {*MALLS, *(service.name for service in SERVICES)}
 
 
@@ -241,8 +249,19 @@ async def test_every_invariant_of_every_service_holds(fired: Fired) -> None:
 
 
 async def broken(fired: Fired, only: str = "") -> set[str]:
-    found = await asyncio.to_thread(verified, fired.home, only=only)
-    return {name for name, holds in found.items() if not holds}
+    return {name for name, holds in (await asked(fired, only)).items() if not holds}
+
+
+async def asked(fired: Fired, only: str = "") -> dict[str, bool]:
+    """Ask `verify`, and again where a busy machine did not answer in time."""
+    async with asyncio.timeout(DRAIN_WITHIN_S):
+        while True:
+            try:
+                return await asyncio.to_thread(verified, fired.home, only=only)
+            except ApiError as error:
+                if error.status != httpx.codes.SERVICE_UNAVAILABLE:
+                    raise
+            await asyncio.sleep(1)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -295,7 +314,7 @@ async def test_verify_names_each_invariant_that_is_broken(fired: Fired) -> None:
     fired.home.sms.write_bytes(b"\n".join([*lines, b""]))
     assert unseen == []
     assert await broken(fired) == set(), "everything was put back"
-    assert TAMPERS.keys() | {"no_text_is_sent_twice"} == set(await asyncio.to_thread(verified, fired.home))
+    assert TAMPERS.keys() | {"no_text_is_sent_twice"} == set(await asked(fired))
 
 
 def part_of(invariant: str) -> str:
