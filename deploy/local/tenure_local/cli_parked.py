@@ -92,6 +92,8 @@ def replay(
         for stuck in done.stuck:
             why = f"{stuck.code}: {stuck.detail}"
             out.print(f"still wrong: {name} #{stuck.seq}  {stuck.key}  {why}", markup=False)
+        if more := done.stuck_keys - len(done.stuck):
+            out.print(f"still wrong: {name}, {more:,} more keys")
     passed = sum(done.passed for done in again.values())
     out.print(f"{passed:,} events had their effect now" + (f", {still:,} are still parked" if still else ""))
 
