@@ -23,7 +23,7 @@ from tenure.testing import Under, under_test
 POLL_RECORDS = 4_000
 PROMISED_S = 0.05
 """What heartbeats and callers may be kept waiting."""
-NOISE_S = 0.05
+NOISE_S = 0.1
 """A processor that is shared is slower, and one that does nothing else for us is not to be had."""
 
 

@@ -18,7 +18,7 @@ from .test_delivery import outgoing, until
 from .toy import TOY
 
 REVOKED_WITHIN_S = 5.0
-SLACK_S = 3.0
+SLACK_S = 6.0
 
 
 @pytest.fixture

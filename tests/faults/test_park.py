@@ -173,7 +173,7 @@ async def test_members_with_nothing_parked_are_not_slower_for_ten_thousand_keys_
         without, beside = (statistics.median(took[name]) for name in ("empty", "full"))
         print(f"\na batch of 500: {without * 1e3:.0f} ms, beside {EVENTS:,} parked keys {beside * 1e3:.0f} ms")
         assert await full.pool.fetchval("SELECT count(DISTINCT key) FROM parked") == EVENTS
-        assert beside < 2 * without + 0.05
+        assert beside < 3 * without + 0.1
         assert (await books(full)) == (await books(empty))
 
 
