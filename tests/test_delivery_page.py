@@ -1,11 +1,13 @@
 """docs/delivery.md promises nothing without a test that shows it, and names no test that is not there."""
 
 import ast
+import importlib
 import re
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -34,6 +36,27 @@ def test_a_promise_names_the_tests_that_show_it(promise: str) -> None:
     assert not [f"{file}::{test}" for file, test in shown if test not in names_in(file)]
 
 
+LIMITS: Final = re.findall(r"^\| [^|]+ \| (?P<values>[^|]+) \| (?P<names>`tenure[^|]+) \|$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("values", "names"), LIMITS, ids=[names for _, names in LIMITS])
+def test_a_limit_is_that_of_the_code(values: str, names: str) -> None:
+    assert values == ", ".join(f"{limit(name):,}" for name in re.findall("`([^`]+)`", names))
+
+
+def limit(name: str) -> float:
+    """`module:CONSTANT` or `module:Class.field`."""
+    module, _, path = name.partition(":")
+    owner, _, field = path.partition(".")
+    found = getattr(importlib.import_module(module), owner)
+    if not field:
+        return found
+    if hasattr(found, "model_fields"):
+        return found.model_fields[field].default
+    return next(f.default for f in msgspec.structs.fields(found) if f.name == field)
+
+
 def test_the_page_can_be_read_by_this_test() -> None:
-    assert len(promises()) > 30
+    assert len(promises()) > 60
+    assert len(LIMITS) > 12
     assert "no_such_test" not in names_in("tests/test_delivery_page.py")
