@@ -1,6 +1,8 @@
 """Every query of dashboards, alerts and runbooks is answered by a real Prometheus that scrapes a running platform."""
 
 import asyncio
+import re
+import subprocess
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +14,7 @@ from tenure.embedded.server import free_port
 from tenure.settings import Settings
 from tenure.spine.log import Outgoing
 
-from .prometheus import Prometheus, rules, serving
+from .prometheus import Prometheus, program, rules, serving
 from .promql import Selector, selectors
 from .running import Running, eventually, running
 from .test_alert_rules import blocks
@@ -65,6 +67,16 @@ async def test_every_query_is_answered_by_what_a_running_platform_exposes(settin
             await eventually(lambda: asyncio.to_thread(is_scraped, prometheus), "Prometheus has seen the platform")
             wrong = await asyncio.to_thread(unanswered, prometheus)
     assert wrong == []
+
+
+def disapproved(text: bytes) -> set[str]:
+    """What promtool has to say about names, units and sentences."""
+    done = subprocess.run(
+        [program("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=60, check=False
+    )
+    found = set(re.findall(r"^tenure_\w+", (done.stdout + done.stderr).decode(), re.MULTILINE))
+    assert b"error while linting" not in done.stderr
+    return found
 
 
 def config(port: int) -> dict[str, Any]:
