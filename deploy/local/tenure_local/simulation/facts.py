@@ -48,10 +48,10 @@ def sizes_for(events: int) -> Sizes:
     """About so many decided events: most are activities and the points they earn, a tenth comes from policies."""
     days = min(DAYS_MAX, max(40, events // 400))
     return Sizes(
-        members=max(50, events // 40),
-        insured=max(10, events // 200),
+        members=max(50, events // 20),
+        insured=max(10, events // 400),
         days=days,
-        activities_a_day=events * 7 // (20 * days),
+        activities_a_day=events * 35 // (100 * days),
     )
 
 
