@@ -18,6 +18,8 @@ from tenure.spine import faults
 from tenure.spine.runtime import Runtime
 
 LIFE_S_MAX = 40
+LAST_LIFE_S_MAX = 900
+"""The last life reads all that its predecessors left behind."""
 
 
 class Plan(msgspec.Struct):
@@ -46,7 +48,9 @@ async def is_done(pool: "object", events: int) -> bool:
 def fork(lane: Lane, death: str = "", *, events: int | None = None) -> int:
     pid = os.fork()
     if pid == 0:
-        signal.alarm(LIFE_S_MAX)  # a life that outlives this never came to its point
+        signal.alarm(
+            LIFE_S_MAX if events is None else LAST_LIFE_S_MAX
+        )  # a life that outlives this never came to its point
         faults.arm(death)
         status = 1
         try:
