@@ -35,7 +35,7 @@ async def poll(t: Under, *records: Outgoing) -> None:
     """One poll through the consumer's own steps."""
     log = open_log(t.settings.kafka)
     consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000)
-    await consumer._apply([t.as_record(record) for record in records])
+    await consumer.intake.apply([t.as_record(record) for record in records])
     await log.close()
 
 

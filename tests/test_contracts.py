@@ -165,8 +165,8 @@ async def poll(t: Under, records: list[Record]) -> list[Any]:
     """One poll through the consumer's own steps."""
     log = open_log(t.settings.kafka)
     consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000)
-    items, day = await consumer._items(records)
-    outcomes = await consumer._transact(items, (), day)
+    items, day = await consumer.intake.items(records)
+    outcomes = await consumer.intake.transact(items, (), day)
     await log.close()
     return outcomes
 

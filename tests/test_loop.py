@@ -80,7 +80,7 @@ async def test_a_full_poll_of_the_ledger_does_not_hold_the_loop(settings: Settin
         for poll in range(4):
             records = quizzes(t, poll * 4)
             async with felt() as turns:
-                await consumer._apply(records)
+                await consumer.intake.apply(records)
             longest.append(turns.longest_s)
         gc.unfreeze()
         assert await t.pool.fetchval("SELECT sum(points_available) FROM accounts") == 4 * POLL_RECORDS * 10

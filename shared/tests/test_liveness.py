@@ -238,6 +238,7 @@ async def test_health_tells_how_long_ago_it_polled_and_how_far_it_is_behind_and_
             runtime.consumer.backoff.failures = 3
             assert (await http.get("/health/live")).status_code == 200, "a world that is down is waited for"
             runtime.consumer.alive_at -= 10_000
+            runtime.consumer.intake.alive_at -= 10_000
             hangs = await http.get("/health/live")
             assert (hangs.status_code, hangs.json()["status"]) == (503, "stalled")
             runtime.consumer.alive_at = time.monotonic()

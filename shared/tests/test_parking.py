@@ -36,7 +36,7 @@ async def consume(t: Under, *records: Record) -> None:
     """One poll through the consumer's own steps."""
     log = open_log(t.settings.kafka)
     consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000)
-    await consumer._apply(records)
+    await consumer.intake.apply(records)
     await log.close()
 
 

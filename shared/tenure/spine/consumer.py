@@ -1,8 +1,7 @@
-"""Takes a service's topics from the log to the write door, one way: poll, decode, transact, commit.
+"""Takes a service's topics from the log to the write door, one way: poll, apply (`intake`), commit.
 
 The database commit is what counts; the offset is a hint, committed after it, and a failed commit only means redelivery, which
-the inbox drops. A batch the database refuses is halved until the faulty event stands alone and is parked. Ticks (`day.started`)
-move the service's calendar in the same transaction, and wake its due work.
+the inbox drops.
 
 A database that is down is waited for with the batch in hand; only when that takes long is the group left, for others to try. After
 a run of parked events the consumer halts and says so: it goes on once someone has replayed or discarded some of them.
@@ -10,28 +9,22 @@ a run of parked events the consumer halts and says so: it goes on once someone h
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, Final
 
-import asyncpg
 import structlog
 
-from tenure.contracts.event import WrongEventError
-from tenure.contracts.time import DayStarted
 from tenure.spine import parking
-from tenure.spine.codec import decode
 from tenure.spine.faults import reach
 from tenure.spine.in_hand import InHand
-from tenure.spine.lanes import in_lanes
+from tenure.spine.intake import Intake
 from tenure.spine.log import Consumer as LogConsumer
-from tenure.spine.log import Log, Position, Record, TopicPartition, WorldDown
-from tenure.spine.progress import Places, Progress, ends_of
+from tenure.spine.log import Log, Record, TopicPartition, WorldDown
+from tenure.spine.progress import Places, Progress
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.topics import ensure_topics
-from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
+from tenure.spine.transact import Door
 from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
@@ -39,7 +32,6 @@ PATIENCE_S: Final = 30.0
 STALLED_AFTER_S: Final = 300.0
 ADVANCES_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 1.0
-RECORDS_BETWEEN_BREATHS: Final = 500
 
 
 class ParkedRunError(Exception):
@@ -65,14 +57,15 @@ class Consumer:
     last_poll_at: float = 0.0
     alive_at: float = field(default_factory=time.monotonic)
     advanced_at: float = field(default_factory=time.monotonic)
-    parked_run: int = 0
     high_water: Places = field(default_factory=dict)
     positions: Places = field(default_factory=dict)
     progress: Progress = field(init=False)
+    intake: Intake = field(init=False)
     hand: InHand = field(default_factory=InHand)
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.door.service.name, self.door.pool, self.door.go_back)
+        self.intake = Intake(self.door, self.progress, self.lanes_max)
 
     async def run(self) -> None:
         """Consume until stopped; whatever happens to the world, a new client takes over where the last one was."""
@@ -138,7 +131,7 @@ class Consumer:
 
     async def _take(self, client: LogConsumer, records: list[Record]) -> None:
         self.caught_up.clear()
-        positions = await self._patiently(lambda: self._apply(records))
+        positions = await self._patiently(lambda: self.intake.apply(records))
         self.committed.set()
         reach("consumer.before_offsets")
         try:
@@ -146,8 +139,8 @@ class Consumer:
         except WorldDown as error:
             log.info("commit_failed_will_be_redelivered", service=self.door.service.name, reason=str(error)[:200])
         reach("consumer.after_offsets")
-        if self.parked_run >= self.parked_run_max:
-            raise ParkedRunError(f"{self.parked_run} events in a row were parked; see `tenure parked list`")
+        if self.intake.parked_run >= self.parked_run_max:
+            raise ParkedRunError(f"{self.intake.parked_run} events in a row were parked; see `tenure parked list`")
 
     async def _patiently(self, do: Callable[[], Any]) -> Any:
         """While the database is down the group is kept: leaving it would only make the others stop, too."""
@@ -191,76 +184,6 @@ class Consumer:
                 return True
         return False
 
-    async def _apply(self, records: Sequence[Record]) -> list[Position]:
-        """Large polls in lanes side by side. Should one fail, the poll is done again, and the inbox drops what the others did."""
-        applied = [self._apply_lane(lane) for lane in in_lanes(records, lanes_max=self.lanes_max)]
-        for failure in await asyncio.gather(*applied, return_exceptions=True):
-            if failure is not None:
-                raise failure
-        return ends_of(records)
-
-    async def _apply_lane(self, records: Sequence[Record]) -> None:
-        positions = ends_of(records)
-        items, day = await self._items(records)
-        with metrics.batch_seconds.labels(self.door.service.name).time():
-            outcomes = await self._transact(items, positions, day)
-        self.progress.advance(positions)
-        self._count(items, outcomes)
-
-    async def _items(self, records: Sequence[Record]) -> tuple[list[Item], date | None]:
-        items: list[Item] = []
-        day: date | None = None
-        for n, record in enumerate(records):
-            if n % RECORDS_BETWEEN_BREATHS == RECORDS_BETWEEN_BREATHS - 1:
-                await asyncio.sleep(0)
-            try:
-                event = decode(record.headers, record.value)
-            except WrongEventError as wrong:
-                items.append(Item(None, record, wrong))
-                continue
-            if isinstance(event.data, DayStarted):
-                day = max(day or event.data.date, event.data.date)
-            elif event.type not in self.door.service.ignores:
-                items.append(Item(event, record))
-        return items, day
-
-    async def _transact(self, items: list[Item], positions: Sequence[Position], day: date | None) -> list[Outcome]:
-        """The batch, or its halves: down to the one event that the database refuses, or until they fit into its time limit."""
-        self.alive_at = time.monotonic()
-        try:
-            return await self.door.transact(items, positions=positions, day=day)
-        except Exception as error:
-            if not _is_halved_for(error, len(items)):
-                raise
-            if len(items) == 1:
-                return await self._park_alone(items[0], error, positions, day)
-        metrics.batches_halved.labels(self.door.service.name).inc()
-        middle = len(items) // 2
-        first = await self._transact(items[:middle], (), None)
-        return first + await self._transact(items[middle:], positions, day)
-
-    async def _park_alone(
-        self, item: Item, error: Exception, positions: Sequence[Position], day: date | None
-    ) -> list[Outcome]:
-        log.error("database_refused_event", service=self.door.service.name, error=type(error).__name__)
-        wrong = WrongEventError("data_refused", f"the database refused its effect: {type(error).__name__}")
-        return await self.door.transact([Item(item.event, item.record, wrong)], positions=positions, day=day)
-
-    def _count(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """Metrics, and the run of parked events. Those that only queue say nothing about the consumer."""
-        name = self.door.service.name
-        consumed: Counter[str] = Counter()
-        for item, outcome in zip(items, outcomes, strict=True):
-            if outcome.wrong is not None:
-                self.parked_run += outcome.wrong.code != parking.BEHIND
-                metrics.events_parked.labels(name, outcome.wrong.code).inc()
-            elif not outcome.seen:
-                assert item.record is not None
-                self.parked_run = 0
-                consumed[item.record.topic] += 1
-        for topic, events in consumed.items():
-            metrics.events_consumed.labels(name, topic).inc(events)
-
     async def _halt(self, why: str) -> None:
         """Wait, out of the group, until there are fewer parked events than now."""
         log.error("consumer_halted", service=self.door.service.name, reason=why)
@@ -278,13 +201,13 @@ class Consumer:
                 break
             parked = now
             await wait_or(self.backoff.stopping, LOOK_EVERY_S)
-        self.halted, self.parked_run = "", 0
+        self.halted, self.intake.parked_run = "", 0
         metrics.consumer_halted.labels(self.door.service.name).set(0)
 
     @property
     def stalled(self) -> bool:
         """Nothing it waits for takes so long: its limits are all shorter. Only a mistake does."""
-        return time.monotonic() - self.alive_at > STALLED_AFTER_S
+        return time.monotonic() - max(self.alive_at, self.intake.alive_at) > STALLED_AFTER_S
 
     @property
     def lag(self) -> int:
@@ -302,9 +225,3 @@ class Consumer:
             "failures": self.backoff.failures,
             "reason": self.backoff.reason,
         }
-
-
-def _is_halved_for(error: Exception, items: int) -> bool:
-    if isinstance(error, asyncpg.QueryCanceledError):
-        return items > 1
-    return items > 0 and is_fault_of_the_data(error)
