@@ -8,10 +8,11 @@ TENURE_FAULT_SEED repeats a run.
 import asyncio
 import os
 import random
+import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,6 @@ from tenure import database
 from tenure.embedded.choose import Chosen
 from tenure.embedded.kafka import Kafka
 from tenure.embedded.postgres import Postgres
-from tenure.embedded.server import free_port
 from tenure.spine.faults import POINTS, SAGA_POINTS
 from tenure.spine.log import open_log
 from tenure_local.api import ApiError
@@ -119,10 +119,18 @@ class Fired:
             await conn.close()
 
 
+def lasting_ports() -> Iterator[int]:
+    """Ports that are still free when a killed process comes back: none of those that the system gives to outgoing connections."""
+    for port in random.sample(range(20_000, 32_000), 1_000):
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            yield port
+
+
 async def prepared(home: Home, broker: Kafka, server: Postgres) -> dict[str, dict[str, str]]:
     """Databases and topics, and for each process what it is started with. The mall asks the ledger's own process."""
     home.prepare()
-    ports = {name: free_port() for name in [*(s.name for s in SERVICES), *MALLS, GATEWAY]}
+    ports = dict(zip([*(s.name for s in SERVICES), *MALLS, GATEWAY], lasting_ports(), strict=False))
     url = f"http://127.0.0.1:{ports[GATEWAY]}"
     addresses = Addresses(
         url=url,
