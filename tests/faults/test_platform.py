@@ -49,6 +49,7 @@ MALLS = ("mall", "mall.2")
 LIFE_S_MAX, FIRE_S_MAX = (60, 1_200) if LONG else (15, 30)
 DRAIN_WITHIN_S, STOP_WITHIN_S = 300, 60
 CI_POINTS = 2
+TAMPERS_MAX = 10
 TELLS_NOTHING = ("relay.sent", "relay.marked", "transact.emitted")
 NEEDS_A_LOST_HOLD = ("saga.release.asking", "saga.release.asked", "saga.release.told")
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(7_200 if LONG else 900)]
@@ -310,11 +311,8 @@ async def test_verify_names_each_invariant_that_is_broken(fired: Fired) -> None:
         conn = await fired.connect(service.name)
         await unguarded(conn)
         for name, what in TAMPERS.items():
-            if what.service == service.name:
-                await tamper(conn, what)
-                if name not in await broken(fired, only=part_of(name)):
-                    unseen.append(name)
-                await put_back(conn, what)
+            if what.service == service.name and not await is_named(fired, conn, name):
+                unseen.append(name)
         await conn.close()
     lines = fired.home.sms.read_bytes().splitlines()
     fired.home.sms.write_bytes(b"\n".join([*lines, lines[0], b""]))
@@ -323,6 +321,17 @@ async def test_verify_names_each_invariant_that_is_broken(fired: Fired) -> None:
     assert unseen == []
     assert await broken(fired) == set(), "everything was put back"
     assert TAMPERS.keys() | {"no_text_is_sent_twice"} == set(await asked(fired))
+
+
+async def is_named(fired: Fired, conn: asyncpg.Connection, invariant: str) -> bool:
+    """The services are at work: what is made due may be done before anybody looks. Then once more."""
+    for _ in range(TAMPERS_MAX):
+        await tamper(conn, TAMPERS[invariant])
+        named = invariant in await broken(fired, only=part_of(invariant))
+        await put_back(conn, TAMPERS[invariant])
+        if named:
+            return True
+    return False
 
 
 def part_of(invariant: str) -> str:
