@@ -97,7 +97,7 @@ async def _takes_what_it_got(_: Progress, __: Any, records: Any) -> Any:
 async def _commits_offsets_first(self: Consumer, client: Any, records: Any) -> None:
     with suppress(Exception):
         await client.commit(ends_of(records))
-    await self._patiently(lambda: self._apply(records))
+    await self._patiently(lambda: self.intake.apply(records))
     self.committed.set()
 
 
