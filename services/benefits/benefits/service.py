@@ -13,9 +13,11 @@ from benefits.state import State
 
 
 def keys(event: Event) -> tuple[str, ...]:
-    """Two members meet when they are merged; every other event is one member's."""
+    """Two members meet when they are merged or parted; every other event is one member's."""
     if isinstance(event.data, policy.CustomerMerged) and event.data.merged_id != event.data.member_id:
         return event.data.member_id, event.data.merged_id
+    if isinstance(event.data, policy.CustomerUnmerged):
+        return event.data.survivor_id, event.data.merged_id
     return (event.key,)
 
 
@@ -40,6 +42,7 @@ SERVICE: Final[Service[State]] = Service(
         policy.ClaimChanged: rules.on_claim,
         policy.CustomerRegistered: rules.on_registered,
         policy.CustomerMerged: rules.on_merged,
+        policy.CustomerUnmerged: rules.on_unmerged,
         policy.CustomerErased: rules.on_erased,
         policy.CoverageExtensionConfirmed: rules.on_confirmed,
         policy.CoverageExtensionRejected: rules.on_rejected,
@@ -54,6 +57,7 @@ SERVICE: Final[Service[State]] = Service(
             "no_claim_year.revoked",
             "member.enrolled",
             "customer.consent_changed",
+            "customer.household_linked",
             "tier.progressed",
             "tier.at_risk",
         }

@@ -15,9 +15,11 @@ from member_view.rules.view import View
 
 
 def _keys(event: Event) -> tuple[str, ...]:
-    """Two rows meet when two members turn out to be one person."""
+    """Two rows meet when two members turn out to be one person, or not to be."""
     if isinstance(event.data, policy.CustomerMerged | HandOver):
         return event.data.member_id, event.data.merged_id
+    if isinstance(event.data, policy.CustomerUnmerged):
+        return event.data.survivor_id, event.data.merged_id
     return (event.key,)
 
 
@@ -45,6 +47,7 @@ SERVICE: Final = Service[View](
         policy.CoverageExtensionRejected: rule(changes.on_answered),
         policy.CustomerErased: rule(changes.on_erased),
         policy.CustomerMerged: mergers.on_merged,
+        policy.CustomerUnmerged: mergers.on_unmerged,
         HandOver: mergers.on_merged,
         points.PointsGranted: rule(changes.on_points),
         points.PointsActivated: rule(changes.on_points),
@@ -77,7 +80,7 @@ SERVICE: Final = Service[View](
     ignores=frozenset(
         {
             *("no_claim_year.completed", "no_claim_year.revoked"),
-            *("customer.registered", "customer.consent_changed", "safety_report.ready"),
+            *("customer.registered", "customer.consent_changed", "customer.household_linked", "safety_report.ready"),
         }
     ),
     load=store.load,

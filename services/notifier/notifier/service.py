@@ -17,6 +17,8 @@ def _keys(event: Event) -> tuple[str, ...]:
     """Two members meet when they turn out to be one person."""
     if isinstance(event.data, policy.CustomerMerged):
         return event.data.member_id, event.data.merged_id
+    if isinstance(event.data, policy.CustomerUnmerged):
+        return (event.data.merged_id,)
     return (event.key,)
 
 
@@ -38,6 +40,7 @@ SERVICE: Final = Service[store.State](
         policy.ConsentChanged: preferences.on_consent_changed,
         policy.CustomerErased: preferences.on_customer_erased,
         policy.CustomerMerged: preferences.on_customer_merged,
+        policy.CustomerUnmerged: preferences.on_customer_unmerged,
         points.PointsGranted: occasions.on_points_granted,
         points.PointsExpiring: occasions.on_points_expiring,
         points.PointsReversed: occasions.on_points_reversed,
@@ -63,7 +66,7 @@ SERVICE: Final = Service[store.State](
         {
             *("policy.issued", "premium.paid", "premium.refunded", "policy.endorsed", "policy.cancellation_reversed"),
             *("policy.reinstated", "policy.expired", "policy.anniversary"),
-            *("no_claim_year.completed", "no_claim_year.revoked"),
+            *("no_claim_year.completed", "no_claim_year.revoked", "customer.household_linked"),
             *("points.activated", "points.held", "points.captured", "points.released", "points.refunded"),
             *("points.expired", "points.adjusted"),
             *("benefit.used", "benefit.released", "benefit.expired"),

@@ -58,6 +58,8 @@ SERVICE: Final = Service[Account](
             "customer.registered",
             "customer.consent_changed",
             "customer.erased",  # the ledger is pseudonymous: it knows no name to erase
+            "customer.household_linked",
+            "customer.unmerged",
             "coverage_extension.confirmed",
             "coverage_extension.rejected",
             "tier.progressed",

@@ -37,6 +37,8 @@ _POLICY_FACTS = (
 _CUSTOMER_FACTS = (
     core.CustomerRegistered,
     core.CustomerMerged,
+    core.CustomerUnmerged,
+    core.HouseholdLinked,
     core.ConsentChanged,
     core.CustomerErased,
     core.CoverageExtensionConfirmed,

@@ -62,7 +62,7 @@ async def test_every_example_is_taken_and_twice_is_once(t: Under) -> None:
     await t.deliver(records)
     rows, told = await contents(t), await t.emitted()
     assert await t.parked() == []
-    assert len(rows["facts"]) == len(records) == 27
+    assert len(rows["facts"]) == len(records) == 29
     await t.deliver(records)
     assert await contents(t) == rows
     assert await t.emitted() == []

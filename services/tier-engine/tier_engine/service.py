@@ -49,6 +49,8 @@ SERVICE: Service[Member] = Service(
             "customer.registered",
             "customer.consent_changed",
             "customer.erased",
+            "customer.household_linked",
+            "customer.unmerged",
             # Free cover is not a term of the member's own.
             "coverage_extension.confirmed",
             "coverage_extension.rejected",

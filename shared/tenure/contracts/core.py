@@ -189,6 +189,20 @@ class CustomerMerged(CustomerFact, frozen=True, kw_only=True):
     on: date
 
 
+class CustomerUnmerged(CustomerFact, frozen=True, kw_only=True):
+    """The merger was wrong: from now on `merged_id` is a customer of their own again, as if never merged into `member_id`."""
+
+    merged_id: Id
+    on: date
+
+
+class HouseholdLinked(CustomerFact, frozen=True, kw_only=True):
+    """The customer lives in this household from `on`; without a `household_id` in none that is known."""
+
+    household_id: Id | None = None
+    on: date
+
+
 class ConsentChanged(CustomerFact, frozen=True, kw_only=True):
     on: date
     marketing: bool

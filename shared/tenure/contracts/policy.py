@@ -187,6 +187,26 @@ class CustomerMerged(Data, frozen=True, kw_only=True):
     effective: date
 
 
+class CustomerUnmerged(Data, frozen=True, kw_only=True):
+    """`merged_id` is a member of their own again, no longer one with `survivor_id`. Told to both: `member_id` is either of them.
+
+    Each policy that goes back follows as policy.holder_changed, to both.
+    """
+
+    member_id: str
+    survivor_id: str
+    merged_id: str
+    effective: date
+
+
+class HouseholdLinked(Data, frozen=True, kw_only=True):
+    """The member's household from `effective`; None: none that is known."""
+
+    member_id: str
+    household_id: str | None = None
+    effective: date
+
+
 class ConsentChanged(Data, frozen=True, kw_only=True):
     member_id: str
     marketing: bool

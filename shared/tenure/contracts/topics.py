@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from tenure.contracts import activity, benefit, core, mall, message, points, policy, tier, time
+from tenure.contracts import activity, benefit, core, mall, message, points, policy, reconciliation, tier, time
 from tenure.contracts.event import Data
 
 # One number for all topics keyed by member: with the range assignor, all of a member's events meet in one consumer (DESIGN 4).
@@ -83,6 +83,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
         types=_facts(
             core.CustomerRegistered,
             core.CustomerMerged,
+            core.CustomerUnmerged,
+            core.HouseholdLinked,
             core.ConsentChanged,
             core.CustomerErased,
             core.CoverageExtensionConfirmed,
@@ -118,6 +120,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
                 "claim.changed": policy.ClaimChanged,
                 "customer.registered": policy.CustomerRegistered,
                 "customer.merged": policy.CustomerMerged,
+                "customer.unmerged": policy.CustomerUnmerged,
+                "customer.household_linked": policy.HouseholdLinked,
                 "customer.consent_changed": policy.ConsentChanged,
                 "customer.erased": policy.CustomerErased,
                 "coverage_extension.confirmed": policy.CoverageExtensionConfirmed,
@@ -234,6 +238,15 @@ TOPICS: Final[tuple[Topic, ...]] = (
         ),
     ),
     Topic(
+        name="reconciliation.v1",
+        key="policy_no",
+        partitions=CORE_PARTITIONS,
+        retention_days=30,
+        producer="policy-sync",
+        consumers=("insurer core",),
+        types=MappingProxyType({"facts.requested": reconciliation.FactsRequested}),
+    ),
+    Topic(
         name="time.v1",
         key="calendar",
         partitions=1,
@@ -256,7 +269,7 @@ def read_by(service: str) -> tuple[Topic, ...]:
 
 def key_of(data: Data) -> str:
     """What order is kept by: the policy for the core's policy and claim facts, the member or agent everywhere else."""
-    if isinstance(data, core.PolicyFact):
+    if isinstance(data, (core.PolicyFact, reconciliation.FactsRequested)):
         return data.policy_no
     if isinstance(data, time.DayStarted):
         return "calendar"

@@ -24,7 +24,7 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.tier import TierChanged
 
 from benefits.rules.claims import advise, take_claim
-from benefits.rules.merge import on_merged
+from benefits.rules.merge import on_merged, on_unmerged
 from benefits.rules.plan import region_of
 from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
@@ -181,5 +181,6 @@ __all__ = [
     "on_release",
     "on_term",
     "on_tier_changed",
+    "on_unmerged",
     "on_use",
 ]

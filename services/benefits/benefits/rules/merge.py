@@ -37,6 +37,17 @@ def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
     return Decision((after, left), emit=(*_taken_back(merged, data), *told, *advised), rows=rows)
 
 
+def on_unmerged(states: Any, event: Event, _: Programme) -> Decision[Any]:
+    """The merged number is a member of their own again: their policies follow, and with them the tier that grants anew.
+
+    What was used while both were one stays used where it was counted; nobody gets it a second time for having been confused.
+    """
+    survivor, merged = states
+    if merged is None or merged.merged_into != event.data.survivor_id:
+        return Decision(states)
+    return Decision((survivor, replace(merged, merged_into=None)))
+
+
 def _united(survivor: State, merged: State) -> State:
     moved_terms = {i: replace(term, version=0) for i, term in merged.terms.items()}
     moved_grants = {

@@ -30,6 +30,14 @@ def on_merged(states: Both, event: Event, _: Programme) -> Decision[Any]:
     return Decision((settled(_united(kept, merged)), emptied))
 
 
+def on_unmerged(states: Both, event: Event, _: Programme) -> Decision[Any]:
+    """The old number is a member again: policies, tier and points are told to them anew by their own services."""
+    kept, merged = states
+    if merged is None or merged.merged_into != event.data.survivor_id:
+        return Decision(states)
+    return Decision((kept, replace(merged, merged_into=None)))
+
+
 def _united(kept: View, merged: View) -> View:
     enrolled = [day for day in (kept.enrolled_on, merged.enrolled_on) if day]
     times = [at for at in (kept.updated_at, merged.updated_at) if at]

@@ -81,3 +81,9 @@ def on_customer_merged(states: tuple[Member | None, Member | None], event: Event
     if merged.book != Book(merged=True):
         merged = replace(merged, book=Book(merged=True))
     return Decision((kept, merged), rows=(Hand(from_id=data.merged_id, to_id=data.member_id),))
+
+
+def on_customer_unmerged(state: Member | None, event: Event, _: Programme) -> Decided:
+    """A person of their own again, who hears of themselves; what was told meanwhile stays where it was read."""
+    member = state or Member(member_id=event.data.merged_id)
+    return Decision(with_book(member, merged=False) if member.book.merged else member)

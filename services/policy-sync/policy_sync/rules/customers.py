@@ -53,7 +53,7 @@ def on_customer(state: MemberState, event: Event, _: Programme) -> Decision[Memb
     rows: tuple[Any, ...] = (Recorded(key, fact),)
     if isinstance(fact.data, core.CustomerErased):
         rows = (*rows, ContactForgotten(state.member_id))
-    emit = () if _is_stale(fact, state) else (_canonical(fact),)
+    emit = () if _is_stale(fact, state) else _canonical(fact)
     return Decision(replace(state, facts=(*state.facts, fact)), emit, rows, {"status": "accepted"})
 
 
@@ -68,12 +68,23 @@ def on_contact(state: MemberState, event: Event, _: Programme) -> Decision[Membe
 
 def _is_stale(fact: Fact, state: MemberState) -> bool:
     """Whether a newer statement about the same thing is known: a consent, or the customer's own data."""
-    if not isinstance(fact.data, (core.CustomerRegistered, core.ConsentChanged)):
+    if not isinstance(fact.data, (core.CustomerRegistered, core.ConsentChanged, core.HouseholdLinked)):
         return False
     return any(type(f.data) is type(fact.data) and f.order > fact.order for f in state.facts)
 
 
-def _canonical(fact: Fact) -> Data:
+def _canonical(fact: Fact) -> tuple[Data, ...]:
+    match fact.data:
+        case core.CustomerUnmerged(member_id=survivor, merged_id=merged, on=day):
+            told = policy.CustomerUnmerged(member_id=survivor, survivor_id=survivor, merged_id=merged, effective=day)
+            return told, replace(told, member_id=merged)
+        case core.CoverageExtensionConfirmed() | core.CoverageExtensionRejected():
+            return (_answered(fact),)
+        case _:
+            return (_of_the_person(fact),)
+
+
+def _of_the_person(fact: Fact) -> Data:
     match fact.data:
         case core.CustomerRegistered() as d:
             return policy.CustomerRegistered(
@@ -81,19 +92,20 @@ def _canonical(fact: Fact) -> Data:
             )
         case core.CustomerMerged() as d:
             return policy.CustomerMerged(member_id=d.member_id, merged_id=d.merged_id, effective=d.on)
+        case core.HouseholdLinked() as d:
+            return policy.HouseholdLinked(member_id=d.member_id, household_id=d.household_id, effective=d.on)
         case core.ConsentChanged() as d:
             return policy.ConsentChanged(member_id=d.member_id, marketing=d.marketing, effective=d.on)
         case core.CustomerErased() as d:
             return policy.CustomerErased(member_id=d.member_id, effective=d.on)
-        case core.CoverageExtensionConfirmed() as d:
-            return policy.CoverageExtensionConfirmed(
-                member_id=d.member_id,
-                request_id=d.request_id,
-                endorsement_no=d.endorsement_no,
-                start=d.start,
-                end=d.end,
-            )
-        case core.CoverageExtensionRejected() as d:
-            return policy.CoverageExtensionRejected(member_id=d.member_id, request_id=d.request_id, reason=d.reason)
         case _:
             raise AssertionError(f"{type(fact.data).__name__} has no canonical form")
+
+
+def _answered(fact: Fact) -> Data:
+    d = fact.data
+    if isinstance(d, core.CoverageExtensionRejected):
+        return policy.CoverageExtensionRejected(member_id=d.member_id, request_id=d.request_id, reason=d.reason)
+    return policy.CoverageExtensionConfirmed(
+        member_id=d.member_id, request_id=d.request_id, endorsement_no=d.endorsement_no, start=d.start, end=d.end
+    )

@@ -43,6 +43,8 @@ _SEQUENCE: Final[tuple[type[Data], ...]] = (
     core.CustomerRegistered,
     core.ConsentChanged,
     core.CustomerMerged,
+    core.CustomerUnmerged,
+    core.HouseholdLinked,
     core.CoverageExtensionConfirmed,
     core.CoverageExtensionRejected,
     core.CustomerErased,
@@ -66,6 +68,9 @@ _REPEATABLE: Final = (
     core.PolicyLapsed,
     core.PolicyReinstated,
     core.ConsentChanged,
+    core.CustomerMerged,
+    core.CustomerUnmerged,
+    core.HouseholdLinked,
 )
 
 

@@ -56,7 +56,7 @@ def check(fact: Fact, known: int, policy: Policy | None) -> None:
         _check_overlap(policy, data.term_no, data.start, data.end)
     if isinstance(data, core.PolicyEndorsed) and data.end is not None and policy is not None:
         _check_endorsed_end(policy, data.term_no, data.end)
-    if isinstance(data, core.CustomerMerged) and data.merged_id == data.member_id:
+    if isinstance(data, (core.CustomerMerged, core.CustomerUnmerged)) and data.merged_id == data.member_id:
         raise RefusedError("merge_into_itself", "member_id and merged_id are the same")
 
 
