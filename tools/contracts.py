@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas and the AsyncAPI document from the table of topics, and checks them.
+"""Writes the JSON Schemas and the AsyncAPI document from the table of topics, and the rule files' schemas, and checks them.
 
 `contracts.py` writes docs/contracts/. `contracts.py --check` fails when a generated file is out of date, when an event type has
 no example, or when a change is not compatible with the released schemas (docs/contracts/released.json): only optional
@@ -12,11 +12,15 @@ from typing import Any
 
 import msgspec
 import yaml
+from tenure.contracts.programme import BenefitRules, Catalogue, EarningRules, Messages, TierRules
 from tenure.contracts.topics import TOPICS, TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "contracts"
 RELEASED = OUT / "released.json"
+PROGRAMME = {
+    "tiers": TierRules, "earning": EarningRules, "benefits": BenefitRules, "catalogue": Catalogue, "messages": Messages,
+}  # fmt: skip
 EXAMPLES = ROOT / "shared" / "tenure" / "contracts" / "examples"
 
 
@@ -91,12 +95,34 @@ def asyncapi(all_schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def programme_schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each rule file of the programme, for editors and for whoever writes rules elsewhere."""
+    found = {}
+    for name, rules in PROGRAMME.items():
+        (versions,), parts = msgspec.json.schema_components((list[rules],), ref_template="#/$defs/{name}")  # type: ignore[valid-type]
+        found[name] = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"/programme/{name}.json",
+            "title": f"programme/{name}.yaml",
+            "type": "object",
+            "properties": {"versions": {**versions, "minItems": 1}},
+            "required": ["versions"],
+            "additionalProperties": False,
+            "$defs": parts,
+        }
+    return found
+
+
 def rendered() -> dict[Path, str]:
     """Every generated file and its text."""
     all_schemas = schemas()
     files = {
         OUT / "schemas" / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         for name, schema in all_schemas.items()
+    }
+    files |= {
+        OUT / "programme" / f"{name}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in programme_schemas().items()
     }
     document = yaml.safe_dump(asyncapi(all_schemas), sort_keys=False, allow_unicode=True, width=120)
     files[OUT / "asyncapi.yaml"] = document
@@ -149,7 +175,8 @@ def main(words: list[str]) -> int:
             "\n".join(found) or f"contracts: {len(TYPES)} event types, documents up to date, examples there, compatible"
         )
         return 1 if found else 0
-    (OUT / "schemas").mkdir(parents=True, exist_ok=True)
+    for folder in ("schemas", "programme"):
+        (OUT / folder).mkdir(parents=True, exist_ok=True)
     for path in (OUT / "schemas").glob("*.json"):
         path.unlink()
     for path, text in files.items():

@@ -1,7 +1,8 @@
 """Loads the programme's files. A file that does not fit is refused whole, with the place that is wrong."""
 
+import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import yaml
@@ -10,6 +11,7 @@ from tenure.contracts.programme import BenefitRules, Catalogue, EarningRules, Me
 
 V = TypeVar("V", TierRules, EarningRules, BenefitRules, Catalogue, Messages)
 FILE_BYTES_MAX = 1_048_576
+_STEP: Final = re.compile(r"\[(\d+)\]|\.(\w+)")
 
 
 class ProgrammeError(Exception):
@@ -32,12 +34,47 @@ def load(directory: Path) -> Programme:
 
 def load_file(path: Path, rules: type[V]) -> Versions[V]:
     """All versions in one file. Raises ProgrammeError."""
+    return parse(_text(path), rules, name=path.name)
+
+
+def parse(text: str, rules: type[V], *, name: str) -> Versions[V]:
+    """All versions in the text of a file called `name`. Raises ProgrammeError."""
+    raw: Any = None
     try:
-        raw: Any = yaml.safe_load(_text(path))
+        raw = yaml.load(text, _Exact)  # noqa: S506 - a SafeLoader
+        if not isinstance(raw, dict) or set(raw) != {"versions"}:
+            raise ProgrammeError(f"{name}: a rule file is a list of `versions`, and nothing beside it")
         versions: list[V] = msgspec.convert(raw["versions"], list[rules])  # type: ignore[valid-type]
         return Versions(versions)
-    except (yaml.YAMLError, msgspec.ValidationError, KeyError, TypeError, AssertionError) as error:
-        raise ProgrammeError(f"{path.name}: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ProgrammeError(f"{name}: {error}{_named(raw['versions'], str(error))}") from None
+    except (yaml.YAMLError, TypeError, AssertionError) as error:
+        raise ProgrammeError(f"{name}: {error}") from None
+
+
+class _Exact(yaml.SafeLoader):
+    """YAML in which a key said twice is a mistake, not the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"said twice: {', '.join(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _named(raw: Any, message: str) -> str:
+    """Which rule, campaign or cap a path such as `$[0].rules[3]` means, by its code: people do not count list items."""
+    _, _, path = message.rpartition("`$")
+    found = ""
+    for number, name in _STEP.findall(path):
+        try:
+            raw = raw[int(number)] if number else raw[name]
+        except (KeyError, IndexError, TypeError):
+            break
+        if isinstance(raw, dict) and "code" in raw:
+            found = f" (that is {raw['code']})"
+    return found
 
 
 def _text(path: Path) -> str:

@@ -5,7 +5,16 @@ from typing import Any, Final
 
 import msgspec
 
-from points_ledger.rules.account import BALANCES, Hold, Lot, Proposal, ReferralNews, Transfer
+from points_ledger.rules.account import (
+    BALANCES,
+    BudgetClaim,
+    BudgetNews,
+    Hold,
+    Lot,
+    Proposal,
+    ReferralNews,
+    Transfer,
+)
 
 Pairs = tuple[tuple[int, int], ...]
 _encode: Final = msgspec.json.Encoder().encode
@@ -48,6 +57,10 @@ LOT: Final = {
     "revoked": "bool",
     "taken": "jsonb",
     "origin": "text",
+    "campaign": "text",
+    "extra_max": "bigint",
+    "amount_max": "bigint",
+    "capped_by": "text",
 }
 TRANSFER: Final = {
     "member_id": "text",
@@ -86,9 +99,32 @@ PROPOSAL: Final = {
     "approved_by": "text",
 }
 NEWS: Final = {"member_id": "text", "policy_no": "text", "void": "bool"}
-LOT_CHANGES: Final = ("remaining", "held", "spent", "reversed", "expired", "revoked", "taken")
+LOT_CHANGES: Final = (
+    "remaining",
+    "held",
+    "spent",
+    "reversed",
+    "expired",
+    "revoked",
+    "taken",
+    "extra_max",
+    "amount_max",
+    "capped_by",
+)
+CLAIM: Final = {
+    "member_id": "text",
+    "lot_id": "text",
+    "campaign": "text",
+    "points": "bigint",
+    "budget_points_max": "bigint",
+}
+ALLOTTED: Final = {"member_id": "text", "lot_id": "text", "points": "bigint", "asked": "bigint"}
 
-for struct, columns in ((Lot, LOT), (Transfer, TRANSFER), (Hold, HOLD), (Proposal, PROPOSAL), (ReferralNews, NEWS)):
+_TABLES: Final[tuple[tuple[type[msgspec.Struct], dict[str, str]], ...]] = (
+    (Lot, LOT), (Transfer, TRANSFER), (Hold, HOLD), (Proposal, PROPOSAL), (ReferralNews, NEWS), (BudgetClaim, CLAIM),
+    (BudgetNews, ALLOTTED),
+)  # fmt: skip
+for struct, columns in _TABLES:
     assert len(struct.__struct_fields__) == len(columns), f"{struct.__name__} and its table differ"
 
 

@@ -70,7 +70,10 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Why(msgspec.Struct, frozen=True):
-    """An entry explained: base times the percents, floored, is what was granted; and what became of it."""
+    """An entry explained: base times the percents, floored, is what was granted; and what became of it.
+
+    `capped_by` names the cap, campaign or budget that left less: by the campaign at most `extra_max` more, in all `amount_max`.
+    """
 
     entry_id: str
     member_id: str
@@ -89,6 +92,10 @@ class Why(msgspec.Struct, frozen=True):
     status_percent: int
     product_line_percent: int
     campaign_percent: int
+    campaign: str
+    extra_max: int | None
+    amount_max: int | None
+    capped_by: str
     granted: int
     remaining: int
     held: int

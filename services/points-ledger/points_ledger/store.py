@@ -18,8 +18,20 @@ from asyncpg import Record, SerializationError, UniqueViolationError
 from asyncpg.connection import Connection
 from tenure.service import Saved
 
+from points_ledger import budgets
 from points_ledger import columns as c
-from points_ledger.rules.account import BALANCES, Account, Hold, Lot, Memory, Proposal, ReferralNews, Transfer
+from points_ledger.rules.account import (
+    BALANCES,
+    Account,
+    BudgetClaim,
+    BudgetNews,
+    Hold,
+    Lot,
+    Memory,
+    Proposal,
+    ReferralNews,
+    Transfer,
+)
 
 T = TypeVar("T")
 State = Account
@@ -28,6 +40,7 @@ _memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
 _account_of: Final[Callable[..., Account]] = Account
 _lot_of: Final[Callable[..., Lot]] = Lot
 _hold_of: Final[Callable[..., Hold]] = Hold
+_TAKEN: Final = list(c.LOT).index("taken")
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 LOCK: Final = f"SELECT {c.listed(c.ACCOUNT)} FROM accounts WHERE member_id = ANY($1) ORDER BY member_id FOR UPDATE"
@@ -48,7 +61,9 @@ NEWS: Final = f"SELECT {c.listed(c.NEWS)} FROM referral_news WHERE member_id = A
 RARE: Final = """
     SELECT EXISTS (SELECT FROM holds WHERE member_id = ANY($1) AND state IN ('held', 'captured')),
            EXISTS (SELECT FROM adjustments WHERE member_id = ANY($1) AND state = 'proposed'),
-           EXISTS (SELECT FROM referral_news WHERE member_id = ANY($1))"""
+           EXISTS (SELECT FROM referral_news WHERE member_id = ANY($1)),
+           EXISTS (SELECT FROM budget_news WHERE member_id = ANY($1))"""
+ALLOTTED: Final = f"SELECT {c.listed(c.ALLOTTED)} FROM budget_news WHERE member_id = ANY($1) ORDER BY member_id, lot_id"
 LOTS_OF_CAPTURED: Final = f"""
     SELECT member_id, {c.listed(c.LOT)} FROM lots
     WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[])) ORDER BY member_id, lot_no"""
@@ -69,11 +84,17 @@ LEAVE_NEWS: Final = c.inserted(
 DROP_NEWS: Final = f"""
     DELETE FROM referral_news n USING {c.unnested(c.NEWS)}
     WHERE n.member_id = t.member_id AND n.policy_no = t.policy_no AND n.void = t.void"""
+INSERT_CLAIMS: Final = c.inserted("budget_claims", c.CLAIM)
+LEAVE_ALLOTTED: Final = c.inserted("budget_news", c.ALLOTTED)
+DROP_ALLOTTED: Final = f"""
+    DELETE FROM budget_news n USING {c.unnested(c.ALLOTTED)} WHERE n.member_id = t.member_id AND n.lot_id = t.lot_id"""
 DUE: Final = """
     WITH dated AS (
       SELECT member_id FROM accounts WHERE due_on <= $1 ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED),
     told AS (
-      SELECT member_id FROM accounts WHERE member_id IN (SELECT member_id FROM referral_news LIMIT $2)
+      SELECT member_id FROM accounts
+      WHERE member_id IN (
+        (SELECT member_id FROM referral_news LIMIT $2) UNION (SELECT member_id FROM budget_news LIMIT $2))
       FOR UPDATE SKIP LOCKED)
     SELECT member_id FROM dated UNION SELECT member_id FROM told LIMIT $2"""
 
@@ -83,10 +104,11 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
     rows = await conn.fetch(LOCK, keys)
     lots = _by_member(await conn.fetch(LOTS, keys), _lot)
     # Most batches meet none of these: one question for all three.
-    ((any_holds, any_proposals, any_news),) = await conn.fetch(RARE, keys)
+    ((any_holds, any_proposals, any_news, any_allotted),) = await conn.fetch(RARE, keys)
     holds = _by_member(await conn.fetch(HOLDS, keys) if any_holds else (), _hold)
     proposals = _by_member(await conn.fetch(PROPOSALS, keys) if any_proposals else (), lambda row: Proposal(*row[1:]))
     news = _by_member(await conn.fetch(NEWS, keys) if any_news else (), lambda row: ReferralNews(*row))
+    allotted = _by_member(await conn.fetch(ALLOTTED, keys) if any_allotted else (), lambda row: BudgetNews(*row))
     await _add_lots_of_captured(conn, lots, holds)
     return {
         member_id: _account_of(
@@ -98,6 +120,7 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
             {proposal.adjustment_id: proposal for proposal in proposals.get(member_id, ())},
             _memory_of(memory) if memory else Memory(),
             tuple(news.get(member_id, ())),
+            tuple(allotted.get(member_id, ())),
         )
         for member_id, clock_and_counters, memory, balances in ((r[0], r[1:5], r[5], r[6:]) for r in rows)
     }
@@ -118,8 +141,9 @@ def _by_member(rows: Sequence[Record], read: Callable[[Any], T]) -> dict[str, li
 
 
 def _lot(row: Any) -> Lot:
-    *fields, taken, origin = row[1:]
-    return _lot_of(*fields, c.pairs_of_json(taken), origin)
+    fields = list(row[1:])
+    fields[_TAKEN] = c.pairs_of_json(fields[_TAKEN])
+    return _lot_of(*fields)
 
 
 def _hold(row: Any) -> Hold:
@@ -145,6 +169,15 @@ async def save(conn: Connection, saved: Saved[Account]) -> None:
     await _write_named(conn, INSERT_PROPOSALS, UPDATE_PROPOSALS, proposals)
     await _write(conn, DROP_NEWS, [msgspec.structs.astuple(news) for news in read])
     await _write(conn, LEAVE_NEWS, [(*key, void) for key, void in left.items()])
+    await _save_budgets(conn, saved, pairs)
+
+
+async def _save_budgets(conn: Connection, saved: Saved[Account], pairs: "Pairs") -> None:
+    """Claims that were made, allotments that were read, and those that go on to who a customer became."""
+    read = [news for before, after in pairs if before and not after.allotted for news in before.allotted]
+    await _write(conn, DROP_ALLOTTED, [msgspec.structs.astuple(news) for news in read])
+    for kind, sql in ((BudgetClaim, INSERT_CLAIMS), (BudgetNews, LEAVE_ALLOTTED)):
+        await _write(conn, sql, [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, kind)])
 
 
 async def _append(conn: Connection, table: str, columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -204,13 +237,15 @@ def _new_lots(pairs: Pairs) -> Iterator[tuple[Any, ...]]:
     for before, after in pairs:
         known = _lots_before(before)
         for no in sorted(after.lots.keys() - known.keys()):
-            *fields, taken, origin = msgspec.structs.astuple(after.lots[no])
-            yield (after.member_id, *fields, c.pairs_to_json(taken), origin)
+            fields = list(msgspec.structs.astuple(after.lots[no]))
+            fields[_TAKEN] = c.pairs_to_json(fields[_TAKEN])
+            yield (after.member_id, *fields)
 
 
 def _changes(member_id: str, lot: Lot) -> tuple[Any, ...]:
     numbers = (lot.remaining, lot.held, lot.spent, lot.reversed, lot.expired)
-    return (member_id, lot.no, *numbers, lot.revoked, c.pairs_to_json(lot.taken))
+    caps = (lot.extra_max, lot.amount_max, lot.capped_by)
+    return (member_id, lot.no, *numbers, lot.revoked, c.pairs_to_json(lot.taken), *caps)
 
 
 def _account_row(account: Account) -> tuple[Any, ...]:
@@ -252,4 +287,5 @@ def _proposal_row(member_id: str, proposal: Proposal) -> tuple[Any, ...]:
 
 async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
     """Accounts to which `day` brings something, or for which news waits."""
+    await budgets.serve(conn, keys_max)
     return [row["member_id"] for row in await conn.fetch(DUE, day, keys_max)]

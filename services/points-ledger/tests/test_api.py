@@ -96,7 +96,10 @@ def quiz(on: str = TODAY, **more: Any) -> dict[str, Any]:
 
 async def test_an_activity_earns_once_whatever_the_key(t: Under) -> None:
     first = await post(t, "/activities", quiz())
-    assert (first.status_code, first.json()) == (200, {"activity_id": "q-1", "points": 10, "growth": 0, "agent": 0})
+    assert (first.status_code, first.json()) == (
+        200,
+        {"activity_id": "q-1", "points": 10, "growth": 0, "agent": 0, "limited_by": ""},
+    )
     assert (await post(t, "/activities", quiz())).json()["points"] == 0
 
 

@@ -1,8 +1,10 @@
 """`programme/earning.yaml` is refused whole when it contradicts itself, with the place in the message."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from tenure.contracts.programme import EarningRules
@@ -49,6 +51,16 @@ SPRING = campaign("spring", "2027-03-01", "2027-04-01")
         ({"campaigns": [campaign("x", "2027-03-01", "2027-04-01", rules=["qiz"])]}, "names unknown rules"),
         ({"campaigns": [campaign("x", "2027-03-01", "2027-04-01", percent=90)]}, "percent must lie in 100 to 1000"),
         ({"campaigns": [{**SPRING, "member_points_max": -1}]}, "member_points_max must not be below 0"),
+        ({"campaigns": [{**SPRING, "budget_points_max": -1}]}, "budget_points_max must not be below 0"),
+        ({"campaigns": [{**SPRING, "member_max": 1}]}, r"unknown field `member_max`.*that is spring"),
+        (
+            {"caps": [{"code": "c", "rules": ["quiz"], "per": "day", "points_max": -1}]},
+            "cap c: points_max must not be below 0",
+        ),
+        ({"caps": [{"code": "c", "rules": ["qiz"], "per": "day", "points_max": 1}]}, "cap c names unknown rules"),
+        ({"caps": [{"code": "c", "rules": [], "per": "day", "points_max": 1}]}, "cap c names no rules"),
+        ({"rules": [rule(), rule(code="x", bonus={"days_early_min": 7, "points": -1})]}, r"bonus.points.*that is x"),
+        ({"rules": [rule(fixed=2**63)]}, "quiz.fixed must lie in 0 to"),
         ({"tier_percent": {"gold": 1_200}}, "percent of gold"),
         ({"expiry_months": 0}, "expiry_months must be at least 1"),
     ],
@@ -79,3 +91,36 @@ def test_the_table_of_the_design(rules: Any) -> None:
         "referral": 500, "revisit": 20, "policy_report": 30, "claim_assist": 50, "good_review": 30, "service_report": 30,
         "referral_success": 500, "teamwork": 50, "sharing": 50, "mentoring": 100,
     }  # fmt: skip
+
+
+def test_a_field_said_twice_is_no_silent_victory_of_the_last(tmp_path: Path) -> None:
+    path = tmp_path / "earning.yaml"
+    path.write_text(
+        FILE.read_text().replace("refund_grace_days: 30", "refund_grace_days: 30\n    refund_grace_days: 3", 1)
+    )
+    with pytest.raises(ProgrammeError, match="said twice: refund_grace_days"):
+        load_file(path, EarningRules)
+    path.write_text("- quiz")
+    with pytest.raises(ProgrammeError, match="list of `versions`"):
+        load_file(path, EarningRules)
+
+
+SCHEMAS = PROGRAMME_DIR.parent / "docs" / "contracts" / "programme"
+
+
+@pytest.mark.parametrize("name", ["tiers", "earning", "benefits", "catalogue", "messages"])
+def test_the_published_schema_accepts_the_files_and_refuses_what_it_does_not_know(name: str) -> None:
+    validator = jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text()))
+    raw = json.loads(json.dumps(yaml.safe_load((PROGRAMME_DIR / f"{name}.yaml").read_text()), default=str))
+    validator.validate(raw)
+    raw["versions"][0]["no_such_field"] = 1
+    assert [error.validator for error in validator.iter_errors(raw)] == ["additionalProperties"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fixed": -1}, {"fixed": 1.5}, {"trigger": "policy.sold"}, {"late_days_max": -1}, {"fixd": 1}]
+)
+def test_an_editor_sees_a_bad_rule(changes: dict[str, Any]) -> None:
+    validator = jsonschema.Draft202012Validator(json.loads((SCHEMAS / "earning.json").read_text()))
+    raw = json.loads(json.dumps({"versions": [{**version(), "rules": [rule(**changes)]}]}, default=str))
+    assert list(validator.iter_errors(raw))

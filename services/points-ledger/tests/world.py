@@ -13,7 +13,7 @@ from tenure.calendar import start_of
 from tenure.contracts import activity, policy, tier
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Data, Event
-from tenure.contracts.programme import Programme
+from tenure.contracts.programme import Programme, Versions
 from tenure.contracts.topics import TYPE_OF
 
 D = date.fromisoformat
@@ -136,6 +136,14 @@ def did(kind: str, on: str | date, value: int = 0, **more: Any) -> activity.Acti
 def served(kind: str, on: str, rank: str = "agent", **more: Any) -> activity.AgentServiceRecorded:
     more.setdefault("activity_id", f"s-{next(_activity_ids)}")
     return activity.AgentServiceRecorded(agent_id="A-7", kind=kind, on=D(on), rank=rank, **more)  # type: ignore[arg-type]
+
+
+def under_rules(rules: Programme, **changes: Any) -> Programme:
+    """The programme with one version of the earning rules, changed so."""
+    earning = Versions([replace(rules.earning.newest, **changes)])
+    return Programme(
+        tiers=rules.tiers, earning=earning, benefits=rules.benefits, catalogue=rules.catalogue, messages=rules.messages
+    )
 
 
 class World:

@@ -41,7 +41,10 @@ DEBT: Final = 0
 
 
 class Lot(msgspec.Struct, frozen=True, gc=False):
-    """What one rule earned for one fact. `fact` is the business key: the same fact never earns twice by the same rule."""
+    """What one rule earned for one fact. `fact` is the business key: the same fact never earns twice by the same rule.
+
+    `extra_max`: the most the campaign may add; `amount_max`: the most it may come to at all; `capped_by` names what set them.
+    """
 
     no: int
     wallet: Wallet
@@ -70,6 +73,10 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
     revoked: bool = False
     taken: tuple[tuple[int, int], ...] = ()
     origin: str = ""
+    campaign: str = ""
+    extra_max: int | None = None
+    amount_max: int | None = None
+    capped_by: str = ""
 
     @property
     def standing(self) -> int:
@@ -197,6 +204,25 @@ class ReferralNews(msgspec.Struct, frozen=True):
     void: bool
 
 
+class BudgetClaim(msgspec.Struct, frozen=True):
+    """A lot asks for its share of a campaign's budget. Members share it, so the lot waits for its turn outside the account."""
+
+    member_id: str
+    lot_id: str
+    campaign: str
+    points: int
+    budget_points_max: int
+
+
+class BudgetNews(msgspec.Struct, frozen=True):
+    """What a lot was allotted of its campaign's budget, left for the account to read on its own turn."""
+
+    member_id: str
+    lot_id: str
+    points: int
+    asked: int
+
+
 class Account(msgspec.Struct, frozen=True):
     """`lived_to`: everything the dates imply up to that day is posted. `due_on`: the next day that brings something."""
 
@@ -211,6 +237,7 @@ class Account(msgspec.Struct, frozen=True):
     proposals: dict[str, Proposal] = {}
     memory: Memory = Memory()
     news: tuple[ReferralNews, ...] = ()
+    allotted: tuple[BudgetNews, ...] = ()
 
 
 def lot_id(member_id: str, no: int) -> str:

@@ -23,12 +23,16 @@ MEMORY_MARGIN_DAYS = 7
 
 
 class ActivityResult(msgspec.Struct, frozen=True):
-    """What one activity came to: points granted now, less points taken back now (a correction), by wallet."""
+    """What one activity came to: points granted now, less points taken back now (a correction), by wallet.
+
+    `limited_by` says which limit, cap or budget left less than the rule gives, if one did.
+    """
 
     activity_id: str
     points: int
     growth: int
     agent: int
+    limited_by: str = ""
 
 
 def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
@@ -44,10 +48,11 @@ def on_activity(book: Book, activity: Activity) -> ActivityResult:
     """An activity as the log tells it; one that is too late has no effect. Raises RefusedError activity_in_future, no_session."""
     if activity.on > book.day:
         raise RefusedError("activity_in_future", "an activity is reported after it happened")
-    rule = _rule(book, activity)
+    rule, limited_by = _rule(book, activity), ""
     if rule is not None and not book.event.backfill and not _is_too_late(book, activity, rule):
-        _record(book, activity, rule)
-    return ActivityResult(activity.activity_id, *(_net(book, wallet) for wallet in ("points", "growth", "agent")))
+        limited_by = _record(book, activity, rule)
+    points, growth, agent = (_net(book, wallet) for wallet in ("points", "growth", "agent"))
+    return ActivityResult(activity.activity_id, points, growth, agent, limited_by)
 
 
 def _rule(book: Book, activity: Activity) -> Rule | None:
@@ -61,14 +66,18 @@ def _is_too_late(book: Book, activity: Activity, rule: Rule) -> bool:
     return rule.late_days_max is not None and (book.day - activity.on).days > rule.late_days_max
 
 
-def _record(book: Book, activity: Activity, rule: Rule) -> None:
+def _record(book: Book, activity: Activity, rule: Rule) -> str:
+    """Let it earn what it earns. Returns what limited it."""
     fact = _fact(book, activity, rule)
     if fact.remembered_until < book.lived_to:
-        return  # so long ago that whether it earned before is forgotten: it cannot be new
+        return ""  # so long ago that whether it earned before is forgotten: it cannot be new
     if rule.value_min is not None and isinstance(activity, ActivityCompleted):
         _measure(book, activity, rule, fact)
-    elif _within_limits(book, rule, fact):
+    elif (reached := _reached(book, rule, fact)) is not None:
+        return f"{reached.times} a {reached.per}" if reached.per != "once" else "once"
+    else:
         earn(book, fact)
+    return next((lot.capped_by for lot in book.group(rule.code, rule.wallet, fact.key)), "")
 
 
 def _fact(book: Book, activity: Activity, rule: Rule) -> Fact:
@@ -107,8 +116,9 @@ def _remembered_until(book: Book, rule: Rule, on: date) -> date:
     return on + late + timedelta(2 * max(streaks, default=0))
 
 
-def _within_limits(book: Book, rule: Rule, fact: Fact) -> bool:
-    return all(limit.times > _used(book, rule, limit, fact) for limit in rule.limits)
+def _reached(book: Book, rule: Rule, fact: Fact) -> Limit | None:
+    """The limit that leaves no room for the fact."""
+    return next((limit for limit in rule.limits if limit.times <= _used(book, rule, limit, fact)), None)
 
 
 def _used(book: Book, rule: Rule, limit: Limit, fact: Fact) -> int:

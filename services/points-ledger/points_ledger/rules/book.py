@@ -42,6 +42,7 @@ class Book:
         self.proposals = account.proposals
         self.memory = account.memory
         self.news = account.news
+        self.allotted = account.allotted
         self.lots_no, self.transfers_no = account.lots_no, account.transfers_no
         self.rows: list[Any] = []
         self.told: list[Data] = []
@@ -155,6 +156,7 @@ class Book:
             proposals=self.proposals,
             memory=self.memory,
             news=self.news,
+            allotted=self.allotted,
         )
 
     def close(self, due_on: date | None, reply: Any = None) -> Decision[Account]:

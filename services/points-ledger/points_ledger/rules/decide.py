@@ -20,7 +20,7 @@ from tenure.contracts.policy import (
 )
 from tenure.contracts.programme import Programme
 
-from points_ledger.rules import earning, referrals, terms
+from points_ledger.rules import caps, earning, referrals, terms
 from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import live_through, next_due
@@ -82,6 +82,7 @@ def on_day(book: Book, reached: DayReached) -> None:
     """The days are lived through already; what is left is the news."""
     del reached
     referrals.read_news(book)
+    caps.read_allotted(book)
 
 
 def keys(event: Event) -> tuple[str, ...]:

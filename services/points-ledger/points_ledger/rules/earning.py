@@ -19,10 +19,11 @@ from tenure.contracts.policy import (
     Term,
 )
 from tenure.contracts.programme import EarningRules
-from tenure.contracts.programme.earning import Campaign, Rule, Trigger
+from tenure.contracts.programme.earning import Rule, Trigger
 
-from points_ledger.rules.account import FOREVER, Lot, TermMemory, standing_of
+from points_ledger.rules.account import FOREVER, Lot, TermMemory
 from points_ledger.rules.book import Book
+from points_ledger.rules.caps import claim, earned_again, under_caps
 from points_ledger.rules.lots import expiry_of, grant
 from points_ledger.rules.reversal import restate
 from points_ledger.rules.worth import tier_percent, worth
@@ -54,6 +55,7 @@ def earn(book: Book, fact: Fact) -> None:
             continue
         group = book.group(fact.rule.code, wallet, fact.key)
         if group:
+            group[0] = earned_again(book, group[0])
             restate(book, group, fact.on)
         else:
             _grant_new(book, fact, wallet, base)
@@ -63,6 +65,8 @@ def _grant_new(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
     lot = _lot(book, fact, wallet, base)
     amount = worth(book, lot)
     grant(book, replace(lot, granted=amount, remaining=amount) if amount else lot)
+    if lot.campaign and lot.extra_max == 0:
+        claim(book, lot, book.programme.earning.at(fact.on).campaign_for(fact.rule, fact.on))
 
 
 def _lot(book: Book, fact: Fact, wallet: Wallet, base: int) -> Lot:
@@ -94,23 +98,9 @@ def _with_multipliers(book: Book, lot: Lot, fact: Fact, rules: EarningRules) -> 
     status, percent = fact.rank, rules.rank_percent.get(fact.rank, PERCENT)
     if fact.rule.tier_multiplier:
         status, percent = book.memory.tier_on(lot.earned_on), tier_percent(book, lot)
-    campaign = rules.campaign_for(fact.rule, fact.on)
-    return replace(
-        lot,
-        status=status,
-        status_percent=percent,
-        line_percent=rules.product_line_percent.get(fact.product_line, PERCENT),
-        campaign_percent=PERCENT if campaign is None else _campaign_percent(book, campaign),
-        remembered_until=lot.remembered_until if campaign is None else max(lot.remembered_until, campaign.window.end),
-    )
-
-
-def _campaign_percent(book: Book, campaign: Campaign) -> int:
-    """The campaign's percent, until this member's points under it reach its cap; no budget is shared between members."""
-    if campaign.member_points_max is None:
-        return campaign.percent
-    under = (t for t in book.lots.values() if t.campaign_percent > PERCENT and campaign.covers(t.rule, t.earned_on))
-    return campaign.percent if standing_of(under) < campaign.member_points_max else PERCENT
+    line_percent = rules.product_line_percent.get(fact.product_line, PERCENT)
+    lot = replace(lot, status=status, status_percent=percent, line_percent=line_percent)
+    return under_caps(book, lot, rules, rules.campaign_for(fact.rule, fact.on))
 
 
 def rules_for(book: Book, trigger: Trigger, day: date, *, person: bool) -> tuple[Rule, ...]:

@@ -16,10 +16,23 @@ def worth(book: Book, lot: Lot) -> int:
     """Points (or growth) this lot's fact is worth by everything known so far."""
     if lot.revoked or lot.policy_no in book.memory.rescinded:
         return 0
-    percents = tier_percent(book, lot) * lot.line_percent * lot.campaign_percent
-    amount = lot.base * percents // PERCENT**3
+    amount = lot.base * tier_percent(book, lot) * lot.line_percent * lot.campaign_percent // PERCENT**3
+    if lot.extra_max is not None or lot.amount_max is not None:
+        amount = _capped(book, lot, amount)
     term = book.memory.term_of(lot.policy_no, lot.term_no, lot.earned_on) if lot.policy_no else None
     return amount if term is None or term.is_whole else _left_of(amount, lot, term, _rule(book, lot))
+
+
+def _capped(book: Book, lot: Lot, amount: int) -> int:
+    """What caps fixed when the fact earned stays fixed: a tier heard of later takes nothing from others' room."""
+    if lot.extra_max is not None:
+        amount = min(amount, without_campaign(book, lot) + lot.extra_max)
+    return amount if lot.amount_max is None else min(amount, lot.amount_max)
+
+
+def without_campaign(book: Book, lot: Lot) -> int:
+    """What the fact would earn without its campaign."""
+    return lot.base * tier_percent(book, lot) * lot.line_percent // PERCENT**2
 
 
 def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:

@@ -8,9 +8,10 @@ from collections import Counter
 from datetime import date
 from functools import cached_property
 from itertools import combinations
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 Trigger = Literal[
     "premium.paid",
@@ -27,6 +28,11 @@ Per = Literal["term", "policy_year", "day", "year", "session", "streak", "once"]
 PERCENT = 100
 PERCENT_MAX = 1_000
 POINTS_MAX = 1_000_000
+# Bounds for the published JSON-Schema only: what is out of bounds is refused below, with the rule's name.
+_Points = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": POINTS_MAX})]
+_Days = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
+_AtLeastOne = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
+_Percent = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": PERCENT_MAX})]
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +43,7 @@ class Limit(_Strict, frozen=True, kw_only=True):
     """At most `times` per period, counted by the date of the activity, never by its arrival."""
 
     per: Per
-    times: int = 1
+    times: _AtLeastOne = 1
 
     def __post_init__(self) -> None:
         _must(self.times >= 1, f"limit.times must be at least 1, not {self.times}")
@@ -62,8 +68,12 @@ class Window(_Strict, frozen=True, kw_only=True):
 class EarlyBonus(_Strict, frozen=True, kw_only=True):
     """`points` more for who acts at least `days_early_min` days before the old term ends."""
 
-    days_early_min: int
-    points: int
+    days_early_min: _Days
+    points: _Points
+
+    def __post_init__(self) -> None:
+        _must(self.days_early_min >= 0, f"bonus.days_early_min must not be below 0, but is {self.days_early_min}")
+        _must(0 <= self.points <= POINTS_MAX, f"bonus.points must lie in 0 to {POINTS_MAX}, not {self.points}")
 
 
 class Streak(_Strict, frozen=True, kw_only=True):
@@ -88,18 +98,18 @@ class Rule(_Strict, frozen=True, kw_only=True):
     label_zh: str
     label_en: str
     wallet: Literal["points", "agent"] = "points"
-    fixed: int = 0
-    per_cny: int = 0
-    per_year: int = 0
-    points_max: int | None = None
-    premium_percent: int = 0
-    growth: int = 0
+    fixed: _Points = 0
+    per_cny: _Points = 0
+    per_year: _Points = 0
+    points_max: _Points | None = None
+    premium_percent: _Points = 0
+    growth: _Points = 0
     pending: Literal["none", "cooling_off"] = "none"
     limits: tuple[Limit, ...] = ()
     bonus: EarlyBonus | None = None
-    gap_days_max: int | None = None
-    value_min: int | None = None
-    late_days_max: int | None = None
+    gap_days_max: _Days | None = None
+    value_min: _Days | None = None
+    late_days_max: _Days | None = None
     streak: Streak | None = None
     window: Window | None = None
     product_lines: frozenset[str] | None = None
@@ -132,19 +142,23 @@ class Rule(_Strict, frozen=True, kw_only=True):
 class Campaign(_Strict, frozen=True, kw_only=True):
     """For `window`, `rules` (null: all of the points wallet) earn `percent` of their amount.
 
-    A member whose points under the campaign have reached `member_points_max` earns on without the multiplier.
+    What the campaign adds to a member's points is at most `member_points_max`, and to all members' together at most
+    `budget_points_max`; the fact that meets the end of either gets what is left of it, to the point. A budget has a campaign's
+    code: of two versions' campaigns with one code both spend from one budget.
     """
 
     code: str
     window: Window
-    percent: int
+    percent: Annotated[int, Meta(extra_json_schema={"minimum": PERCENT, "maximum": PERCENT_MAX})]
     rules: frozenset[str] | None = None
-    member_points_max: int | None = None
+    member_points_max: _Days | None = None
+    budget_points_max: _Days | None = None
 
     def __post_init__(self) -> None:
         _must(PERCENT <= self.percent <= PERCENT_MAX, f"campaign {self.code}: percent must lie in 100 to 1000")
-        cap = self.member_points_max
-        _must(cap is None or cap >= 0, f"campaign {self.code}: member_points_max must not be below 0, but is {cap}")
+        for name in ("member_points_max", "budget_points_max"):
+            cap = getattr(self, name)
+            _must(cap is None or cap >= 0, f"campaign {self.code}: {name} must not be below 0, but is {cap}")
 
     def covers(self, rule: str, day: date) -> bool:
         return self.window.has(day) and (self.rules is None or rule in self.rules)
@@ -154,23 +168,43 @@ class Campaign(_Strict, frozen=True, kw_only=True):
         return shared and self.window.overlaps(other.window)
 
 
+class Cap(_Strict, frozen=True, kw_only=True):
+    """A member earns at most `points_max` points by `rules` together in a period, multipliers included, by the dates of the facts.
+
+    The fact that meets the cap gets what is left of it, to the point. What was corrected away makes room for later facts.
+    """
+
+    code: str
+    rules: frozenset[str]
+    per: Literal["day", "month", "year", "once"]
+    points_max: _Days
+
+    def __post_init__(self) -> None:
+        _must(self.points_max >= 0, f"cap {self.code}: points_max must not be below 0, but is {self.points_max}")
+        _must(bool(self.rules), f"cap {self.code} names no rules")
+
+
 class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
     """One version of the rules, in force from `effective`. Percents missing from a table are 100."""
 
     version: int
     effective: date
     rules: tuple[Rule, ...]
-    tier_percent: dict[str, int] = {}
-    rank_percent: dict[str, int] = {}
-    product_line_percent: dict[str, int] = {}
+    tier_percent: dict[str, _Percent] = {}
+    rank_percent: dict[str, _Percent] = {}
+    product_line_percent: dict[str, _Percent] = {}
     campaigns: tuple[Campaign, ...] = ()
+    caps: tuple[Cap, ...] = ()
     natural_persons_only: bool = True
-    expiry_months: int = 24
-    expiring_notice_days: int = 30
-    refund_grace_days: int = 30
-    hold_points_max: int = POINTS_MAX
-    refundable_days_max: int = 366
-    adjustment_points_max: int = 10_000
+    expiry_months: _AtLeastOne = 24
+    expiring_notice_days: _Days = 30
+    refund_grace_days: _AtLeastOne = 30
+    hold_points_max: _AtLeastOne = POINTS_MAX
+    refundable_days_max: _AtLeastOne = 366
+    adjustment_points_max: _AtLeastOne = 10_000
+    debt_age_days_max: _AtLeastOne = 365
+    agent_leave_days: _Days = 90
+    points_per_cny: _AtLeastOne = 100
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -182,11 +216,18 @@ class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
                 _must(
                     rule.streak.rule in codes, f"{rule.code}: there is no rule {rule.streak.rule} to make a streak of"
                 )
+        self._check_campaigns(frozenset(codes))
+
+    def _check_campaigns(self, codes: frozenset[str]) -> None:
         for one, other in combinations(self.campaigns, 2):
             _must(not one.collides(other), f"campaigns {one.code} and {other.code} overlap")
-        for campaign in self.campaigns:
-            unknown = (campaign.rules or frozenset()) - set(codes)
-            _must(not unknown, f"campaign {campaign.code} names unknown rules {sorted(unknown)}")
+        bounds: tuple[tuple[str, tuple[Campaign | Cap, ...]], ...] = (("campaign", self.campaigns), ("cap", self.caps))
+        for what, named in bounds:
+            twice = [code for code, times in Counter(one.code for one in named).items() if times > 1]
+            _must(not twice, f"{what}s declared twice: {twice}")
+            for bound in named:
+                unknown = (bound.rules or frozenset()) - codes
+                _must(not unknown, f"{what} {bound.code} names unknown rules {sorted(unknown)}")
 
     def _check_numbers(self) -> None:
         limits = (
@@ -195,10 +236,13 @@ class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
             "adjustment_points_max",
             "refundable_days_max",
             "refund_grace_days",
+            "debt_age_days_max",
+            "points_per_cny",
         )
         for name in limits:
             _must(getattr(self, name) >= 1, f"{name} must be at least 1")
-        _must(self.expiring_notice_days >= 0, "expiring_notice_days must not be below 0")
+        for name in ("expiring_notice_days", "agent_leave_days"):
+            _must(getattr(self, name) >= 0, f"{name} must not be below 0")
         for table in (self.tier_percent, self.rank_percent, self.product_line_percent):
             for key, percent in table.items():
                 _must(0 <= percent <= PERCENT_MAX, f"percent of {key} must lie in 0 to {PERCENT_MAX}, not {percent}")
@@ -218,6 +262,15 @@ class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
     def _by_trigger(self) -> dict[Trigger, tuple[Rule, ...]]:
         triggers = {rule.trigger for rule in self.rules}
         return {trigger: tuple(rule for rule in self.rules if rule.trigger == trigger) for trigger in triggers}
+
+    def caps_for(self, code: str) -> tuple[Cap, ...]:
+        """The caps that bound what a rule earns."""
+        return self._caps_by_rule.get(code, ())
+
+    @cached_property
+    def _caps_by_rule(self) -> dict[str, tuple[Cap, ...]]:
+        capped = {code for cap in self.caps for code in cap.rules}
+        return {code: tuple(cap for cap in self.caps if code in cap.rules) for code in capped}
 
     def campaign_for(self, rule: Rule, day: date) -> Campaign | None:
         """The campaign that multiplies the rule on that day; at most one does."""

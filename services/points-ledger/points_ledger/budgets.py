@@ -1,0 +1,57 @@
+"""Budgets that all members share, allotted without making anybody who earns wait.
+
+A fact under a budget earns without its campaign at once and leaves a claim. Here claims are served in the order of their
+numbers, by one transaction at a time (the budget's row is locked here and nowhere else), and the answer is left for the account.
+
+The invariants: what is allotted of a campaign never exceeds its budget, to the point (a constraint of the table as well); a claim
+is served once; the first claim that finds less than it asks for gets what is left, later ones nothing.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+import asyncpg
+from asyncpg.connection import Connection
+
+from points_ledger import columns as c
+
+WAITING: Final = "SELECT EXISTS (SELECT FROM budget_claims)"
+# Rows another allotter works on are not skipped but waited for: order matters more here than haste.
+TAKE: Final = """
+    WITH taken AS (
+      DELETE FROM budget_claims WHERE claim_no IN (SELECT claim_no FROM budget_claims ORDER BY claim_no LIMIT $1 FOR UPDATE)
+      RETURNING claim_no, campaign, member_id, lot_id, points, budget_points_max)
+    SELECT * FROM taken ORDER BY campaign, claim_no"""
+OPEN: Final = """
+    INSERT INTO budgets (campaign, points_max, allotted) VALUES ($1, $2, 0)
+    ON CONFLICT (campaign) DO UPDATE SET points_max = greatest(excluded.points_max, budgets.allotted)
+    RETURNING points_max - allotted"""
+SPEND: Final = "UPDATE budgets SET allotted = allotted + $2 WHERE campaign = $1"
+LEAVE: Final = c.inserted("budget_news", c.ALLOTTED)
+
+
+def allot(asked: Sequence[int], left: int) -> list[int]:
+    """What each of the claims gets of `left`, in their order."""
+    got: list[int] = []
+    for points in asked:
+        got.append(min(points, left))
+        left -= got[-1]
+    return got
+
+
+async def serve(conn: Connection, claims_max: int) -> None:
+    """Allot the oldest claims, inside the caller's transaction."""
+    if not await conn.fetchval(WAITING):
+        return
+    claims: list[asyncpg.Record] = await conn.fetch(TAKE, claims_max)
+    news: list[tuple[str, str, int, int]] = []
+    for campaign, group in groupby(claims, key=itemgetter("campaign")):
+        of_one = list(group)
+        left: int = await conn.fetchval(OPEN, campaign, of_one[-1]["budget_points_max"])
+        got = allot([claim["points"] for claim in of_one], left)
+        await conn.execute(SPEND, campaign, sum(got))
+        news += [(one["member_id"], one["lot_id"], n, one["points"]) for one, n in zip(of_one, got, strict=True)]
+    if news:
+        await conn.execute(LEAVE, *c.arrays(news))

@@ -1,0 +1,171 @@
+"""What a member may earn at most: by a campaign, by its budget, and by the rules of a cap in a period.
+
+The invariants: a cap counts by the dates of facts, never by their arrival; it is never exceeded, and the fact that meets it gets
+what is left, to the point; what was decided is written on the lot, so that settling it again gives the same.
+
+A budget is shared by all members, and no account may wait for another's. So a fact under a budget earns without the campaign at
+once and claims the rest (`BudgetClaim`); claims are allotted in the order they were made (`budgets`), and the account reads what
+it got (`BudgetNews`) on its own turn.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Final
+
+from msgspec.structs import replace
+from tenure.calendar import end_of_month
+from tenure.contracts.programme import EarningRules
+from tenure.contracts.programme.earning import Campaign, Cap
+
+from points_ledger.rules.account import FOREVER, BudgetClaim, BudgetNews, Lot
+from points_ledger.rules.book import Book
+from points_ledger.rules.reversal import settle
+from points_ledger.rules.worth import PERCENT, tier_percent, without_campaign, worth
+
+LATE_DAYS: Final = 38
+"""How long after a period's end facts of it may still come (activities up to 30 days), and a week."""
+WAITS: Final = "waits for the budget of campaign "
+
+
+def under_caps(book: Book, lot: Lot, rules: EarningRules, campaign: Campaign | None) -> Lot:
+    """The lot with what its campaign and its caps leave it. To be asked before it is granted."""
+    if campaign is not None:
+        lot = _in_campaign(book, lot, campaign)
+    caps = rules.caps_for(lot.rule)
+    return _in_caps(book, lot, caps) if caps else lot
+
+
+def claim(book: Book, lot: Lot, campaign: Campaign | None) -> None:
+    """Ask for the share of the budget that the lot was granted without."""
+    if campaign is None or campaign.budget_points_max is None:
+        return
+    room = _member_room(book, lot, campaign)
+    left = room if lot.amount_max is None else lot.amount_max - without_campaign(book, lot)
+    wanted = min(_full_extra(book, lot), room, left)
+    if wanted > 0:
+        book.rows.append(
+            BudgetClaim(book.member_id, book.lot_id(lot), campaign.code, wanted, campaign.budget_points_max)
+        )
+        book.changed = True
+
+
+def earned_again(book: Book, lot: Lot) -> Lot:
+    """A fact that was taken back holds after all: it gets what its caps have left now, for others may have had its room."""
+    if not lot.revoked or (lot.amount_max is None and lot.extra_max is None):
+        return lot
+    rules = book.programme.earning.at(lot.earned_on)
+    campaign = next((one for one in rules.campaigns if one.code == lot.campaign), None)
+    room = min((_room(book, lot, cap) for cap in rules.caps_for(lot.rule)), default=None)
+    if room is not None and lot.amount_max is not None and room < lot.amount_max:
+        lot = replace(lot, amount_max=room, capped_by="caps, when it was stated again")
+    if campaign is not None and lot.extra_max is not None:
+        lot = replace(lot, extra_max=min(_member_room(book, lot, campaign), lot.extra_max))
+    return book.put(lot)
+
+
+def read_allotted(book: Book) -> None:
+    """What this account's lots were allotted of a budget."""
+    for news in book.allotted:
+        if book.memory.merged_into:
+            book.rows.append(replace(news, member_id=book.memory.merged_into))
+            continue
+        lot = next((t for t in book.lots.values() if news.lot_id in (book.lot_id(t), t.origin)), None)
+        if lot is not None:
+            _allot(book, lot, news)
+    if book.allotted:
+        book.allotted, book.changed = (), True
+
+
+def _allot(book: Book, lot: Lot, news: BudgetNews) -> None:
+    capped_by = ""
+    if news.points < news.asked:
+        capped_by = f"budget of campaign {lot.campaign}"
+    elif news.points < _full_extra(book, lot):
+        capped_by = f"campaign {lot.campaign}"
+    book.put(replace(lot, extra_max=news.points, capped_by=capped_by))
+    settle(book, book.group(lot.rule, lot.wallet, lot.fact), lot.earned_on)
+
+
+def _in_campaign(book: Book, lot: Lot, campaign: Campaign) -> Lot:
+    lot = replace(
+        lot,
+        campaign=campaign.code,
+        campaign_percent=campaign.percent,
+        remembered_until=_later(lot.remembered_until, campaign.window.end),
+    )
+    full = _full_extra(book, lot)
+    if not full or (campaign.member_points_max is None and campaign.budget_points_max is None):
+        return lot
+    extra = min(full, _member_room(book, lot, campaign))
+    if campaign.budget_points_max is not None and extra:
+        return replace(lot, extra_max=0, capped_by=WAITS + campaign.code)
+    return replace(lot, extra_max=extra, capped_by="" if extra == full else f"campaign {campaign.code}")
+
+
+def _full_extra(book: Book, lot: Lot) -> int:
+    """What the campaign would add if nothing capped it."""
+    percents = tier_percent(book, lot) * lot.line_percent * lot.campaign_percent
+    return lot.base * percents // PERCENT**3 - without_campaign(book, lot)
+
+
+def _member_room(book: Book, lot: Lot, campaign: Campaign) -> int:
+    """What the campaign may still add for this member. What waits for a budget counts as if it were allotted."""
+    if campaign.member_points_max is None:
+        return _full_extra(book, lot)
+    others = (t for t in _first_lots(book) if t.campaign == campaign.code and t.no != lot.no)
+    return max(0, campaign.member_points_max - sum(_extra_of(book, t) for t in others))
+
+
+def _extra_of(book: Book, lot: Lot) -> int:
+    """What the campaign added to a lot, or may yet add when it waits for the budget."""
+    full = _full_extra(book, lot)
+    return full if lot.extra_max is None or lot.capped_by.startswith(WAITS) else min(full, lot.extra_max)
+
+
+def _in_caps(book: Book, lot: Lot, caps: tuple[Cap, ...]) -> Lot:
+    """The narrowest of the caps that cover the rule decides. What a budget may still add is under them, too."""
+    possible = worth(book, lot)
+    if lot.capped_by.startswith(WAITS):
+        possible += _full_extra(book, lot)
+    room, narrowest = min(((_room(book, lot, cap), cap) for cap in caps), key=lambda found: found[0])
+    until = max(_later(lot.remembered_until, _end_of(cap, lot.earned_on)) for cap in caps)
+    capped_by = f"cap {narrowest.code}" if room < possible else lot.capped_by
+    return replace(lot, amount_max=min(possible, room), remembered_until=until, capped_by=capped_by)
+
+
+def _room(book: Book, lot: Lot, cap: Cap) -> int:
+    """What is left of a cap. A policy that lost its points may get them back, so they keep their place."""
+    end = _end_of(cap, lot.earned_on)
+    others = (
+        t for t in _first_lots(book)
+        if t.rule in cap.rules and t.wallet == lot.wallet and t.no != lot.no and _end_of(cap, t.earned_on) == end
+    )  # fmt: skip
+    taken = sum(worth(book, t) if t.amount_max is None else t.amount_max for t in others)
+    return max(0, cap.points_max - taken)
+
+
+def _first_lots(book: Book) -> Iterator[Lot]:
+    """One lot for each fact that holds: a top-up repeats the numbers of the first."""
+    seen: set[tuple[str, str, str]] = set()
+    for lot in book.lots.values():
+        key = (lot.rule, lot.wallet, lot.fact)
+        if lot.base and key not in seen:
+            seen.add(key)
+            if not lot.revoked:
+                yield lot
+
+
+def _end_of(cap: Cap, day: date) -> date:
+    """The last day of the cap's period in which `day` lies."""
+    match cap.per:
+        case "day":
+            return day
+        case "month":
+            return end_of_month(day) - timedelta(1)
+        case "year":
+            return date(day.year, 12, 31)
+    return FOREVER
+
+
+def _later(until: date, end: date) -> date:
+    return FOREVER if end == FOREVER else max(until, end + timedelta(LATE_DAYS))
