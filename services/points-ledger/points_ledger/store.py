@@ -196,10 +196,13 @@ async def _create_accounts(conn: Connection, rows: Sequence[Sequence[Any]]) -> N
 
 async def _update_accounts(conn: Connection, pairs: Sequence[tuple[Account, Account]]) -> None:
     """Of the balances only those that changed in any of them are sent: of three wallets that is mostly one."""
-    balances = [name for name in BALANCES if any(b.balances[name] != a.balances[name] for b, a in pairs)]
+    if not pairs:
+        return
+    was, now = (zip(*(account.balances.values() for account in side), strict=True) for side in zip(*pairs, strict=True))
+    balances = {name: new for name, old, new in zip(BALANCES, was, now, strict=True) if old != new}
     columns = {name: kind for name, kind in c.ACCOUNT.items() if name not in BALANCES or name in balances}
-    rows = [(*_account_head(after), *(after.balances[name] for name in balances)) for _, after in pairs]
-    await _write(conn, c.updated("accounts", columns, ("member_id",)), rows)
+    heads = c.arrays([_account_head(after) for _, after in pairs])
+    await conn.execute(c.updated("accounts", columns, ("member_id",)), *heads, *balances.values())
 
 
 async def _write(conn: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:

@@ -4,17 +4,17 @@
 arguments; it never mutates the state it was given.
 """
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from tenure.contracts.event import Data, WrongEventError
 
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True)
-class Decision(Generic[S]):
+class Decision(msgspec.Struct, Generic[S], frozen=True):
     """`state` after; `emit` goes to the outbox in order; `rows` are append-only records for the store; `reply` answers a caller.
 
     `traces`, if given, has the trace of each effect: those that waited in the state belong to what put them there.

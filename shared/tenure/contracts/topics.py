@@ -5,9 +5,10 @@ AsyncAPI document, the contract tests. An event type stands in exactly one topic
 raw facts and canonical events have names of their own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tenure.contracts import activity, benefit, core, mall, message, points, policy, reconciliation, tier, time
 from tenure.contracts.event import Data
@@ -269,9 +270,19 @@ def read_by(service: str) -> tuple[Topic, ...]:
 
 def key_of(data: Data) -> str:
     """What order is kept by: the policy for the core's policy and claim facts, the member or agent everywhere else."""
-    if isinstance(data, (core.PolicyFact, reconciliation.FactsRequested)):
-        return data.policy_no
-    if isinstance(data, time.DayStarted):
-        return "calendar"
-    key: str = getattr(data, "agent_id", None) or data.member_id  # type: ignore[attr-defined]
-    return key
+    key_in = _KEYS.get(type(data)) or _key_in(type(data))
+    return key_in(data)
+
+
+def _key_in(cls: type[Data]) -> Callable[[Any], str]:
+    """Where data of this type has its key."""
+    if issubclass(cls, (core.PolicyFact, reconciliation.FactsRequested)):
+        return attrgetter("policy_no")
+    if issubclass(cls, time.DayStarted):
+        return lambda _: "calendar"
+    if "agent_id" in cls.__struct_fields__:
+        return lambda data: data.agent_id or data.member_id
+    return attrgetter("member_id")
+
+
+_KEYS: Final[Mapping[type[Data], Callable[[Any], str]]] = {cls: _key_in(cls) for cls in TYPE_OF}

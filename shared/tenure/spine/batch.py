@@ -7,6 +7,7 @@ back, and what was claimed before is never touched.
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import asyncpg
@@ -63,6 +64,7 @@ class Batch:
         self.blocked: set[str] = set()  # keys with something parked before them
         self.stuck: set[str] = set()  # keys whose replay met an event that is still wrong
         self.parked: list[parking.Parked] = []
+        self.keys: dict[int, tuple[str, ...]] = {}
         self.before: dict[str, Any] = {}
         self.after: dict[str, Any] = {}
         self.rows: list[Any] = []
@@ -76,9 +78,10 @@ class Batch:
         await self._claim_answers()
         claimable: dict[uuid.UUID, str] = {}
         for i in self.fresh:
-            if self.items[i].is_claimed:
-                claimable.setdefault(self.items[i].event_key, self.items[i].key)
-                self.first.setdefault(self.items[i].event_key, i)
+            item = self.items[i]
+            if item.is_claimed and item.event_key not in claimable:
+                claimable[item.event_key] = item.key
+                self.first[item.event_key] = i
         new, blocked, seen = await inbox.claim(self.conn, list(claimable.items()))
         if blocked:
             # A replay of these keys may have just ended; nobody begins another before this transaction is over.
@@ -131,7 +134,8 @@ class Batch:
 
     async def decide(self) -> None:
         """One locked read of the keys touched, then pure calls; an item that is wrong leaves no trace in the states."""
-        keys = sorted({k for i in self.fresh for k in self._keys_of(self.items[i])})
+        self.keys = {i: self._keys_of(self.items[i]) for i in self.fresh}
+        keys = sorted(set(chain.from_iterable(self.keys.values())))
         self.before = await self.service.load(self.conn, keys) if keys else {}
         self.after = dict(self.before)
         reach("transact.loaded")
@@ -168,21 +172,24 @@ class Batch:
 
     def _queues(self, item: Item) -> bool:
         """Whether an earlier event of its key is parked, so that this one has to wait."""
-        if item.record is None and not item.once:
+        if not (self.blocked or self.stuck) or (item.record is None and not item.once):
             return False
         return item.key in (self.blocked if item.parked_seq is None else self.stuck)
 
     def _decide_one(self, i: int, item: Item) -> bytes:
         if item.wrong is not None or item.event is None:
             raise item.wrong or WrongEventError("malformed", "there is no event")
-        event = self._in_its_trace(i, item.event)
-        keys = self.service.keys(event)
+        event = self._in_its_trace(i, item.event) if collecting else item.event
+        keys = self.keys[i]
         alone = len(keys) == 1
         state = self.after.get(keys[0]) if alone else tuple(self.after.get(k) for k in keys)
         decided: Decision[Any] = self.service.decide(state, event, self.programme)
         records = records_of(decided, event, service=self.service.name, source=self.source, new_id=self.new_id)
         body = NOTHING if decided.reply is None else _json.encode(decided.reply)
-        self.after.update(((keys[0], decided.state),) if alone else zip(keys, decided.state, strict=True))
+        if alone:
+            self.after[keys[0]] = decided.state
+        else:
+            self.after.update(zip(keys, decided.state, strict=True))
         self.rows += decided.rows
         self.records += records
         self.told += decided.emit
@@ -190,8 +197,6 @@ class Batch:
 
     def _in_its_trace(self, i: int, event: Event) -> Event:
         """The event as its rule sees it: what it causes is a child of the span that decides it."""
-        if not collecting:
-            return event
         span = spans.processing(self.service.name, self.items[i], event)
         if span is None:
             return event

@@ -2,26 +2,33 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from itertools import repeat
+from typing import Any, Final
 
 from tenure.calendar import start_of
 from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Data, Event, WrongEventError
-from tenure.contracts.topics import TOPIC_OF, TYPE_OF
+from tenure.contracts.topics import TOPIC_OF, TYPE_OF, key_of
 from tenure.spine import spans
-from tenure.spine.codec import encode, event_of
-from tenure.spine.log import Outgoing, RecordTooLarge, refuse_too_large
+from tenure.spine.codec import record_of
+from tenure.spine.log import RECORD_BYTES_MAX, Outgoing, RecordTooLarge, refuse_too_large
 from tenure.telemetry.traces import traceparent_of
+
+VALUE_BYTES_SAFE: Final = RECORD_BYTES_MAX // 4
+"""A value holds its key, which stands twice more beside it; with as little, the rest of a record cannot make it too large."""
 
 
 def records_of(
     decided: Decision[Any], cause: Event, *, service: str, source: str, new_id: Callable[[], object]
 ) -> list[Outgoing]:
     """The records of what was decided, in order. Raises WrongEventError effect_too_large."""
-    traces = decided.traces or (cause.traceparent,) * len(decided.emit)
-    events = [
-        event_of(
+    if not decided.emit:
+        return []
+    traces = decided.traces or repeat(cause.traceparent, len(decided.emit))
+    records = [
+        record_of(
             data,
+            key=key_of(data),
             id=str(new_id()),
             source=source,
             time=_time_of(data, cause),
@@ -30,8 +37,8 @@ def records_of(
         )
         for data, trace in zip(decided.emit, traces, strict=True)
     ]
-    records = [encode(event) for event in events]
-    _refuse_what_cannot_be_told(records)
+    if any(len(record.value) > VALUE_BYTES_SAFE for record in records):
+        _refuse_what_cannot_be_told(records)
     return records
 
 

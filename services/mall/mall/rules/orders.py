@@ -3,7 +3,6 @@
 The invariant: a code that was seen is never refunded, and a code on its way back is never seen.
 """
 
-from dataclasses import replace as replace_decision
 from typing import Final
 
 from msgspec.structs import replace
@@ -35,7 +34,7 @@ def on_order(state: Placing, event: Event, programme: Programme) -> Decision[Pla
     member, window = _count(member or Member(member_id=quote.member_id), quote, programme)
     placed = moved(_order_of(asked, window), "placed", on=asked.on, next_try_at=asked.next_try_at)
     shelf = replace(shelf, available=shelf.available - quote.quantity)
-    return replace_decision(placed, state=(member, shelf, placed.state))
+    return replace(placed, state=(member, shelf, placed.state))
 
 
 def _count(member: Member, quote: Quote, programme: Programme) -> tuple[Member, str | None]:
@@ -90,7 +89,7 @@ def on_view(state: Order | None, event: Event, programme: Programme) -> Decision
     if order.status != "fulfilled":
         raise RefusedError("code_not_ready", "the order is still being worked on")
     seen = moved(replace(order, viewed_on=asked.on), "closed", on=asked.on, tells=(mall.OrderClosed,))
-    return replace_decision(seen, reply=order.codes)
+    return replace(seen, reply=order.codes)
 
 
 def on_refund(state: Order | None, event: Event, programme: Programme) -> Decision[Order | None]:  # noqa: ARG001

@@ -5,7 +5,6 @@ again, under the same idempotency key; an answer to a step that is over changes 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace as replace_decision
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -55,7 +54,7 @@ def on_last_answer(state: Ending, event: Event, programme: Programme) -> Decisio
     assert (answered.sku, answered.member_id) == (order.sku, order.member_id)
     ended: Decision[Any] = _next(order, answered)
     shelf = replace(shelf, available=shelf.available + order.quantity)
-    return replace_decision(ended, state=(ended.state, shelf, member and _uncount(member, order)))
+    return replace(ended, state=(ended.state, shelf, member and _uncount(member, order)))
 
 
 def _ask_again(order: Order, answered: StepAnswered) -> Decision[Order | None]:

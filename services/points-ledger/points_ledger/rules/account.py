@@ -252,8 +252,12 @@ def balance(wallet: Wallet, bucket: str) -> str:
 BALANCES: Final = tuple(balance(w, b) for w in WALLETS for b in BUCKETS)
 
 
+_NOTHING: Final = dict.fromkeys(BALANCES, 0)
+"""Balances stand in this order in every account, as in the table's columns."""
+
+
 def new_account(member_id: str) -> Account:
-    return Account(member_id, balances=dict.fromkeys(BALANCES, 0))
+    return Account(member_id, balances=_NOTHING.copy())
 
 
 def standing_of(lots: Iterable[Lot]) -> int:

@@ -7,13 +7,13 @@ zero; the account the event started from is never touched.
 from datetime import date
 from typing import Any
 
-from msgspec.structs import replace
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
 from tenure.contracts.points import Wallet
 from tenure.contracts.programme import EarningRules, Programme
 
 from points_ledger.rules.account import (
+    BUCKETS,
     Account,
     Hold,
     Kind,
@@ -27,9 +27,16 @@ from points_ledger.rules.account import (
     lot_id,
 )
 
+assert len(Account.__struct_fields__) == 12, "`Book.account` names every field of an account, in order"  # noqa: PLR2004
+
 
 class Book:
     """One account while an event is decided."""
+
+    __slots__ = (
+        *("before", "event", "programme", "member_id", "day", "lived_to", "balances", "lots", "holds", "proposals"),
+        *("memory", "news", "allotted", "lots_no", "transfers_no", "rows", "told", "changed"),
+    )
 
     def __init__(self, account: Account, event: Event, programme: Programme) -> None:
         self.before, self.event, self.programme = account, event, programme
@@ -68,8 +75,10 @@ class Book:
         """Move `amount` > 0 from `debit` to `credit`. A debt is what the member owes, so it grows by debits."""
         assert amount > 0, "a transfer moves something"
         self.transfers_no += 1
-        self._add(wallet, debit, amount if debit == "debt" else -amount)
-        self._add(wallet, credit, -amount if credit == "debt" else amount)
+        if debit in BUCKETS:
+            self._add(balance(wallet, debit), amount if debit == "debt" else -amount)
+        if credit in BUCKETS:
+            self._add(balance(wallet, credit), -amount if credit == "debt" else amount)
         self.rows.append(
             Transfer(
                 self.member_id,
@@ -87,11 +96,9 @@ class Book:
         )
         self.changed = True
 
-    def _add(self, wallet: Wallet, ledger: Ledger, amount: int) -> None:
-        name = balance(wallet, ledger)
-        if name in self.balances:
-            self.balances[name] += amount
-            assert self.balances[name] >= 0, f"{name} of {self.member_id} would be {self.balances[name]}"
+    def _add(self, name: str, amount: int) -> None:
+        after = self.balances[name] = self.balances[name] + amount
+        assert after >= 0, f"{name} of {self.member_id} would be {after}"
 
     def of(self, wallet: Wallet, ledger: Ledger) -> int:
         return self.balances[balance(wallet, ledger)]
@@ -144,19 +151,19 @@ class Book:
         """The account after the event; the very same object when nothing happened."""
         if not self.changed:
             return self.before
-        return replace(
-            self.before,
-            lived_to=self.lived_to,
-            due_on=due_on,
-            lots_no=self.lots_no,
-            transfers_no=self.transfers_no,
-            balances=self.balances,
-            lots=self.lots,
-            holds=self.holds,
-            proposals=self.proposals,
-            memory=self.memory,
-            news=self.news,
-            allotted=self.allotted,
+        return Account(
+            self.member_id,
+            self.lived_to,
+            due_on,
+            self.lots_no,
+            self.transfers_no,
+            self.balances,
+            self.lots,
+            self.holds,
+            self.proposals,
+            self.memory,
+            self.news,
+            self.allotted,
         )
 
     def close(self, due_on: date | None, reply: Any = None) -> Decision[Account]:

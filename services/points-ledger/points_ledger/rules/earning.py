@@ -26,7 +26,7 @@ from points_ledger.rules.book import Book
 from points_ledger.rules.caps import claim, earned_again, under_caps
 from points_ledger.rules.lots import expiry_of, grant
 from points_ledger.rules.reversal import restate
-from points_ledger.rules.worth import tier_percent, worth
+from points_ledger.rules.worth import worth
 
 FEN_PER_CNY = 100
 PERCENT = 100
@@ -49,16 +49,19 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 def earn(book: Book, fact: Fact) -> None:
     """Grant what a fact is worth; one that earned before is settled again, so a duplicate changes nothing."""
-    amounts: tuple[tuple[Wallet, int], ...] = ((fact.rule.wallet, fact.base), ("growth", fact.rule.growth))
-    for wallet, base in amounts:
-        if base <= 0:
-            continue
-        group = book.group(fact.rule.code, wallet, fact.key)
-        if group:
-            group[0] = earned_again(book, group[0])
-            restate(book, group, fact.on)
-        else:
-            _grant_new(book, fact, wallet, base)
+    if fact.base > 0:
+        _earn_into(book, fact, fact.rule.wallet, fact.base)
+    if fact.rule.growth > 0:
+        _earn_into(book, fact, "growth", fact.rule.growth)
+
+
+def _earn_into(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
+    group = book.group(fact.rule.code, wallet, fact.key) if book.lots else None
+    if group:
+        group[0] = earned_again(book, group[0])
+        restate(book, group, fact.on)
+    else:
+        _grant_new(book, fact, wallet, base)
 
 
 def _grant_new(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
@@ -72,6 +75,7 @@ def _grant_new(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
 def _lot(book: Book, fact: Fact, wallet: Wallet, base: int) -> Lot:
     """The lot of a fact, with nothing in it yet, and every number that will explain it."""
     rules = book.programme.earning.at(fact.on)
+    status, status_percent, line_percent = _PLAIN if wallet == "growth" else _multipliers(book, fact, rules)
     lot = Lot(
         no=book.next_lot_no(),
         wallet=wallet,
@@ -89,18 +93,23 @@ def _lot(book: Book, fact: Fact, wallet: Wallet, base: int) -> Lot:
         base=base,
         policy_no=fact.policy_no,
         term_no=fact.term_no,
+        status=status,
+        status_percent=status_percent,
+        line_percent=line_percent,
     )
-    return lot if wallet == "growth" else _with_multipliers(book, lot, fact, rules)
+    return lot if wallet == "growth" else under_caps(book, lot, rules, rules.campaign_for(fact.rule, fact.on))
 
 
-def _with_multipliers(book: Book, lot: Lot, fact: Fact, rules: EarningRules) -> Lot:
-    """Growth is never multiplied; points are by tier (or agent rank), product line and campaign, each in percent."""
-    status, percent = fact.rank, rules.rank_percent.get(fact.rank, PERCENT)
-    if fact.rule.tier_multiplier:
-        status, percent = book.memory.tier_on(lot.earned_on), tier_percent(book, lot)
+_PLAIN = ("", PERCENT, PERCENT)
+
+
+def _multipliers(book: Book, fact: Fact, rules: EarningRules) -> tuple[str, int, int]:
+    """Points are multiplied by tier (or agent rank), product line and campaign, each in percent; growth never is."""
     line_percent = rules.product_line_percent.get(fact.product_line, PERCENT)
-    lot = replace(lot, status=status, status_percent=percent, line_percent=line_percent)
-    return under_caps(book, lot, rules, rules.campaign_for(fact.rule, fact.on))
+    if fact.rule.tier_multiplier:
+        status = book.memory.tier_on(fact.on)
+        return status, rules.tier_percent.get(status, PERCENT), line_percent
+    return fact.rank, rules.rank_percent.get(fact.rank, PERCENT), line_percent
 
 
 def rules_for(book: Book, trigger: Trigger, day: date, *, person: bool) -> tuple[Rule, ...]:
@@ -112,14 +121,14 @@ def rules_for(book: Book, trigger: Trigger, day: date, *, person: bool) -> tuple
 
 
 def _earn_by_term(book: Book, rule: Rule, term: Term, *, key: str, on: date, base: int) -> None:
-    waits = rule.pending == "cooling_off" and term.cooling_off_end is not None
+    waits_until = term.cooling_off_end if rule.pending == "cooling_off" else None
     earn(
         book,
         Fact(
             rule=rule,
             key=key,
             on=on,
-            activates_on=max(on, term.cooling_off_end) if waits and term.cooling_off_end else on,
+            activates_on=max(on, waits_until) if waits_until is not None else on,
             base=base,
             policy_no=term.policy_no,
             term_no=term.term_no,

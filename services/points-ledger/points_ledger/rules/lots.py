@@ -35,9 +35,18 @@ def live_through(book: Book, day: date) -> None:
 
 def next_due(book: Book) -> date | None:
     """The next day after `lived_to` that brings something."""
-    notice, lived_to = timedelta(book.rules.expiring_notice_days), book.lived_to
-    days = (_next_of(lot, notice, lived_to) for lot in book.lots.values() if lot.remaining)
-    return min((day for day in days if day is not None), default=None)
+    notice, lived_to, first = notice_of(book.rules.expiring_notice_days), book.lived_to, None
+    for lot in book.lots.values():
+        if lot.remaining:
+            day = _next_of(lot, notice, lived_to)
+            if day is not None and (first is None or day < first):
+                first = day
+    return first
+
+
+@lru_cache(maxsize=64)
+def notice_of(days: int) -> timedelta:
+    return timedelta(days)
 
 
 def _next_of(lot: Lot, notice: timedelta, lived_to: date) -> date | None:

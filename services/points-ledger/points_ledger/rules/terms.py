@@ -28,14 +28,15 @@ TERM_KEPT_DAYS = 2 * 366
 
 def learn(book: Book, data: TermEvent) -> None:
     """Take in what an event says of its term, and settle what the policy earned if the term is not whole, or was not."""
-    term, key = data.term, data.term.id
-    before = book.memory
+    term, before = data.term, book.memory
+    key = term.id
     known = before.terms.get(key)
     now = _with_money(_standing(known, term), data)
     rescinded = before.rescinded | {term.policy_no} if isinstance(data, PolicyRescinded) else before.rescinded
     if now == known and rescinded == before.rescinded:
         return
-    terms = {**_kept(before, book.lived_to), key: now}
+    terms = _kept(before.terms, book.lived_to) if before.terms else {}
+    terms[key] = now
     book.remember(replace(before, terms=terms, rescinded=rescinded))
     if not now.is_whole or (known is not None and not known.is_whole) or rescinded != before.rescinded:
         settle_where(book, min(data.effective, book.day), policy_no=term.policy_no)
@@ -46,7 +47,7 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
     """The term as its highest version says."""
     if known is not None and known.version > term.version:
         return known
-    stands = TermMemory(
+    return TermMemory(
         version=term.version,
         start=term.start,
         written_end=term.written_end,
@@ -54,8 +55,9 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
         premium_fen=term.premium_fen,
         void=term.status == "void",
         ended=term.end if term.status == "cancelled" else None,
+        paid={} if known is None else known.paid,
+        refunds={} if known is None else known.refunds,
     )
-    return stands if known is None else replace(stands, paid=known.paid, refunds=known.refunds)
 
 
 def _with_money(term: TermMemory, data: TermEvent) -> TermMemory:
@@ -70,9 +72,9 @@ def _with_money(term: TermMemory, data: TermEvent) -> TermMemory:
     return term
 
 
-def _kept(memory: Memory, day: date) -> dict[str, TermMemory]:
+def _kept(terms: dict[str, TermMemory], day: date) -> dict[str, TermMemory]:
     oldest = day - timedelta(TERM_KEPT_DAYS)
-    return {key: term for key, term in memory.terms.items() if term.written_end >= oldest or not term.is_whole}
+    return {key: term for key, term in terms.items() if term.written_end >= oldest or not term.is_whole}
 
 
 def _tell_referrer(book: Book, before: Memory, policy_no: str) -> None:

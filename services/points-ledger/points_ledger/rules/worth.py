@@ -4,23 +4,26 @@ Rounding is fixed here: the amount is floored once, after all multipliers; of a 
 member keeps the fraction.
 """
 
-from tenure.contracts.programme.earning import Rule
+from tenure.contracts.programme.earning import EarningRules, Rule
 
 from points_ledger.rules.account import Lot, TermMemory
 from points_ledger.rules.book import Book
 
 PERCENT = 100
+PERCENT_CUBED = PERCENT**3
 
 
 def worth(book: Book, lot: Lot) -> int:
     """Points (or growth) this lot's fact is worth by everything known so far."""
     if lot.revoked or lot.policy_no in book.memory.rescinded:
         return 0
-    amount = lot.base * tier_percent(book, lot) * lot.line_percent * lot.campaign_percent // PERCENT**3
+    rules = book.programme.earning.at(lot.earned_on)
+    rule = rules.find(lot.rule)
+    amount = lot.base * _tier_percent(book, lot, rules, rule) * lot.line_percent * lot.campaign_percent // PERCENT_CUBED
     if lot.extra_max is not None or lot.amount_max is not None:
         amount = _capped(book, lot, amount)
     term = book.memory.term_of(lot.policy_no, lot.term_no, lot.earned_on) if lot.policy_no else None
-    return amount if term is None or term.is_whole else _left_of(amount, lot, term, _rule(book, lot))
+    return amount if term is None or term.is_whole else _left_of(amount, lot, term, rule)
 
 
 def _capped(book: Book, lot: Lot, amount: int) -> int:
@@ -46,12 +49,11 @@ def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:
 
 def tier_percent(book: Book, lot: Lot) -> int:
     """The multiplier of the tier on the fact's own date, where the rule has one; otherwise what the lot was granted with."""
-    rule = _rule(book, lot)
+    rules = book.programme.earning.at(lot.earned_on)
+    return _tier_percent(book, lot, rules, rules.find(lot.rule))
+
+
+def _tier_percent(book: Book, lot: Lot, rules: EarningRules, rule: Rule | None) -> int:
     if rule is None or not rule.tier_multiplier or lot.wallet == "growth":
         return lot.status_percent
-    rules = book.programme.earning.at(lot.earned_on)
     return rules.tier_percent.get(book.memory.tier_on(lot.earned_on), PERCENT)
-
-
-def _rule(book: Book, lot: Lot) -> Rule | None:
-    return book.programme.earning.at(lot.earned_on).find(lot.rule)

@@ -274,7 +274,7 @@ class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
 
     def campaign_for(self, rule: Rule, day: date) -> Campaign | None:
         """The campaign that multiplies the rule on that day; at most one does."""
-        if rule.wallet != "points":
+        if not self.campaigns or rule.wallet != "points":
             return None
         return next((campaign for campaign in self.campaigns if campaign.covers(rule.code, day)), None)
 
