@@ -91,6 +91,33 @@ def test_tiers_are_answered_for_a_past_day(ran: Ran) -> None:
     assert (before["tier"], after["tier"]) == ("basic", "silver")
 
 
+MILDER = """
+effective: 2027-01-01
+protection_months: 12
+tiers:
+  - { name: basic, label_zh: 基础, label_en: Basic }
+  - { name: silver, label_zh: 白银, label_en: Silver, any_of: [{ measure: insured_years, operator: ">=", threshold: 1 }] }
+"""
+
+
+def test_two_persons_publish_rules_on_the_command_line_and_one_takes_them_back(ran: Ran, tmp_path: Path) -> None:
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(MILDER, encoding="utf-8")
+    why = ("--reason", "a trial")
+    made = json.loads(_tenure(ran, "rules", "propose", "tiers", str(draft), *why, "--as", "op-1", "--json"))
+    assert f"{made['draft_id']}  for 2027-01-01: proposed by op-1" in _tenure(ran, "rules", "list")
+    _tenure(ran, "rules", "approve", "tiers", made["draft_id"], *why, "--as", "op-2")
+    assert f"version 2  from 2027-01-01  (published, {made['draft_id']})" in _tenure(ran, "rules", "list")
+    withdrawn = _tenure(ran, "rules", "withdraw", "tiers", made["draft_id"], *why, "--as", "op-1")
+    assert "withdrawn by op-1" in withdrawn
+    log = json.loads(_tenure(ran, "rules", "show", "tiers", made["draft_id"]))["log"]
+    assert [(e["action"], e["actor"]) for e in log] == [
+        ("proposed", "op-1"),
+        ("approved", "op-2"),
+        ("withdrawn", "op-1"),
+    ]
+
+
 def test_an_unknown_member_is_not_found(ran: Ran) -> None:
     answer = ran.ask.operator._http.get("/v1/members/nobody/status")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -17,6 +17,7 @@ from tenure.calendar import start_of
 from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.topics import TOPIC_OF, Topic, read_by
+from tenure.rulebook.kinds import KINDS
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -47,6 +48,7 @@ class Service(Generic[S]):
     event is a decision, not an accident. `keys` tells which states an event touches, default its own key. `problems`
     are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title). `gauges` are metrics of
     its own, each with the statement that is asked for its value every few seconds: make it one that an index answers.
+    `rulebooks` are the kinds of rules it owns: two persons publish versions of them in its database (`tenure.rulebook`).
     """
 
     name: str
@@ -63,6 +65,7 @@ class Service(Generic[S]):
     migrations: Path
     under_way: str = ""
     gauges: tuple[tuple[Gauge, str], ...] = ()
+    rulebooks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         declared = {name: cls for topic in self.reads for name, cls in topic.types.items()}
@@ -71,6 +74,7 @@ class Service(Generic[S]):
         stray = self.ignores - set(TOPIC_OF)
         assert not stray, f"{self.name} ignores unknown types {sorted(stray)}"
         assert self.due is None or DayReached in self.rules, f"{self.name} has due work and no rule for DayReached"
+        assert set(self.rulebooks) <= set(KINDS), f"{self.name} owns rules of a kind there is not: {self.rulebooks}"
 
     @property
     def reads(self) -> tuple[Topic, ...]:

@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from tenure_local.cli_data import data
 from tenure_local.cli_parked import parked
 from tenure_local.cli_platform import platform
+from tenure_local.cli_rules import rules
 from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
 
@@ -24,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 app.registered_commands += platform.registered_commands + data.registered_commands
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")
+app.add_typer(rules, name="rules")
 
 WRONG_WORDS = 2
 INTERRUPTED = 130

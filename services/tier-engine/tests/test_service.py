@@ -15,7 +15,7 @@ from tenure.spine.codec import StructuredEvent, decode, decode_structured, encod
 from tenure.spine.transact import Door, Item
 from tenure.testing import under_test
 from tier_engine import store
-from tier_engine.review import review, review_some
+from tier_engine.review import review_all, review_some
 from tier_engine.service import SERVICE
 
 from .cases import RULES, day, growth, programme, stricter, term
@@ -182,8 +182,8 @@ async def test_newly_published_rules_reach_everyone_once(settings, rules):
         await t.emitted()
         milder = programme(RULES, stricter("2018-07-01", silver=(1, 100), gold=(5, 800), diamond=(8, 1500)))
         door = Door(SERVICE, t.pool, milder)
-        assert await review_some(door, "") == "M-2"
-        assert await review_some(door, "") is None
+        assert [w.member_id for w in await review_some(door)] == ["M-0", "M-1", "M-2"]
+        assert await review_some(door) == []
         assert await t.emitted() == []
         t.door = door
         assert await t.day(day("2018-07-01")) == 3
@@ -197,7 +197,8 @@ async def test_a_starting_worker_judges_by_the_newest_rules_and_ends(settings, r
         await t.emitted()
         milder = programme(RULES, stricter("2018-07-01", silver=(1, 100), gold=(5, 800), diamond=(8, 1500)))
         wake, stopping = asyncio.Event(), asyncio.Event()
-        await review(SimpleNamespace(door=Door(SERVICE, t.pool, milder), stopping=stopping, wake_relay=wake))
+        worker = SimpleNamespace(door=Door(SERVICE, t.pool, milder), stopping=stopping, wake_relay=wake)
+        assert await review_all(worker) == 2
         (change,) = await t.emitted(TierChanged)
         assert (change.member_id, str(change.effective), change.to_tier, change.retroactive) == (
             "M-1",
@@ -206,7 +207,9 @@ async def test_a_starting_worker_judges_by_the_newest_rules_and_ends(settings, r
             True,  # published a month late
         )
         assert wake.is_set()
-        assert await t.pool.fetchval("SELECT min(rules_version) FROM members") == 2
+        judged_by = await t.pool.fetch("SELECT DISTINCT judged_by FROM members")
+        assert [row["judged_by"] for row in judged_by] == [milder.tiers.digest]
+        assert await review_all(worker) == 0
 
 
 async def test_every_example_of_every_topic_it_reads_is_understood(settings):

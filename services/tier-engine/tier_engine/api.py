@@ -54,10 +54,10 @@ def router(app: App) -> APIRouter:
         """Every member's standing on a day, by member id: go on with `after` = `next_after` until that is null."""
         day = as_of or await app.today()
         async with app.connection() as conn:
-            members = await store.members(conn, after, limit)
+            members, programme = await store.members(conn, after, limit), await app.rules(conn)
         items: list[views.Row] = []
         for start in range(0, len(members), SLICE_ROWS):
-            items += [views.row(m, app.programme, day) for m in members[start : start + SLICE_ROWS]]
+            items += [views.row(m, programme, day) for m in members[start : start + SLICE_ROWS]]
             await asyncio.sleep(0)
         last = items[-1].member_id if len(items) == limit else None
         return json_response(views.Rows(as_of=day, items=items, next_after=last))
@@ -67,13 +67,13 @@ def router(app: App) -> APIRouter:
     )
     async def verify_all() -> Response:
         """What must hold for all members, each sentence with whether it does. Reads every member: not for every minute."""
-        return app.verified(await verify(app.pool, app.programme))
+        return app.verified(await verify(app.pool, await app.rules()))
 
     @routes.get("/tiers/{member_id}", openapi_extra=answers(views.TierView))
     async def tier(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:
         """A member's tier, what it rests on, its whole history, and what comes next by time alone."""
         member = await seen(member_id, who)
-        return json_response(views.tier_view(member, app.programme, as_of or await app.today()))
+        return json_response(views.tier_view(member, await app.rules(), as_of or await app.today()))
 
     @routes.get("/tiers/{member_id}/why", openapi_extra=answers(views.Why))
     async def why(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:
@@ -81,13 +81,13 @@ def router(app: App) -> APIRouter:
         member = await seen(member_id, who)
         async with app.connection() as conn:
             said = await store.decisions(conn, member_id)
-        return json_response(views.why(member, app.programme, as_of or await app.today(), said))
+        return json_response(views.why(member, await app.rules(), as_of or await app.today(), said))
 
     @routes.get("/tiers/{member_id}/renewal", openapi_extra=answers(views.Renewal))
     async def renewal(member_id: MemberPath, who: Seer, policy_no: PolicyNo, as_of: AsOf = None) -> Response:
         """What renewing a policy for the same length and premium would bring, by the rules of the real upgrade."""
         member = await seen(member_id, who)
-        preview = views.renewal(member, policy_no, app.programme, as_of or await app.today())
+        preview = views.renewal(member, policy_no, await app.rules(), as_of or await app.today())
         if preview is None:
             raise Problem("not_renewable")
         return json_response(preview)

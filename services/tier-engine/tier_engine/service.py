@@ -72,5 +72,6 @@ SERVICE: Service[Member] = Service(
     routers=(api.router,),
     background=(review,),
     problems=api.PROBLEMS,
+    rulebooks=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

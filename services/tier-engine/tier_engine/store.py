@@ -54,9 +54,9 @@ async def save(conn: Connection, saved: Saved[Member]) -> None:
         await conn.execute(
             """UPDATE members m
                SET state = t.state, tier = t.tier, tier_since = t.tier_since, lived_to = t.lived_to, due_on = t.due_on,
-                   merged_into = t.merged_into, rules_version = t.rules_version
+                   merged_into = t.merged_into, judged_by = t.judged_by
                FROM unnest($1::text[], $2::bytea[], $3::text[], $4::date[], $5::date[], $6::date[], $7::text[], $8::int[])
-                 AS t (member_id, state, tier, tier_since, lived_to, due_on, merged_into, rules_version)
+                 AS t (member_id, state, tier, tier_since, lived_to, due_on, merged_into, judged_by)
                WHERE m.member_id = t.member_id""",
             [m.member_id for m in members],
             [_pack(m) for m in members],
@@ -65,7 +65,7 @@ async def save(conn: Connection, saved: Saved[Member]) -> None:
             [m.lived_to for m in members],
             [m.due_on for m in members],
             [m.merged_into for m in members],
-            [m.rules_version for m in members],
+            [m.judged_by for m in members],
         )
     await _record(conn, saved.rows)
 
@@ -121,18 +121,26 @@ async def members(reader: Reader, after: str, rows_max: int) -> list[Member]:
     return [unpack(row["state"]) for row in rows]
 
 
-async def judged_by_older_rules(
-    reader: Reader, version: int, *, after: str, rows_max: int
-) -> list[tuple[str, date | None]]:
-    """The next members by id that were last judged by other rules than these, and the day each has lived to."""
-    rows = await reader.fetch(
-        """SELECT member_id, lived_to FROM members WHERE member_id > $1 AND rules_version <> $2 AND state IS NOT NULL
-           ORDER BY member_id LIMIT $3""",
-        after,
-        version,
-        rows_max,
-    )
-    return [(row["member_id"], row["lived_to"]) for row in rows]
+class Waiting(NamedTuple):
+    """A member judged by other rules, and the day it has lived to."""
+
+    judged_by: int
+    member_id: str
+    lived_to: date | None
+
+
+_WAITING: Final = """
+SELECT judged_by, member_id, lived_to FROM members
+WHERE (judged_by, member_id) > ($1, $2) AND judged_by {} $3 AND state IS NOT NULL
+ORDER BY judged_by, member_id LIMIT $4
+"""
+
+
+async def judged_by_other_rules(reader: Reader, digest: int, *, after: tuple[int, str], rows_max: int) -> list[Waiting]:
+    """The next members that were last judged by other rules than these. An index finds them, on both sides of the digest."""
+    low = await reader.fetch(_WAITING.format("<"), *after, digest, rows_max)
+    high = await reader.fetch(_WAITING.format(">"), *after, digest, rows_max) if len(low) < rows_max else []
+    return [Waiting(*row.values()) for row in (*low, *high)][:rows_max]
 
 
 async def decisions(reader: Reader, member_id: str) -> list[Record]:

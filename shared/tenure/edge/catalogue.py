@@ -52,6 +52,15 @@ CATALOGUE: Final[Catalogue] = MappingProxyType(
         "data_refused": (422, "A value is not one that can be stored or looked up.", "存在无法保存或查询的数据。"),
         "rule_failed": (500, "A rule failed on this request; it was logged.", "业务规则执行出错，已记录。"),
         REFUSED: (422, "A rule refuses this.", "业务规则拒绝了该请求。"),
+        # Rules published by two persons.
+        "rules_invalid": (422, "These rules do not fit their schema.", "规则内容不符合格式要求。"),
+        "effective_passed": (409, "Rules come into force on a day to come.", "规则的生效日必须晚于今天。"),
+        "effective_taken": (409, "Another version comes into force on that day.", "该日期已有其他版本生效。"),
+        "effective_far": (422, "That day is too far away.", "生效日过远。"),
+        "too_many_drafts": (409, "Too many drafts wait for approval.", "待审批的规则草案过多。"),
+        "draft_resolved": (409, "This draft does not wait any more.", "该草案已处理完毕。"),
+        "rules_in_force": (409, "Rules in force are not withdrawn.", "规则已生效，不能撤回。"),
+        "same_person": (409, "A second person must approve.", "须由另一人审批。"),
         # Ourselves.
         "rate_limited": (429, "Too many requests; slow down.", "请求过于频繁，请稍后再试。"),
         "overloaded": (503, "Too much work waits; ask again shortly.", "系统繁忙，请稍后重试。"),

@@ -21,7 +21,7 @@ from tenure import database
 from tenure.calendar import SHANGHAI, local_date
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
-from tenure.edge import docs, limits, parked, problems
+from tenure.edge import docs, limits, parked, problems, published
 from tenure.edge.access import Caller, Gate, gate_first
 from tenure.edge.catalogue import Catalogue, merged
 from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, in_flight
@@ -61,8 +61,9 @@ class App:
 
     @cached_property
     def routers(self) -> tuple[APIRouter, ...]:
-        """The service's own, and its park."""
-        return tuple(build(self) for build in (*self.service.routers, parked.router))
+        """The service's own, those of the rules it owns, and its park."""
+        rulebooks = (published.router,) if self.service.rulebooks else ()
+        return tuple(build(self) for build in (*self.service.routers, *rulebooks, parked.router))
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
@@ -71,6 +72,11 @@ class App:
     @property
     def programme(self) -> Programme:
         programme: Programme = self.door.programme
+        return programme
+
+    async def rules(self, reader: Any = None) -> Programme:
+        """The programme with whatever was published by now, for reads of a service that owns rules."""
+        programme: Programme = await self.door.follow_rules(reader or self.pool)
         return programme
 
     @cached_property

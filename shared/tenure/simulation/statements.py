@@ -10,6 +10,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
+from tenure.rulebook import tables as rulebook
 from tenure.simulation import park_statements as park
 from tenure.simulation.park_statements import NO_ROWS, Answer, claim_new
 from tenure.simulation.tables import Transaction
@@ -181,6 +182,11 @@ async def unlock(conn: Any, tx: Transaction, lock: int) -> Answer:
     return [{"unlocked": True}]
 
 
+async def nothing_published(_: Any, __: Transaction) -> Answer:
+    """In a simulated world nobody publishes rules."""
+    return [{"revision": 0}]
+
+
 async def nothing(_: Any, __: Transaction) -> Answer:
     return NO_ROWS
 
@@ -213,6 +219,7 @@ STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxy
         transact.GO_BACK: go_back,
         transact.START_DAY: start_day,
         transact.NEWEST_DAY: newest_day,
+        rulebook.REVISION: nothing_published,
         progress.RECORDED: recorded,
         leading.TRY_LOCK: try_lock,
         leading.END_LOST: end_lost,

@@ -182,7 +182,9 @@ async def open_doors(
 async def _open_door(service: Service[Any], settings: Settings, programme: Programme) -> Door:
     await until_up(lambda: database.migrate(settings, service.database, service.migrations))
     pool: asyncpg.Pool[asyncpg.Record] = await until_up(lambda: database.open_pool(settings, service.database))
-    return Door(service, pool, programme)
+    door = Door(service, pool, programme)
+    await until_up(lambda: door.follow_rules(pool))  # files that contradict what was published end the start
+    return door
 
 
 async def _close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

@@ -14,7 +14,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -23,6 +23,7 @@ from asyncpg.connection import Connection
 from uuid_utils import uuid7
 
 from tenure.contracts.event import Data
+from tenure.rulebook.book import Rulebook
 from tenure.service import Service
 from tenure.spine import parking
 from tenure.spine.batch import ANSWER, ANSWERED, Batch, answer_again
@@ -62,7 +63,7 @@ class Due(NamedTuple):
 
 @dataclass(slots=True)
 class Door:
-    """The write door of one service on one database."""
+    """The write door of one service on one database. `programme` is the newest known: the files', and what was published since."""
 
     service: Service[Any]
     pool: "asyncpg.Pool[asyncpg.Record]"
@@ -70,9 +71,17 @@ class Door:
     source: str = ""
     acquire_timeout_s: float = ACQUIRE_TIMEOUT_S
     new_id: Callable[[], object] = uuid7  # of an effect; a simulation draws it from its seed
+    rulebook: Rulebook = field(init=False)
 
     def __post_init__(self) -> None:
         self.source = self.source or f"/tenure/{self.service.name}"
+        self.rulebook = Rulebook(self.programme)
+
+    async def follow_rules(self, reader: Any) -> Any:
+        """The programme by now, for whoever judges: a transaction asks inside itself, a read before it answers."""
+        if self.service.rulebooks:
+            self.programme = await self.rulebook.newest(reader)
+        return self.programme
 
     async def transact(
         self, items: Sequence[Item], *, positions: Sequence[Position] = (), day: date | None = None
@@ -86,7 +95,7 @@ class Door:
         async def once() -> list[Outcome]:
             async with self._transaction() as conn:
                 reach("transact.begun")
-                batch = self._batch(conn, items)
+                batch = self._batch(conn, items, await self.follow_rules(conn))
                 await batch.claim()
                 await batch.decide()
                 await batch.save()
@@ -109,6 +118,7 @@ class Door:
             told: list[Data] = []
             async with self._transaction() as conn:
                 assert self.service.due is not None
+                await self.follow_rules(conn)
                 found = await self.service.due(conn, day, keys_max + len(aside))
                 keys = [key for key in found if key not in aside][:keys_max]
                 refused = await self._live_through(conn, keys, day, told)
@@ -121,7 +131,7 @@ class Door:
         """What the database refuses is halved down to the key that is at fault; the locks of `due` outlive the savepoints."""
         if not keys:
             return {}
-        batch = self._batch(conn, [Item(self.service.day_reached(key, day)) for key in keys])
+        batch = self._batch(conn, [Item(self.service.day_reached(key, day)) for key in keys], self.programme)
         try:
             async with conn.transaction():
                 await batch.decide()
@@ -143,8 +153,8 @@ class Door:
         async with self._transaction() as conn:
             await conn.execute(GO_BACK, *map(list, zip(*positions, strict=True)))
 
-    def _batch(self, conn: Connection, items: Sequence[Item]) -> Batch:
-        return Batch(self.service, self.programme, self.source, conn, items, self.new_id)
+    def _batch(self, conn: Connection, items: Sequence[Item], programme: Any) -> Batch:
+        return Batch(self.service, programme, self.source, conn, items, self.new_id)
 
     async def leave_park(self, seqs: Sequence[int], *, action: str, actor: str, reason: str) -> int:
         """Discard parked events, audited. Returns how many."""
@@ -158,7 +168,7 @@ class Door:
             done = await parking.leave(conn, seqs, action="discarded", actor=actor, reason=reason)
             return b'{"discarded":%d}' % done
 
-        return await self._answer_once(asked, leave)
+        return await self.answer_once(asked, leave)
 
     async def keep_answer(self, asked: Idempotency, body: bytes) -> Outcome:
         """Keep the answer to something that was done in transactions of its own, and does no harm done again."""
@@ -166,14 +176,16 @@ class Door:
         async def same(_: Connection) -> bytes:
             return body
 
-        return await self._answer_once(asked, same)
+        return await self.answer_once(asked, same)
 
     async def answered(self, asked: Idempotency) -> Outcome | None:
         """The answer this was given before, if it was."""
         async with self.pool.acquire(timeout=self.acquire_timeout_s) as conn:
             return await _answered(conn, asked)  # type: ignore[arg-type]
 
-    async def _answer_once(self, asked: Idempotency, do: Callable[[Connection], Awaitable[bytes]]) -> Outcome:
+    async def answer_once(self, asked: Idempotency, do: Callable[[Connection], Awaitable[bytes]]) -> Outcome:
+        """Do something in one transaction and keep its answer with it; asked again, only the answer comes."""
+
         async def once() -> Outcome:
             async with self._transaction() as conn:
                 if (before := await _answered(conn, asked)) is not None:

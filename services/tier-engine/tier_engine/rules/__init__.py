@@ -12,7 +12,6 @@ from tier_engine.rules.decide import (
     on_reviewed,
     on_term,
 )
-from tier_engine.rules.ladder import newest_version
 from tier_engine.rules.member import ID_SEPARATOR, Member
 from tier_engine.rules.timeline import Life, Risk, live, next_change, timeline
 from tier_engine.rules.why import Standing, standing, standing_of
@@ -33,7 +32,6 @@ __all__ = [
     "insured_days",
     "keys",
     "live",
-    "newest_version",
     "next_change",
     "on_day",
     "on_granted",

@@ -20,7 +20,6 @@ from tenure.contracts.programme import Programme, TierRules, Versions
 from tenure.contracts.tier import NO_TIER, Step, TierAtRisk, TierChanged, TierProgressed, tier_on
 
 from tier_engine.rules.days import Growth, InsuredTerm, Measures, Profile
-from tier_engine.rules.ladder import newest_version
 from tier_engine.rules.member import ID_SEPARATOR, Member, hand_over, latest, same_insured, with_growth, with_term
 from tier_engine.rules.timeline import Life, Risk, live, shares_that_count
 from tier_engine.rules.why import easiest, nearest, policies_behind, reasons
@@ -108,7 +107,7 @@ class _Turn:
 
     def __init__(self, event: Event, programme: Programme) -> None:
         self.event, self.versions = event, programme.tiers
-        self.newest = newest_version(programme.tiers)
+        self.digest = programme.tiers.digest
 
     def relive(
         self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, *, lived_to: date | None = None
@@ -118,7 +117,7 @@ class _Turn:
         if member.merged_into is not None:
             return Decision(state=self._kept_for_another(member, terms, growth, day))
         moved = growth != member.growth or not same_insured(member.terms, terms)
-        if not moved and member.rules_version == self.newest and (member.due_on is None or day < member.due_on):
+        if not moved and member.judged_by == self.digest and (member.due_on is None or day < member.due_on):
             return Decision(state=_noted(member, terms, day))
         life = live(terms, growth, self.versions)
         timeline, risk = life.until(day), life.risk_at(day)
@@ -130,7 +129,7 @@ class _Turn:
             timeline=timeline,
             warned=risk or member.warned,
             due_on=life.next_change(day),
-            rules_version=self.newest,
+            judged_by=self.digest,
         )
         changes = tuple(_changes(member, after, life))
         warning = (_warning(after, risk, life),) if risk is not None and risk != member.warned else ()
@@ -145,7 +144,7 @@ class _Turn:
             member_id=old.member_id,
             lived_to=latest(old.lived_to, self.event.day),
             merged_into=into.member_id,
-            rules_version=self.newest,
+            judged_by=self.digest,
         )
         farewell = (_never_held(gone, old.timeline, self.versions),) if old.timeline else ()
         return Decision(
@@ -156,7 +155,7 @@ class _Turn:
 
     def _kept_for_another(self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, day: date) -> Member:
         """Facts that still come under an old id wait one turn of the due work, which hands them over."""
-        after = replace(member, terms=terms, growth=growth, lived_to=day, rules_version=self.newest)
+        after = replace(member, terms=terms, growth=growth, lived_to=day, judged_by=self.digest)
         after = replace(after, due_on=day if after.holds_anything else None)
         return member if after == member else after
 

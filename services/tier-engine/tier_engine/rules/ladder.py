@@ -56,9 +56,3 @@ def _scale(rules: TierRules, measure: Measure, unit: int) -> Scale:
 def ladders(versions: Versions[TierRules]) -> Sequence[Ladder]:
     """The ladders of all versions, in the order in which they come into force."""
     return tuple(Ladder(rules) for rules in versions.all)
-
-
-@lru_cache(maxsize=PROGRAMMES_MAX)
-def newest_version(versions: Versions[TierRules]) -> int:
-    """The highest version number there is: it grows whenever rules are published, whatever day they come into force."""
-    return max(rules.version for rules in versions.all)

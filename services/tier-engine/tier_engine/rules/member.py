@@ -26,7 +26,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     """`timeline` is what was told so far: the steps up to `lived_to`. `due_on` is when the next one falls due by time alone.
 
     `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over.
-    `rules_version` is the newest version of the tier rules this was last judged by.
+    `judged_by` is the digest of the versions of the tier rules this was last judged by; 0: by none.
     """
 
     member_id: str
@@ -37,7 +37,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     warned: Risk | None = None
     due_on: date | None = None
     merged_into: str | None = None
-    rules_version: int = 0
+    judged_by: int = 0
 
     @property
     def holds_anything(self) -> bool:

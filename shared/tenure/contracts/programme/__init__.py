@@ -3,16 +3,21 @@
 A rule that was in force when something happened is the rule that decides about it for ever: `at(day)` finds it.
 """
 
+import zlib
 from bisect import bisect_right
 from datetime import date
 from functools import cached_property
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
 
 from tenure.contracts.programme.benefits import BenefitRules
 from tenure.contracts.programme.catalogue import Catalogue
 from tenure.contracts.programme.earning import EarningRules
 from tenure.contracts.programme.messages import Messages
 from tenure.contracts.programme.tiers import TierRules
+
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class HasEffective(Protocol):
@@ -47,6 +52,11 @@ class Versions(Generic[V]):
         if len(self.all) == 1:
             return self.all[0]
         return self.all[max(0, bisect_right(self._days, day) - 1)]
+
+    @cached_property
+    def digest(self) -> int:
+        """A number that names these versions whole, the same in every process: whoever was judged by another is judged again."""
+        return zlib.crc32(_encode(self.all)) & 0x7FFF_FFFF
 
     @property
     def newest(self) -> V:
