@@ -1,4 +1,4 @@
-"""The ledger over HTTP, for members, agents and the mall: wallets and their story, activities, holds.
+"""The ledger over HTTP, for members, agents and the mall: wallets and why, activities, holds.
 
 Reads answer as of today even where the day's tick has not come; writes pass the one door under an Idempotency-Key.
 """
@@ -12,12 +12,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import StringConstraints
 from tenure.contracts.event import Data
 from tenure.contracts.topics import key_of
-from tenure.edge import Page, answers
+from tenure.edge import answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Id, MemberId
 from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey, idempotency_of
-from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
 from tenure.edge.problems import Problem
 from tenure.spine.transact import Idempotency, Item, Outcome
 
@@ -61,14 +60,6 @@ def _wallets(routes: APIRouter, app: App) -> None:
         """Balances by wallet, and what expires when."""
         who.must_see(member_id)
         return json_response(await reads.wallet(app.pool, member_id, await app.today()))
-
-    @routes.get("/wallets/{member_id}/statement", openapi_extra=answers(Page[reads.Line]))
-    async def statement(member_id: MemberId, who: Looks, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        """Every movement, newest first."""
-        who.must_see(member_id)
-        after = decode_cursor(cursor, int)
-        rows = await reads.statement(app.pool, member_id, after, limit + 1)
-        return json_response(page_of(rows, limit, key=lambda line: line.no, show=lambda line: line))
 
     @routes.get("/entries/{entry_id}/why", openapi_extra=answers(reads.Why))
     async def why(entry_id: EntryId, who: Looks) -> Response:

@@ -29,6 +29,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
         "该活动须由见证方上报，不能由本人上报。",
     ),
     "self_referral": (422, "Nobody refers themselves.", "不能推荐本人。"),
+    "statement_too_long": (
+        422,
+        "The statement has too many lines for one file: name dates.",
+        "对账单行数过多，请指定日期范围。",
+    ),
     "same_person": (409, "A second person must approve.", "须由另一人审批。"),
     "own_account": (403, "Nobody adjusts an account of their own.", "不得调整本人账户。"),
     "adjustment_exists": (409, "This adjustment was proposed before.", "该调整已提交过。"),

@@ -1,7 +1,7 @@
 """What the app, the agent platform and the mall read. Each answer is one statement, so it shows one moment."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -20,11 +20,6 @@ WALLET: Final = """
              sum(remaining) FILTER (WHERE expires_on IS NULL OR expires_on > $2)::bigint AS remaining, sum(held)::bigint AS held
       FROM lots WHERE member_id = $1 AND (remaining > 0 OR held > 0) GROUP BY 1, 2, 3
     ) l ON true WHERE a.member_id = $1 ORDER BY l.wallet, l.expires_on"""
-STATEMENT: Final = """
-    SELECT t.transfer_no, t.effective, t.wallet, t.kind, t.debit, t.credit, t.amount, t.lot_no, t.hold_id, t.recorded_at,
-           l.rule, l.fact
-    FROM transfers t LEFT JOIN lots l USING (member_id, lot_no)
-    WHERE t.member_id = $1 AND ($2::int IS NULL OR t.transfer_no < $2) ORDER BY t.transfer_no DESC LIMIT $3"""
 WHY: Final = f"SELECT member_id, {listed(LOT)} FROM lots WHERE member_id = $1 AND lot_no = $2"
 
 
@@ -50,23 +45,6 @@ class WalletView(msgspec.Struct, frozen=True):
     member_id: str
     as_of: date
     wallets: dict[Wallet, Balance]
-
-
-class Line(msgspec.Struct, frozen=True):
-    """One movement: `amount` from `debit` to `credit`."""
-
-    no: int
-    effective: date
-    wallet: str
-    kind: str
-    debit: str
-    credit: str
-    amount: int
-    entry_id: str | None
-    hold_id: str | None
-    recorded_at: datetime
-    rule: str | None
-    reference: str | None
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -130,27 +108,6 @@ def _add(balance: Balance, row: Any) -> None:
     balance.available += points
     if row["expires_on"] is not None and points:
         balance.expiring = [*balance.expiring, Expiring(row["expires_on"], points)]
-
-
-async def statement(pool: Any, member_id: str, before: int | None, rows_max: int) -> list[Line]:
-    return [_line(member_id, row) for row in await pool.fetch(STATEMENT, member_id, before, rows_max)]
-
-
-def _line(member_id: str, row: Any) -> Line:
-    return Line(
-        no=row["transfer_no"],
-        effective=row["effective"],
-        wallet=row["wallet"],
-        kind=row["kind"],
-        debit=row["debit"],
-        credit=row["credit"],
-        amount=row["amount"],
-        entry_id=f"{member_id}:{row['lot_no']}" if row["lot_no"] else None,
-        hold_id=row["hold_id"] or None,
-        recorded_at=row["recorded_at"],
-        rule=row["rule"],
-        reference=row["fact"],
-    )
 
 
 async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:

@@ -8,7 +8,7 @@ from tenure.contracts.decision import DayReached
 from tenure.service import Service
 from tenure.telemetry import metrics
 
-from points_ledger import api, commands, operations, store, timers
+from points_ledger import api, api_statement, commands, operations, store, timers
 from points_ledger.problems import PROBLEMS
 from points_ledger.rules import activities, adjustments, decide, earning, holds, terms
 from points_ledger.rules.account import Account
@@ -70,7 +70,7 @@ SERVICE: Final = Service[Account](
     save=store.save,
     due=store.due,
     keys=decide.keys,
-    routers=(api.router, operations.router),
+    routers=(api.router, api_statement.router, operations.router),
     background=(timers.release_timed_out,),
     problems=PROBLEMS,
     gauges=((metrics.holds_open, "SELECT count(*) FROM holds WHERE state = 'held'"),),

@@ -1,0 +1,113 @@
+"""Statements over HTTP: in pages for the app, as a file for whoever keeps books."""
+
+import asyncio
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from tenure.contracts.points import Wallet
+from tenure.edge import Page, answers
+from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import Day, MemberId
+from tenure.edge.http import App, json_response
+from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
+from tenure.edge.problems import Problem
+
+from points_ledger import sheets, statement
+from points_ledger.rules.account import Kind
+from points_ledger.statement import Filter, From, Line, Statement
+
+LOOKS: Final = ("member", "agent", "operator", "core", "sre", "service")
+Looks = Annotated[Caller, Depends(caller(*LOOKS))]
+Kinds = Annotated[list[Kind] | None, Query(max_length=12, description="only these kinds; may be repeated")]
+Since = Annotated[Day | None, Query(alias="from", description="the first value date")]
+Until = Annotated[Day | None, Query(alias="to", description="the day after the last value date")]
+Language = Literal["zh", "en"]
+HEADS: Final[dict[Language, tuple[str, ...]]] = {
+    "zh": ("日期", "类型", "说明", "业务号", "收入", "支出", "余额", "账户", "记账时间", "明细号"),
+    "en": ("Date", "Kind", "What for", "Reference", "In", "Out", "Balance", "Wallet", "Booked at", "Entry"),
+}
+KINDS: Final[dict[str, tuple[str, str]]] = {
+    "grant": ("获得", "Earned"), "activate": ("生效", "Active now"), "hold": ("预留", "Reserved"),
+    "capture": ("兑换", "Spent"), "release": ("释放", "Set free"), "refund": ("退还", "Refunded"),
+    "reverse": ("冲回", "Taken back"), "restore": ("恢复", "Given back"), "repay": ("抵扣欠额", "Debt repaid"),
+    "expire": ("过期", "Expired"), "adjust": ("调整", "Adjusted"), "merge": ("客户合并", "Customers merged"),
+}  # fmt: skip
+_BALANCES: Final[dict[Language, tuple[str, str]]] = {
+    "zh": ("期初余额", "期末余额"),
+    "en": ("Opening balance", "Closing balance"),
+}
+
+
+def router(app: App) -> APIRouter:
+    """Statements."""
+    routes = APIRouter()
+
+    @routes.get("/wallets/{member_id}/statement", openapi_extra=answers(Page[Line]))
+    async def lines(
+        member_id: MemberId,
+        who: Looks,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        wallet: Wallet | None = None,
+        kind: Kinds = None,
+        since: Since = None,
+        until: Until = None,
+    ) -> Response:
+        """Every movement, newest first, with what stood after it."""
+        who.must_see(member_id)
+        which = Filter(wallet, tuple(kind or ()), since, until)
+        async with app.connection() as conn:
+            rows = await statement.page(conn, member_id, decode_cursor(cursor, From), which, limit + 1)
+        return json_response(page_of(rows, limit, key=lambda row: row[1], show=lambda row: row[0]))
+
+    @routes.get("/wallets/{member_id}/statement/file", responses=sheets.FILES, response_class=Response)
+    async def file(
+        member_id: MemberId,
+        who: Looks,
+        wallet: Wallet | None = None,
+        kind: Kinds = None,
+        since: Since = None,
+        until: Until = None,
+        form: Annotated[sheets.Format, Query(alias="format")] = "csv",
+        language: Language = "zh",
+    ) -> Response:
+        """The same by value date, oldest first, between its opening and closing balance, as CSV or Excel."""
+        who.must_see(member_id)
+        async with app.connection() as conn:
+            found = await statement.whole(conn, member_id, Filter(wallet, tuple(kind or ()), since, until))
+        if found is None:
+            raise Problem("statement_too_long")
+        rows = _rows(app, found, language)
+        title = "积分对账单" if language == "zh" else "Statement"
+        return await asyncio.to_thread(sheets.answer, form, "statement", HEADS[language], rows, title=title)
+
+    return routes
+
+
+def _rows(app: App, found: Statement, language: Language) -> list[tuple[sheets.Cell, ...]]:
+    first, last = _BALANCES[language]
+    opening = [(None, first, None, None, None, None, n, w, None, None) for w, n in found.opening.items()]
+    closing = [(None, last, None, None, None, None, n, w, None, None) for w, n in found.closing.items()]
+    return [*opening, *(_row(app, line, language) for line in found.lines), *closing]
+
+
+def _row(app: App, line: Line, language: Language) -> tuple[sheets.Cell, ...]:
+    return (
+        line.effective,
+        KINDS.get(line.kind, (line.kind, line.kind))[language == "en"],
+        _label(app.programme.earning.at(line.effective).find(line.rule or ""), line, language),
+        line.reference or line.hold_id,
+        max(line.change, 0),
+        max(-line.change, 0),
+        line.balance,
+        line.wallet,
+        line.recorded_at,
+        line.entry_id,
+    )
+
+
+def _label(rule: Any, line: Line, language: Language) -> str:
+    if rule is None:
+        return line.rule or ""
+    text: str = rule.label_zh if language == "zh" else rule.label_en
+    return text

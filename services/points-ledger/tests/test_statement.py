@@ -1,0 +1,150 @@
+"""A statement reads as a bank's: opening balance + changes = closing balance, in pages, filtered, and as files."""
+
+import csv
+import io
+import zipfile
+from datetime import timedelta
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from points_ledger import statement
+from points_ledger.service import SERVICE
+from points_ledger.sheets import as_xlsx, safe
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+from .world import D, M, cancelled, did, paid, renewed, term
+
+HOLD = "H-1"
+
+
+@pytest.fixture
+async def t(settings: Settings):
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as under:
+        cooling = term(cooling_off_end=D("2026-07-01"))
+        await under.feed(paid(cooling, 30_000), at=D("2026-06-01"))
+        await under.feed(did("check_up", "2026-06-01"), did("class", "2026-06-02", session_id="S-1"))
+        await under.day(D("2026-07-02"))
+        for path, body in (
+            ("/holds", {"member_id": M, "points": 400, "hold_id": HOLD, "reference": "O-1"}),
+            (f"/holds/{HOLD}/capture", {"points": 300}),
+        ):
+            await under.http.post(f"/v1{path}", json=body, headers=under.auth("service"))
+        await under.feed(cancelled(cooling, "2026-07-03"), at=D("2026-07-03"))
+        yield under
+
+
+async def lines(t: Under, query: str = "") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        answer = await t.http.get(f"/v1/wallets/{M}/statement?{query}{cursor}", headers=t.auth("member", subject=M))
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["items"]
+        if answer.json()["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={answer.json()['next_cursor']}"
+
+
+async def test_every_line_has_the_balance_after_it_however_it_is_paged(t: Under) -> None:
+    story = (await lines(t, "limit=200"))[::-1]
+    for limit in (1, 2, 3):
+        assert (await lines(t, f"limit={limit}"))[::-1] == story
+    for wallet, ends in (("points", 550 - 300), ("growth", 20)):
+        balance = 0
+        for line in (line for line in story if line["wallet"] == wallet):
+            balance += line["change"]
+            assert line["balance"] == balance, line
+        assert balance == ends
+    assert [(x["kind"], x["change"], x["balance"]) for x in story if x["wallet"] == "points"] == [
+        ("grant", 300, 300), ("grant", 500, 800), ("grant", 50, 850), ("activate", 0, 850),
+        ("hold", 0, 850), ("capture", -300, 550), ("release", 0, 550), ("reverse", -300, 250),
+    ]  # fmt: skip
+
+
+async def test_filters_leave_lines_out_and_change_no_figure(t: Under) -> None:
+    whole = {line["no"]: line for line in await lines(t)}
+    for query, kept in (
+        ("kind=grant&limit=1", lambda x: x["kind"] == "grant"),
+        ("kind=hold&kind=capture&limit=1", lambda x: x["kind"] in ("hold", "capture")),
+        ("wallet=growth", lambda x: x["wallet"] == "growth"),
+        ("from=2026-06-02&to=2026-07-01&limit=2", lambda x: "2026-06-02" <= x["effective"] < "2026-07-01"),
+    ):
+        assert await lines(t, query) == [line for line in whole.values() if kept(line)], query
+
+
+async def file(t: Under, query: str, **more: Any) -> Any:
+    return await t.http.get(
+        f"/v1/wallets/{M}/statement/file?{query}", headers=t.auth("member", subject=more.get("subject", M))
+    )
+
+
+async def test_a_file_goes_from_the_opening_to_the_closing_balance(t: Under) -> None:
+    answer = await file(t, "wallet=points&from=2026-06-02&to=2026-07-03&language=en")
+    assert answer.headers["content-type"].startswith("text/csv")
+    head, opening, *rows, closing = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
+    assert head[:7] == ["Date", "Kind", "What for", "Reference", "In", "Out", "Balance"]
+    assert (opening[1], opening[6], closing[1], closing[6]) == ("Opening balance", "800", "Closing balance", "550")
+    assert int(opening[6]) + sum(int(row[4]) - int(row[5]) for row in rows) == int(closing[6])
+    assert rows[0][:7] == ["2026-06-02", "Earned", "Class", "S-1", "50", "0", "850"]
+    chinese = (await file(t, "")).content.decode("utf-8-sig").splitlines()
+    assert chinese[0].startswith("日期,类型,说明")
+
+
+def cells(body: bytes) -> tuple[list[str], int]:
+    """All texts of a workbook, and how many formulas stand in it."""
+    with zipfile.ZipFile(io.BytesIO(body)) as book:
+        sheet = ET.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 - our own
+        strings = ET.fromstring(book.read("xl/sharedStrings.xml"))  # noqa: S314
+    space = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    return [t.text or "" for t in strings.iter(f"{space}t")], len(list(sheet.iter(f"{space}f")))
+
+
+EVIL = '=HYPERLINK("http://evil","click")'
+
+
+async def test_excel_opens_it_and_no_reference_is_a_formula(t: Under) -> None:
+    await t.feed(did("article", "2026-07-03", activity_id=EVIL.replace(" ", "")))
+    answer = await file(t, "format=xlsx")
+    texts, formulas = cells(answer.content)
+    assert EVIL in texts
+    assert formulas == 0
+    plain = (await file(t, "")).content.decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(plain)))
+    assert any(row[3] == "'" + EVIL for row in rows)
+    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\n=1"])
+def test_what_begins_like_a_formula_is_led_by_an_apostrophe(text: str) -> None:
+    assert safe(text) == "'" + text
+    assert cells(as_xlsx(["a"], [[text]], title="x"))[1] == 0
+
+
+def test_numbers_stay_numbers() -> None:
+    assert [safe(-5), safe(7), safe(None), safe("P-1"), safe(D("2026-01-31"))] == [-5, 7, "", "P-1", "2026-01-31"]
+
+
+async def test_foreign_statements_do_not_exist_and_long_ones_want_dates(t: Under, monkeypatch) -> None:
+    assert (await file(t, "", subject="M-2")).status_code == 404
+    monkeypatch.setattr(statement, "EXPORT_ROWS_MAX", 3)
+    assert (await file(t, "")).json()["code"] == "statement_too_long"
+    assert (await file(t, "from=2026-06-02&to=2026-06-03")).status_code == 200
+    bad = await t.http.get(f"/v1/wallets/{M}/statement?cursor=WzFd", headers=t.auth("member", subject=M))
+    assert bad.json()["code"] == "cursor_invalid"
+
+
+async def test_a_page_of_a_long_story_reads_no_more_than_its_lines(t: Under) -> None:
+    """Flat by plan, not by stop-watch: the scan of the journal ends after the page's rows."""
+    await t.feed(*(did("steps", D("2026-07-03") + timedelta(n), 10_000) for n in range(400)), renewed(term(2)))
+    async with t.pool.acquire() as conn:
+        sql = statement.PAGE
+        for place, value in ((7, "50"), (6, "NULL"), (5, "NULL"), (4, "NULL"), (3, "NULL"), (2, "NULL"), (1, f"'{M}'")):
+            sql = sql.replace(f"${place}", value)
+        await conn.execute("ANALYZE transfers")
+        plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF) {sql}"))
+    scans = [line for line in plan.splitlines() if " on transfers" in line]
+    assert scans, plan
+    rows = max(float(line.split("actual rows=")[1].split()[0]) for line in scans)
+    assert rows <= 60, plan
