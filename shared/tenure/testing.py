@@ -30,7 +30,8 @@ from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import outbox
 from tenure.spine.codec import decode, encode, event_of
-from tenure.spine.log import Outgoing, Record
+from tenure.spine.log import Log, Outgoing, Record, open_log
+from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Door, Item, Outcome
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -98,6 +99,15 @@ def settings(postgres: str, keys: tuple[Path, Path], tmp_path: Path) -> Settings
         rate_per_s=100_000,
         rate_burst=100_000,
     )
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncIterator[Log]:
+    """An in-memory log of one test, with every topic."""
+    log = open_log(settings.kafka)
+    await ensure_topics(log)
+    yield log
+    await log.close()
 
 
 @pytest.fixture(scope="session")

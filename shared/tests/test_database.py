@@ -3,7 +3,6 @@
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -17,17 +16,11 @@ from tenure.spine.codec import decode, event_of
 from tenure.spine.log import Record
 from tenure.spine.retry import WORLD_DOWN
 from tenure.spine.transact import Door, Item
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
 from .toy import TOY, grant
 
 LIMITS = ("statement_timeout_ms", "lock_timeout_ms", "idle_in_transaction_timeout_ms")
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
 
 
 async def test_every_session_has_the_limits_of_the_settings(toy: Under, settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """From the log to the outbox and back to a log: the consumer, the relay and due work, on the in-memory log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import date
 
 import pytest
@@ -9,27 +9,13 @@ from tenure.contracts.time import DayStarted
 from tenure.settings import Settings
 from tenure.spine.clock import days_that_came, tick
 from tenure.spine.codec import decode, encode, event_of, utc_now
-from tenure.spine.log import Log, Outgoing, open_log
+from tenure.spine.log import Log, Outgoing
 from tenure.spine.memory_log import MemoryLog
 from tenure.spine.runtime import Runtime
 from tenure.spine.topics import ensure_topics
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
-from .toy import TOY, grant
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    log = open_log(settings.kafka)
-    await ensure_topics(log)
-    yield log
-    await log.close()
+from .toy import grant
 
 
 def outgoing(*amounts: int, member: str = "M-1") -> list[Outgoing]:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -14,9 +13,9 @@ from tenure.spine.lanes import LANE_RECORDS_MIN, TICKS, in_lanes
 from tenure.spine.log import Outgoing, Record, open_log, partition_of
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Door
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
-from .toy import TOY, grant
+from .toy import grant
 
 EVENTS = 2 * LANE_RECORDS_MIN
 PARTITIONS = 6
@@ -54,12 +53,6 @@ def test_a_poll_that_is_not_worth_it_is_one_lane(why: str, poll: list[Record]) -
 def test_the_relay_and_callers_keep_connections() -> None:
     with pytest.raises(SettingsError, match="TENURE_CONSUMER_LANES_MAX"):
         load_settings(pool_size_max=3, consumer_lanes_max=3)
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
 
 
 async def test_lanes_apply_what_one_would_also_when_one_of_them_fails_once(

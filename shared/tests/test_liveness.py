@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import httpx
@@ -20,16 +20,9 @@ from tenure.spine.log import Log, OnPartitions, Position, Record, TopicPartition
 from tenure.spine.runtime import Runtime
 from tenure.spine.topics import ensure_topics
 from tenure.telemetry import metrics
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
 from .test_delivery import outgoing, until
-from .toy import TOY
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
 
 
 class Wrapped:

@@ -1,26 +1,18 @@
 """The park against everything that comes at the same time: redelivery, replay, discarding, and what the database refuses."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import date
 
 import pytest
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.message import MessageRequested
-from tenure.settings import Settings
 from tenure.spine.consumer import Consumer
 from tenure.spine.log import Record, open_log
 from tenure.spine.park import Which, drain, replay, replay_all
 from tenure.spine.transact import Item
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
 from .toy import TOY, grant
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
 
 
 async def totals(t: Under) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -12,30 +11,16 @@ from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine import jobs, outbox
 from tenure.spine.codec import event_of
-from tenure.spine.log import Log, Position, open_log
+from tenure.spine.log import Log, Position
 from tenure.spine.memory_log import MemoryConsumer, MemoryLog
 from tenure.spine.runtime import RESTARTS_MAX, Runtime
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Idempotency, Item
 from tenure.telemetry import metrics
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
 from .test_delivery import outgoing, read_all, until
-from .toy import TOY, grant
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    log = open_log(settings.kafka)
-    await ensure_topics(log)
-    yield log
-    await log.close()
+from .toy import grant
 
 
 def counted(counter: str, *labels: str) -> float:

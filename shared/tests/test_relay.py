@@ -8,30 +8,14 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 from asyncpg.connection import Connection
-from tenure.settings import Settings
 from tenure.spine.codec import decode
 from tenure.spine.leading import TRY_LOCK, leading, lost_sessions
-from tenure.spine.log import Log, Outgoing, Position, Producer, open_log
+from tenure.spine.log import Log, Outgoing, Position, Producer
 from tenure.spine.relay import LOCK, Relay
 from tenure.spine.retry import WORLD_DOWN
-from tenure.spine.topics import ensure_topics
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
-from .toy import TOY, grant
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    log = open_log(settings.kafka)
-    await ensure_topics(log)
-    yield log
-    await log.close()
+from .toy import grant
 
 
 @dataclass

@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from tenure.settings import Settings
 from tenure.spine.in_hand import InHand
-from tenure.spine.log import Log, open_log
+from tenure.spine.log import Log
 from tenure.spine.runtime import Runtime
-from tenure.spine.topics import ensure_topics
 from tenure.telemetry import metrics
 from tenure.testing import Under, under_test
 
@@ -25,14 +24,6 @@ SLACK_S = 6.0
 async def toy(settings: Settings) -> AsyncIterator[Under]:
     async with under_test(TOY, settings.model_copy(update={"lock_timeout_ms": 25_000})) as t:
         yield t
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    log = open_log(settings.kafka)
-    await ensure_topics(log)
-    yield log
-    await log.close()
 
 
 @asynccontextmanager

@@ -1,28 +1,20 @@
 """The write door: each event's effect happens exactly once, whatever is delivered twice, refused, or interrupted."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 
 import pytest
 from tenure.contracts.message import MessageRequested
-from tenure.settings import Settings
 from tenure.spine import parking
 from tenure.spine.codec import event_of
 from tenure.spine.log import Record
 from tenure.spine.park import replay
 from tenure.spine.transact import Idempotency, Item
-from tenure.testing import Under, under_test
+from tenure.testing import Under
 
-from .toy import TOY, grant
+from .toy import grant
 
 HTTP_BODY = b"fingerprint"
-
-
-@pytest.fixture
-async def toy(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(TOY, settings) as t:
-        yield t
 
 
 async def totals(t: Under) -> dict[str, int]:

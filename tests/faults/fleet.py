@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from mall import saga
+from mall.ports import ledger
 from tenure.process import run_until_stopped
 from tenure.service import Service
 from tenure.settings import load_settings
@@ -107,11 +109,17 @@ def fork(name: str, death: str, environment: Mapping[str, str], life_s_max: int)
     return pid
 
 
+def hurry() -> None:
+    """An order that a death left behind is taken up after a third of the usual time, so that more deaths fit into a run."""
+    vars(saga)["LEASE_S"], vars(ledger)["LEDGER_ANSWER_TIMEOUT_S"] = 5, 4.0
+
+
 def live(name: str) -> None:
     status = 1
     try:
         settings = load_settings()
         configure_logging(settings)
+        hurry()
         services: list[Service[Any]] = list(SERVICES) if name == GATEWAY else [BY_NAME[name.partition(".")[0]]]
         run_until_stopped(services, settings, api=True, worker=name != GATEWAY)
         status = 0

@@ -19,9 +19,8 @@ from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine import outbox
 from tenure.spine.codec import decode, encode, event_of, utc_now
-from tenure.spine.log import Log, open_log
+from tenure.spine.log import Log
 from tenure.spine.runtime import Runtime
-from tenure.spine.topics import ensure_topics
 from tenure.testing import Under, under_test
 
 from .conftest import LONG, NewLane
@@ -89,14 +88,6 @@ async def heard_once(lane: Lane) -> None:
 async def toy(settings: Settings) -> AsyncIterator[Under]:
     async with under_test(TOY, settings) as t:
         yield t
-
-
-@pytest.fixture
-async def log(settings: Settings) -> AsyncIterator[Log]:
-    log = open_log(settings.kafka)
-    await ensure_topics(log)
-    yield log
-    await log.close()
 
 
 @asynccontextmanager

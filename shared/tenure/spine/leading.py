@@ -10,7 +10,7 @@ and lost the session ends it first, or it would stand in its own way for as long
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import asyncpg
@@ -63,5 +63,6 @@ async def leading(
             await conn.execute(UNLOCK, lock)
         except BaseException:
             lost.append(session)
-            conn.terminate()
+            with suppress(asyncpg.InterfaceError):  # a session that was closed under us is the pool's again already
+                conn.terminate()
             raise
