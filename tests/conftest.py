@@ -10,6 +10,23 @@ from tenure_local import demo
 from tenure_local.home import Home
 from tenure_local.platform import Platform
 from tenure_local.stories import Asking
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+ASK_ONE_PLATFORM = ("tests/test_portfolio.py", "tests/test_stories.py")
+"""They ask what the same run of the demo left, so one worker has them all."""
+
+
+class ByFileAndPlatform(LoadFileScheduling):
+    """Who runs what: a file is one worker's, and all that ask one platform are as one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return ASK_ONE_PLATFORM[0] if file in ASK_ONE_PLATFORM else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileAndPlatform:
+    return ByFileAndPlatform(config, log)
 
 
 @dataclass(frozen=True)

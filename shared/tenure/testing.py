@@ -40,6 +40,7 @@ CORE: Final = "/core/test"
 _templates: Final[set[tuple[str, str]]] = set()
 
 
+os.environ.setdefault("TENURE_EMBEDDED_FSYNC", "off")  # for whoever starts a whole platform
 structlog.configure(
     processors=[  # the default's stacks, with every local variable, take half a minute to draw
         structlog.contextvars.merge_contextvars,

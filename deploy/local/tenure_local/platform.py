@@ -15,7 +15,7 @@ import httpx
 import msgspec
 from tenure import database
 from tenure.embedded.choose import Chosen, start_durable_kafka, start_postgres, start_wheel_broker
-from tenure.embedded.postgres import Postgres
+from tenure.embedded.postgres import FORGETFUL, Postgres
 from tenure.embedded.server import Server, free_port, stop_detached
 from tenure.settings import Settings
 
@@ -58,6 +58,10 @@ class Worker(Node):
 
 class Gateway(Node):
     name = "gateway"
+
+
+UNSYNCED = "TENURE_EMBEDDED_FSYNC"
+"""Set to `off`, PostgreSQL does not wait for the disk: for tests, whose data nobody needs after a power cut."""
 
 
 class Platform:
@@ -120,7 +124,8 @@ class Platform:
         say(
             "starting PostgreSQL from its wheel" + (", with the data of an earlier run" if self.home.has_data() else "")
         )
-        server = start_postgres(self.home.folder / "postgres", detached=self.detached)
+        unsynced = FORGETFUL if os.environ.get(UNSYNCED) == "off" else None
+        server = start_postgres(self.home.folder / "postgres", settings=unsynced, detached=self.detached)
         self._stack.callback(server.stop)
         return server.url
 

@@ -31,7 +31,7 @@ _SETTINGS = {
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
 }
-_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 class Postgres(Server):
@@ -54,7 +54,7 @@ class Postgres(Server):
         super().__init__(data_dir, port=port, detached=detached, start_deadline_s=start_deadline_s)
         self.asked_dir = self.data_dir
         self.durable = durable
-        self.settings = _SETTINGS | ({} if durable else _FORGETFUL) | (settings or {})
+        self.settings = _SETTINGS | ({} if durable else FORGETFUL) | (settings or {})
 
     @property
     def url(self) -> str:
@@ -111,7 +111,7 @@ class Postgres(Server):
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
-            *([] if self.durable else ["--no-sync"]),
+            *(["--no-sync"] if self.settings.get("fsync") == "off" else []),
         ]
         done = subprocess.run(
             command,
