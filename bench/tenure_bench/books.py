@@ -19,7 +19,7 @@ WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'al
 """
 VOLATILE: Final = {
     "inbox": ("seen_at",),
-    "transfers": ("recorded_at",),
+    "transfers": ("recorded_at", "seq"),
     "outbox": ("seq", "records", "emitted_at", "published"),
 }
 """Columns that differ between two runs over the same events."""

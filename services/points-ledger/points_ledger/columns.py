@@ -99,6 +99,7 @@ PROPOSAL: Final = {
     "approved_by": "text",
 }
 NEWS: Final = {"member_id": "text", "policy_no": "text", "void": "bool"}
+HOLD_CHANGES: Final = ("member_id", "state", "parts", "captured", "refunded")
 LOT_CHANGES: Final = (
     "remaining",
     "held",

@@ -39,4 +39,10 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
     "adjustment_exists": (409, "This adjustment was proposed before.", "该调整已提交过。"),
     "adjustment_resolved": (409, "This adjustment does not wait for approval.", "该调整不在待审批状态。"),
     "adjustment_too_large": (422, "An adjustment has a limit.", "调整的积分超过上限。"),
+    "no_root": (404, "No root was published for this day.", "该日没有已发布的账本摘要。"),
+    "entry_changed": (
+        409,
+        "An entry is not what was sealed: the ledger must be examined.",
+        "账目与封存记录不一致，须核查账本。",
+    ),
 }

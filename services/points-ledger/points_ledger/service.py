@@ -10,6 +10,8 @@ from tenure.telemetry import metrics
 
 from points_ledger import api, api_statement, commands, operations, store, timers
 from points_ledger.problems import PROBLEMS
+from points_ledger.proof import api as proof
+from points_ledger.proof import sealer
 from points_ledger.rules import activities, adjustments, decide, earning, holds, terms
 from points_ledger.rules.account import Account
 from points_ledger.rules.decide import rule
@@ -70,9 +72,12 @@ SERVICE: Final = Service[Account](
     save=store.save,
     due=store.due,
     keys=decide.keys,
-    routers=(api.router, api_statement.router, operations.router),
-    background=(timers.release_timed_out,),
+    routers=(api.router, api_statement.router, operations.router, proof.router),
+    background=(timers.release_timed_out, sealer.seal_entries),
     problems=PROBLEMS,
-    gauges=((metrics.holds_open, "SELECT count(*) FROM holds WHERE state = 'held'"),),
+    gauges=(
+        (metrics.holds_open, "SELECT count(*) FROM holds WHERE state = 'held'"),
+        (metrics.journal_unsealed_rows, sealer.UNSEALED),
+    ),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -74,7 +74,9 @@ UPDATE_LOTS: Final = c.updated("lots", _LOT_CHANGES, ("member_id", "lot_no"))
 DELETE_LOTS: Final = "DELETE FROM lots WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[]))"
 _OWNED_HOLD: Final = {"member_id": "text", **c.HOLD}
 INSERT_HOLDS: Final = c.inserted("holds", _OWNED_HOLD)
-UPDATE_HOLDS: Final = c.updated("holds", _OWNED_HOLD, ("hold_id",))
+_HOLD_CHANGES: Final = {name: _OWNED_HOLD[name] for name in ("hold_id", *c.HOLD_CHANGES)}
+UPDATE_HOLDS: Final = c.updated("holds", _HOLD_CHANGES, ("hold_id",))
+_hold_changes: Final = itemgetter(*(list(_OWNED_HOLD).index(name) for name in _HOLD_CHANGES))
 _OWNED_PROPOSAL: Final = {"member_id": "text", **c.PROPOSAL}
 INSERT_PROPOSALS: Final = c.inserted("adjustments", _OWNED_PROPOSAL)
 UPDATE_PROPOSALS: Final = c.updated("adjustments", _OWNED_PROPOSAL, ("adjustment_id",))
@@ -164,7 +166,8 @@ async def save(conn: Connection, saved: Saved[Account]) -> None:
     await _append(conn, "transfers", c.TRANSFER, transfers)
     await _create_accounts(conn, sorted(_account_row(after) for before, after in pairs if before is None))
     await _update_accounts(conn, [(before, after) for before, after in pairs if before is not None])
-    await _write_named(conn, INSERT_HOLDS, UPDATE_HOLDS, _changed_of(pairs, lambda account: account.holds, _hold_row))
+    holds = _changed_of(pairs, lambda account: account.holds, _hold_row)
+    await _write_named(conn, INSERT_HOLDS, UPDATE_HOLDS, holds, changes=_hold_changes)
     proposals = _changed_of(pairs, lambda account: account.proposals, _proposal_row)
     await _write_named(conn, INSERT_PROPOSALS, UPDATE_PROPOSALS, proposals)
     await _write(conn, DROP_NEWS, [msgspec.structs.astuple(news) for news in read])
@@ -210,12 +213,22 @@ async def _write(conn: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> N
         await conn.execute(sql, *c.arrays(rows))
 
 
-async def _write_named(conn: Connection, insert: str, update: str, rows: Iterator[tuple[bool, Sequence[Any]]]) -> None:
+async def _write_named(
+    conn: Connection,
+    insert: str,
+    update: str,
+    rows: Iterator[tuple[bool, Sequence[Any]]],
+    *,
+    changes: Callable[[Sequence[Any]], Sequence[Any]] = tuple,
+) -> None:
     """What has an id that a caller may have chosen is inserted when new, so that nobody's row can be taken over."""
     new: list[Sequence[Any]] = []
     known: list[Sequence[Any]] = []
     for is_known, row in rows:
-        (known if is_known else new).append(row)
+        if is_known:
+            known.append(changes(row))
+        else:
+            new.append(row)
     await _write(conn, insert, new)
     await _write(conn, update, known)
 

@@ -61,7 +61,7 @@ async def rows(t: Under) -> dict[str, list[tuple]]:
     for table in TABLES:
         records = await t.pool.fetch(f"SELECT * FROM {table} ORDER BY 1, 2")
         found[table] = [
-            tuple(v for k, v in r.items() if k not in ("recorded_at", "cause", "source_id")) for r in records
+            tuple(v for k, v in r.items() if k not in ("recorded_at", "cause", "source_id", "seq")) for r in records
         ]
     return found
 

@@ -46,6 +46,8 @@ SAGA_POINTS: Final = (
     "saga.delivered",
 )
 """The mall's: before and after each step of an order. They stand here so that one list names every point there is."""
+SEAL_POINTS: Final = ("sealer.read", "sealer.sealed", "sealer.rooted", "sealer.published")
+"""The ledger's: before and after each row of a seal and of a published root."""
 _times_left: Final[dict[str, int]] = {}
 _happens: list[str] = ["SIGKILL"]
 
@@ -55,7 +57,7 @@ def arm(spec: str) -> None:
     _times_left.clear()
     if spec:
         point, times, name = (*spec.split(":"), "SIGKILL")[:3]
-        assert point in POINTS + SAGA_POINTS, f"no fault point {point}"
+        assert point in POINTS + SAGA_POINTS + SEAL_POINTS, f"no fault point {point}"
         _times_left[point], _happens[0] = int(times), name
 
 

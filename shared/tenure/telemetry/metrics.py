@@ -182,6 +182,9 @@ class Metrics(_Declares):
         self.points_moved = counter("points_moved", "Points told, by wallet and movement.", "wallet", "movement")
         self.tier_changes = counter("tier_changes", "Changes of tier told.", "from_tier", "to_tier")
         self.holds_open = self._gauge("holds_open", "Reservations of points that are neither captured nor released.")
+        self.journal_unsealed_rows = self._gauge(
+            "journal_unsealed_rows", "Entries of the points ledger's journal that no seal holds yet."
+        )
         self.holds_released = counter("holds_released", "Reservations of points that were given back.", "reason")
         self.messages_suppressed = counter("messages_suppressed", "Messages not told, and why.", "reason")
         self.messages_waiting = self._gauge("messages_waiting", "Text messages that wait for their channel.")
