@@ -58,6 +58,10 @@ class Api:
     def put(self, path: str, body: Any, *, key: str | None = None) -> Any:
         return _answer(self._http.put(path, json=body, headers=_new_key(key)))
 
+    def put_bytes(self, path: str, body: bytes) -> Any:
+        headers = {"Content-Type": "application/octet-stream", **_new_key(None)}
+        return _answer(self._http.put(path, content=body, headers=headers))
+
     def rows(self, path: str, **params: str | int | None) -> Iterator[dict[str, Any]]:
         """All rows of an operator's listing, page after page."""
         after: str | None = ""

@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from tenure_local.cli_data import data
+from tenure_local.cli_imports import imports
 from tenure_local.cli_parked import parked
 from tenure_local.cli_platform import platform
 from tenure_local.cli_rules import rules
@@ -22,7 +23,7 @@ from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-app.registered_commands += platform.registered_commands + data.registered_commands
+app.registered_commands += platform.registered_commands + imports.registered_commands + data.registered_commands
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")
 app.add_typer(rules, name="rules")

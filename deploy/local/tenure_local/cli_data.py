@@ -1,4 +1,4 @@
-"""The commands that move data: import, replay, tick, wait, tiers, wallets."""
+"""The commands that move data: replay, tick, wait, tiers, wallets."""
 
 import asyncio
 import csv
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tenure.contracts.event import Event
 
 data = typer.Typer()
-imports = typer.Typer(no_args_is_help=True, help="Import history. It changes state, earns no points, sends no message.")
 replays = typer.Typer(no_args_is_help=True, help="Replay history as it happened. Points and messages included.")
 
 TIER_COLUMNS: Final = ("member_id", "insured_days", "annual_premium_fen", "qualified_tier", "tier", "tier_since")
@@ -47,17 +46,6 @@ def facts_of(file: Path) -> "list[Event]":
             fail(f"{path.name} is not a whole CSV file (or .csv.gz): {error}")
 
 
-@imports.command("motor-portfolio")
-def import_motor_portfolio(file: Portfolio) -> None:
-    """Import a motor portfolio as history."""
-    from tenure_local.moving import import_history
-
-    home = Home()
-    home.addresses()
-    count = asyncio.run(import_history(home, facts_of(file)))
-    out.print(f"imported {count:,} facts; `tenure wait` tells when every service has read them")
-
-
 @replays.command("motor-portfolio")
 def replay_motor_portfolio(
     file: Portfolio,
@@ -75,7 +63,6 @@ def replay_motor_portfolio(
     out.print(f"replayed {count:,} facts up to {to}; `tenure wait` tells when every service has read them")
 
 
-data.add_typer(imports, name="import")
 data.add_typer(replays, name="replay")
 
 

@@ -11,21 +11,13 @@ from tenure.contracts.event import Event
 from tenure_local.console import progress
 from tenure_local.drained import Backlog, Targets, watch
 from tenure_local.home import Home
-from tenure_local.playback import CalendarError, calendar, publish_days, publish_history, replay
+from tenure_local.playback import CalendarError, calendar, publish_days, replay
 
 TICK_DAYS_MAX: Final = 3_660
 
 
 class NotDrainedError(Exception):
     """Something is left to do after the time given; the message says what."""
-
-
-async def import_history(home: Home, events: Sequence[Event]) -> int:
-    """Publish facts as history. Returns how many."""
-    with progress() as bars:
-        task = bars.add_task("importing facts", total=len(events))
-        targets = Targets(home.targets)
-        return await publish_history(home.settings(), events, targets, told=lambda n: bars.advance(task, n))
 
 
 async def replay_events(home: Home, events: Sequence[Event], since: date, until: date) -> int:

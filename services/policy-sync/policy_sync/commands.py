@@ -1,4 +1,7 @@
-"""What callers ask of policy-sync over HTTP, apart from the core's facts."""
+"""What callers, and its own importer, ask of policy-sync apart from the core's facts."""
+
+from collections.abc import Mapping
+from datetime import date
 
 from tenure.contracts.event import Data
 
@@ -9,3 +12,42 @@ class KeepContact(Data, frozen=True, kw_only=True):
     member_id: str
     sealed: bytes
     key_id: str
+
+
+class OpenImport(Data, frozen=True, kw_only=True):
+    """A file will come. `declaration` is what says how it is read, as it stands now; `live_from` None: all of it is history."""
+
+    import_id: str
+    source: str
+    declaration: str
+    file_name: str
+    dry_run: bool
+    live_from: date | None
+    opened_by: str
+
+
+class KeepPart(Data, frozen=True, kw_only=True):
+    """One part of the file, numbered from 1."""
+
+    import_id: str
+    part: int
+    body: bytes
+
+
+class StartImport(Data, frozen=True, kw_only=True):
+    """The file is whole: so many parts."""
+
+    import_id: str
+    parts: int
+
+
+class AdvanceImport(Data, frozen=True, kw_only=True):
+    """Rows up to `position` are done; `findings` as (row, place, code, detail). `is_anew`: reading began at the first row again."""
+
+    import_id: str
+    position: int
+    counts: Mapping[str, int]
+    findings: tuple[tuple[int, str, str, str], ...] = ()
+    is_anew: bool = False
+    is_end: bool = False
+    why: str = ""

@@ -8,8 +8,9 @@ from tenure.contracts.decision import DayReached
 from tenure.service import Service
 from tenure.spine import clock
 
-from policy_sync import api, rules, store
+from policy_sync import api, import_api, importing, rules, store
 from policy_sync.commands import KeepContact
+from policy_sync.rules import imports
 
 _POLICY_FACTS = (
     core.PolicyIssued,
@@ -53,13 +54,15 @@ SERVICE = Service(
         **dict.fromkeys(_CUSTOMER_FACTS, rules.on_customer),
         DayReached: rules.on_day,
         KeepContact: rules.on_contact,
+        **imports.rules(),
     },
     load=store.load,
     save=store.save,
     due=store.due,
     keys=rules.keys,
-    routers=(api.router,),
-    background=(clock.lead,),
-    problems=MappingProxyType({**rules.PROBLEMS, **api.PROBLEMS}),
+    routers=(api.router, import_api.router),
+    background=(clock.lead, importing.read_on),
+    under_way="SELECT count(*) FROM imports WHERE stage = 'queued'",
+    problems=MappingProxyType({**rules.PROBLEMS, **api.PROBLEMS, **imports.PROBLEMS, **import_api.PROBLEMS}),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -14,34 +14,57 @@ from asyncpg.connection import Connection
 from tenure.contracts.topics import TYPE_OF, TYPES
 from tenure.service import Saved
 
-from policy_sync import projection
+from policy_sync import import_store, projection
 from policy_sync.rules.customers import MemberState, member_key, member_of
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import fold
+from policy_sync.rules.imports import ImportState, import_key, import_of
 from policy_sync.rules.milestones import Milestone
 from policy_sync.rules.policies import PolicyState
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
 
-State = PolicyState | MemberState
+State = PolicyState | MemberState | ImportState
 
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = MappingProxyType(
     {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
 )
+_COLUMNS: Final = "policy_no, inherited, live_from, lived_to, due_on"
+_NO_POLICY: Final[Mapping[str, Any]] = MappingProxyType(dict.fromkeys(_COLUMNS.split(", ")))
 _encode: Final = msgspec.json.Encoder().encode
 
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     """The states of these keys, locked; one that is new begins empty."""
-    policies = [k for k in keys if member_of(k) is None]
+    imports = [i for k in keys if (i := import_of(k)) is not None]
+    policies = [k for k in keys if member_of(k) is None and import_of(k) is None]
     members = [m for k in keys if (m := member_of(k)) is not None]
     rows = await _locked_policies(conn, policies)
     enrolled = await _locked_members(conn, members)
-    facts = await _facts(conn, keys)
-    told = await _told(conn, policies)
-    states: dict[str, State] = {no: _policy(rows[no], facts.get(no, ()), told.get(no, {})) for no in policies}
-    for member in members:
+    states = await _states(conn, rows, enrolled)
+    return states | {import_key(i): s for i, s in (await import_store.load(conn, imports)).items()}
+
+
+async def peek(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
+    """The states of these policies and members as they are, for looking only: nothing is locked, nothing begun."""
+    policies = [k for k in keys if member_of(k) is None]
+    members = [m for k in keys if (m := member_of(k)) is not None]
+    rows = await conn.fetch(f"SELECT {_COLUMNS} FROM policies WHERE policy_no = ANY ($1::text[])", policies)
+    enrolled = await conn.fetch(
+        "SELECT member_id, enrolled_on FROM members WHERE member_id = ANY ($1::text[])", members
+    )
+    found: dict[str, Any] = {no: dict(_NO_POLICY) | {"policy_no": no} for no in policies} | {
+        r["policy_no"]: r for r in rows
+    }
+    return await _states(conn, found, dict.fromkeys(members) | {r["member_id"]: r["enrolled_on"] for r in enrolled})
+
+
+async def _states(conn: Connection, rows: Mapping[str, Any], enrolled: Mapping[str, date | None]) -> dict[str, State]:
+    facts = await _facts(conn, [*rows, *map(member_key, enrolled)])
+    told = await _told(conn, list(rows))
+    states: dict[str, State] = {no: _policy(row, facts.get(no, ()), told.get(no, {})) for no, row in rows.items()}
+    for member, since in enrolled.items():
         key = member_key(member)
-        states[key] = MemberState(member_id=member, enrolled_on=enrolled[member], facts=facts.get(key, ()))
+        states[key] = MemberState(member_id=member, enrolled_on=since, facts=facts.get(key, ()))
     return states
 
 
@@ -53,6 +76,9 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
     before = {no: s for no, s in saved.before.items() if isinstance(s, PolicyState)}
     if after:
         await projection.write(conn, before, after)
+    imports = [s for s in saved.after.values() if isinstance(s, ImportState)]
+    if imports:
+        await import_store.save(conn, imports, saved.rows)
     await _enrol(conn, [s for s in saved.after.values() if isinstance(s, MemberState)])
 
 
@@ -71,7 +97,7 @@ async def _locked_policies(conn: Connection, policies: list[str]) -> dict[str, A
         return {}
     await conn.execute("INSERT INTO policies (policy_no) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", policies)
     rows = await conn.fetch(
-        """SELECT policy_no, inherited, live_from, lived_to, due_on FROM policies
+        f"""SELECT {_COLUMNS} FROM policies
            WHERE policy_no = ANY ($1::text[]) ORDER BY policy_no FOR UPDATE""",
         policies,
     )

@@ -17,11 +17,12 @@ from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 
-from policy_sync.commands import KeepContact
+from policy_sync.commands import AdvanceImport, KeepContact, KeepPart, OpenImport, StartImport
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, Opening, fact_of
 from policy_sync.rules.fold import Policy, applicable, fold_applicable, grounds_first
+from policy_sync.rules.imports import import_key
 from policy_sync.rules.milestones import Milestone, implied, show
 from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
@@ -51,6 +52,8 @@ def keys(event: Event) -> tuple[str, ...]:
     data = event.data
     if isinstance(data, (core.CustomerFact, KeepContact)):
         return (member_key(data.member_id),)
+    if isinstance(data, (OpenImport, KeepPart, StartImport, AdvanceImport)):
+        return (import_key(data.import_id),)
     touched = [event.key]
     if isinstance(data, core.PolicyFact) and (member := _introduced(data)):
         touched.append(member_key(member))

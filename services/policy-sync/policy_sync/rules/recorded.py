@@ -32,3 +32,27 @@ class ContactForgotten(NamedTuple):
     """A member was erased: the contact data goes with it."""
 
     member_id: str
+
+
+class PartKept(NamedTuple):
+    """A part of an import's file; the newest of one number replaces the one before."""
+
+    import_id: str
+    part: int
+    body: bytes
+
+
+class FindingKept(NamedTuple):
+    """What is wrong with a row of an import."""
+
+    import_id: str
+    row: int
+    place: str
+    code: str
+    detail: str
+
+
+class FindingsForgotten(NamedTuple):
+    """Reading an import began at its first row again: what was found before will be found again."""
+
+    import_id: str
