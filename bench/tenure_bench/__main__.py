@@ -24,6 +24,7 @@ from tenure_bench.world import POSTGRES, World
 
 CASES: Final[dict[str, Callable[[Bench], list[Case]]]] = {
     "ledger": ledger.run,
+    "renewals": ledger.run_renewals,
     "relay": relay.run,
     "latency": latency.run,
     "catch-up": catch_up.run,
@@ -31,7 +32,15 @@ CASES: Final[dict[str, Callable[[Bench], list[Case]]]] = {
     "growth": growth.run,
 }
 
-LEAST_S: Final = {"ledger": 60, "relay": 10, "latency": 20, "catch-up": 20, "pipeline": 30, "growth": 60}
+LEAST_S: Final = {
+    "ledger": 60,
+    "renewals": 30,
+    "relay": 10,
+    "latency": 20,
+    "catch-up": 20,
+    "pipeline": 30,
+    "growth": 60,
+}
 """Seconds without which a case of the full run is not begun: nothing runs past the ten minutes."""
 
 

@@ -92,7 +92,3 @@ def cheaper(ours: Measured, theirs: Measured) -> float:
 
 def as_tuples(positions: Sequence[Position]) -> list[tuple[str, int, int]]:
     return sorted((p.topic, p.partition, p.next_offset) for p in positions)
-
-
-def from_start(positions: Sequence[Position]) -> list[Position]:
-    return [Position(p.topic, p.partition, 0) for p in positions]

@@ -35,6 +35,43 @@ def premiums(members: range, *, prefix: str = "M", instalments: int = 2, seed: i
     return out
 
 
+def renewal_days(members: range, *, prefix: str = "R", seed: int = 1) -> list[Outgoing]:
+    """The day of the year on which most happens to a member, four events of it: the policy year ends without a claim, on its
+    anniversary it is renewed, and the new premium is paid. Members are shuffled into one another, each in its own order.
+    """
+    order = [n for n in members for _ in range(4)]
+    random.Random(seed).shuffle(order)
+    days: dict[int, Iterator[Data]] = {n: _renewal_day(f"{prefix}-{n:07d}", n) for n in members}
+    return [record(next(days[n]), "/tenure/policy-sync") for n in order]
+
+
+def _renewal_day(member_id: str, n: int) -> Iterator[Data]:
+    years, policy_no = 1 + n % 12, f"P-{member_id}"
+    yield policy.NoClaimYearCompleted(
+        member_id=member_id,
+        policy_no=policy_no,
+        product_line="home",
+        policy_year=years,
+        start=DAY - TERM,
+        effective=DAY,
+    )
+    yield policy.PolicyAnniversary(
+        member_id=member_id, policy_no=policy_no, term_no=0, product_line="home", years=years, effective=DAY
+    )
+    yield policy.PolicyRenewed(
+        member_id=member_id,
+        term=term(member_id, n, version=1),
+        effective=DAY,
+        renewed_on=DAY,
+        gap_days=0,
+        days_early=0,
+    )
+    yield premium(member_id, n, 1)
+
+
+LOTS_OF_A_RENEWAL_DAY: Final = 6
+
+
 def premium(member_id: str, n: int, instalment_no: int) -> policy.PremiumPaid:
     return policy.PremiumPaid(
         member_id=member_id,

@@ -12,6 +12,7 @@ class Plan(msgspec.Struct, frozen=True):
     run_s_max: float
     pairs: int
     ledger_members: int
+    renewal_members: int
     naive_events: int
     pipeline_members: int
     latency_s: float
@@ -25,6 +26,7 @@ FULL: Final = Plan(
     run_s_max=580,
     pairs=8,
     ledger_members=10_000,
+    renewal_members=5_000,
     naive_events=500,
     pipeline_members=800,
     latency_s=3.0,
@@ -37,6 +39,7 @@ SMOKE: Final = Plan(
     run_s_max=85,
     pairs=1,
     ledger_members=1_000,
+    renewal_members=500,
     naive_events=30,
     pipeline_members=40,
     latency_s=1.0,

@@ -5,10 +5,10 @@ from statistics import median
 from typing import Any, Final
 
 import asyncpg
-from tenure.spine.log import Position
+from tenure.spine.log import Outgoing, Position
 
 from tenure_bench import books, children, facts
-from tenure_bench.bench import Bench, Round, as_tuples, cheaper, compared, faster, from_start
+from tenure_bench.bench import Bench, Round, as_tuples, cheaper, compared, faster
 from tenure_bench.legs import ledger, naive_orm, null_hop, set_based
 from tenure_bench.measure import Measured
 from tenure_bench.results import Bounds, Case
@@ -20,17 +20,22 @@ GROUPS: Final = {
     "null_hop": null_hop.GROUP,
     "naive_orm": naive_orm.GROUP,
 }
+RENEWAL_LEGS: Final = ("copy_floor", "ledger", "set_based")
+COPY: Final = "bare COPY of the same rows"
+LOOP: Final = "hand-written set-based loop"
 LEGS: Final = ("copy_floor", "ledger", "set_based", "null_hop", "naive_1", "naive_16")
 
 
 class Load:
     """What all legs read, and what the ledger made of it the first time: the floor copies it, the loop must match it."""
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench, self.world = bench, bench.world
-        self.events = 2 * bench.plan.ledger_members
-        self.ends: list[Position] = bench.do(self.world.publish(facts.premiums(range(bench.plan.ledger_members))))
-        self.rows: Path = self.world.folder / "ledger.rows"
+    def __init__(self, bench: Bench, name: str, records: list[Outgoing], *, lots: int) -> None:
+        self.bench, self.world, self.lots = bench, bench.world, lots
+        self.events = len(records)
+        here = [p for p in bench.do(self.world.ends()) if p.topic == records[0].topic]
+        self.begins: list[Position] = here
+        self.ends: list[Position] = bench.do(self.world.publish(records))
+        self.rows: Path = self.world.folder / f"{name}.rows"
         self.expected: dict[str, str] = {}
 
     def calibrate(self) -> Measured:
@@ -59,7 +64,7 @@ class Load:
     def _place(self, leg: str) -> Any:
         group = GROUPS.get("naive_orm" if leg.startswith("naive") else leg)
         if group is not None:
-            self.bench.do(self.world.stand_at(group, from_start(self.ends)))
+            self.bench.do(self.world.stand_at(group, self.begins))
         return self.bench.do(self.world.fresh(SERVICE))
 
     def arguments(self, leg: str) -> dict[str, Any]:
@@ -67,26 +72,48 @@ class Load:
         topic = self.ends[0].topic
         return {
             "copy_floor": {"rows": {SERVICE: str(self.rows)}, "events": self.events},
-            "ledger": {"ends": ends, "events": self.events, "expected": self.expected},
-            "set_based": {"ends": ends, "events": self.events, "expected": self.expected},
+            "ledger": {"ends": ends, "events": self.events, "lots": self.lots, "expected": self.expected},
+            "set_based": {"ends": ends, "events": self.events, "lots": self.lots, "expected": self.expected},
             "null_hop": {"topic": topic, "events": self.events},
             "naive_1": {"topic": topic, "events": naive, "tasks": 1},
             "naive_16": {"topic": topic, "events": 4 * naive, "tasks": 16},
         }[leg]
 
 
+def payments(bench: Bench) -> Load:
+    records = facts.premiums(range(bench.plan.ledger_members))
+    return Load(bench, "ledger", records, lots=len(records))
+
+
+def renewal_days(bench: Bench) -> Load:
+    members = bench.plan.renewal_members
+    return Load(bench, "renewal", facts.renewal_days(range(members)), lots=members * facts.LOTS_OF_A_RENEWAL_DAY)
+
+
 def run(bench: Bench) -> list[Case]:
-    load = Load(bench)
+    load = payments(bench)
     bench.told("(first)", load.calibrate())
     rounds: list[Round] = [{leg: load.run(leg) for leg in order} for order in bench.rounds("ledger", LEGS, share=0.3)]
     bench.rate = median([r["ledger"].rate for r in rounds if not r["ledger"].wrong] or [0.0])
     return cases_of(rounds)
 
 
+def run_renewals(bench: Bench) -> list[Case]:
+    """Against COPY and the loop alone: the ORM's peer knows payments only."""
+    load = renewal_days(bench)
+    bench.told("(first)", load.calibrate())
+    rounds = [{leg: load.run(leg) for leg in order} for order in bench.rounds("renewals", RENEWAL_LEGS, share=0.3)]
+    name = "ledger consumer, drained, renewal days"
+    return [
+        compared(name, COPY, rounds, ("ledger", "copy_floor"), faster, Bounds(0.50, 0.75)),
+        compared(name, LOOP, rounds, ("ledger", "set_based"), faster, Bounds(0.85, 0.97)),
+    ]
+
+
 def half_load(bench: Bench) -> float:
     """Half of what the ledger drains, in events a second, measured here if its own case has not run."""
     if not bench.rate:
-        load = Load(bench)
+        load = payments(bench)
         bench.rate = bench.told("(for its rate)", load.calibrate()).rate
     return bench.rate / 2
 
@@ -97,23 +124,28 @@ def cases_of(rounds: list[Round]) -> list[Case]:
 
     return [
         compared(
-            "ledger consumer, drained",
-            "bare COPY of the same rows",
+            "ledger consumer, drained, payments",
+            COPY,
             rounds,
             ("ledger", "copy_floor"),
             faster,
             Bounds(0.50, 0.75),
         ),
         compared(
-            "ledger consumer, drained",
-            "hand-written set-based loop",
+            "ledger consumer, drained, payments",
+            LOOP,
             rounds,
             ("ledger", "set_based"),
             faster,
             Bounds(0.85, 0.97),
         ),
         compared(
-            "ledger consumer, drained", "null hop getmany -> send", rounds, ("ledger", "null_hop"), faster, Bounds()
+            "ledger consumer, drained, payments",
+            "null hop getmany -> send",
+            rounds,
+            ("ledger", "null_hop"),
+            faster,
+            Bounds(),
         ),
         compared(
             "ledger consumer, CPU an event",

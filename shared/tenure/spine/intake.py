@@ -18,7 +18,7 @@ import structlog
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.time import DayStarted
 from tenure.spine import parking
-from tenure.spine.codec import decode
+from tenure.spine.codec import decode, type_of
 from tenure.spine.lanes import in_lanes
 from tenure.spine.log import Position, Record
 from tenure.spine.progress import Progress, ends_of
@@ -58,9 +58,12 @@ class Intake:
     async def items(self, records: Sequence[Record]) -> tuple[list[Item], date | None]:
         items: list[Item] = []
         day: date | None = None
+        ignores = self.door.service.ignores
         for n, record in enumerate(records):
             if n % RECORDS_BETWEEN_BREATHS == RECORDS_BETWEEN_BREATHS - 1:
                 await asyncio.sleep(0)
+            if type_of(record.headers) in ignores:
+                continue  # whatever is in it
             try:
                 event = decode(record.headers, record.value)
             except WrongEventError as wrong:
@@ -68,7 +71,7 @@ class Intake:
                 continue
             if isinstance(event.data, DayStarted):
                 day = max(day or event.data.date, event.data.date)
-            elif event.type not in self.door.service.ignores:
+            else:
                 items.append(Item(event, record))
         return items, day
 
