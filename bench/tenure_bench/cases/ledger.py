@@ -10,8 +10,9 @@ from tenure.spine.log import Outgoing, Position
 from tenure_bench import books, children, facts
 from tenure_bench.bench import Bench, Round, as_tuples, cheaper, compared, faster
 from tenure_bench.legs import ledger, naive_orm, null_hop, set_based
-from tenure_bench.measure import Measured
+from tenure_bench.measure import Cost, Measured, Meter
 from tenure_bench.results import Bounds, Case
+from tenure_bench.world import Place
 
 SERVICE: Final = "points-ledger"
 GROUPS: Final = {
@@ -20,9 +21,10 @@ GROUPS: Final = {
     "null_hop": null_hop.GROUP,
     "naive_orm": naive_orm.GROUP,
 }
-RENEWAL_LEGS: Final = ("copy_floor", "ledger", "set_based")
+RENEWAL_LEGS: Final = ("copy_floor", "ledger", "set_based", "ledger_two")
 COPY: Final = "bare COPY of the same rows"
 LOOP: Final = "hand-written set-based loop"
+LOOP_OF_ONE: Final = "hand-written set-based loop, one process"
 LEGS: Final = ("copy_floor", "ledger", "set_based", "null_hop", "naive_1", "naive_16")
 
 
@@ -55,11 +57,37 @@ class Load:
         await conn.close()
 
     def run(self, leg: str) -> Measured:
+        if leg == "ledger_two":
+            return self.bench.told(leg, self._two())
         place = self._place(leg)
         module = "naive_orm" if leg.startswith("naive") else leg
         measured = children.run(module, place, **self.arguments(leg))
         self.bench.do(self.world.drop(place.database))
         return self.bench.told(leg, measured)
+
+    def _two(self) -> Measured:
+        """Two worker processes share the partitions; the clock runs from when both may begin until both are through."""
+        place = self._place("ledger")
+        halves = [children.Child("ledger_half", place, ends=as_tuples(self.ends)) for _ in range(2)]
+        for half in halves:
+            half.until_ready()
+        meter = Meter(place.trees)
+        for half in halves:
+            half.stop()
+        for half in halves:
+            half.until_ready()
+        cost = meter.stop()
+        ended = [half.result() for half in halves]
+        wrong = [reason for half in ended for reason in half.wrong] or self.bench.do(self._faults(place))
+        self.bench.do(self.world.drop(place.database))
+        cpu_s = cost.cpu_s | {"services": sum(half.cost.cpu_s.get("services", 0.0) for half in ended)}
+        return Measured(self.events, Cost(cost.wall_s, cpu_s), wrong)
+
+    async def _faults(self, place: Place) -> list[str]:
+        conn = await asyncpg.connect(f"{place.database_url}/{place.database}")
+        wrong = await ledger.faults(conn, events=self.events, lots=self.lots, expected=self.expected)
+        await conn.close()
+        return wrong
 
     def _place(self, leg: str) -> Any:
         group = GROUPS.get("naive_orm" if leg.startswith("naive") else leg)
@@ -107,6 +135,8 @@ def run_renewals(bench: Bench) -> list[Case]:
     return [
         compared(name, COPY, rounds, ("ledger", "copy_floor"), faster, Bounds(0.50, 0.75)),
         compared(name, LOOP, rounds, ("ledger", "set_based"), faster, Bounds(0.85, 0.97)),
+        compared(f"{name}, two processes", COPY, rounds, ("ledger_two", "copy_floor"), faster, Bounds(0.50, 0.75)),
+        compared(f"{name}, two processes", LOOP_OF_ONE, rounds, ("ledger_two", "set_based"), faster, Bounds()),
     ]
 
 
