@@ -118,6 +118,25 @@ def test_two_persons_publish_rules_on_the_command_line_and_one_takes_them_back(r
     ]
 
 
+def test_draft_rules_are_simulated_on_the_command_line(ran: Ran, tmp_path: Path) -> None:
+    draft, changed = tmp_path / "draft.yaml", tmp_path / "changed.csv"
+    draft.write_text(MILDER.replace("effective: 2027-01-01", ""), encoding="utf-8")
+    before = ran.ask.operator.get("/v1/tiers/H-01")
+    said = _tenure(
+        ran, "simulate", "tiers", "--rules", str(draft), "--as-of", "2018-12-31", "--csv", str(changed), "--json"
+    )
+    result = json.loads(said)["result"]
+    assert result["members"] == ran.summary.members
+    assert sum(m["members"] for m in result["moves_on_first_day"]) == ran.summary.members
+    assert result["helped"] > 0
+    assert result["harmed"] > 0, "a programme without gold and diamond takes them away"
+    with changed.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == result["helped"] + result["harmed"] == result["listed"]
+    assert ran.ask.operator.get("/v1/tiers/H-01") == before
+    assert "members by tier" in _tenure(ran, "simulate", "tiers", "--rules", str(draft), "--months", "2")
+
+
 def test_an_unknown_member_is_not_found(ran: Ran) -> None:
     answer = ran.ask.operator._http.get("/v1/members/nobody/status")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -19,6 +19,7 @@ from tenure_local.cli_imports import imports
 from tenure_local.cli_parked import parked
 from tenure_local.cli_platform import platform
 from tenure_local.cli_rules import rules
+from tenure_local.cli_simulate import simulate
 from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
 
@@ -27,6 +28,7 @@ app.registered_commands += platform.registered_commands + imports.registered_com
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")
 app.add_typer(rules, name="rules")
+app.add_typer(simulate, name="simulate")
 
 WRONG_WORDS = 2
 INTERRUPTED = 130

@@ -49,6 +49,8 @@ def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         ("rules approve tiers R-1", 2, "Missing option '--reason'"),
         ("rules propose tiers nowhere.yaml --reason x", 1, "there is no file nowhere.yaml"),
         ("rules list", 1, NOT_UP),
+        ("simulate tiers", 2, "Missing option '--rules'"),
+        ("simulate tiers --rules nowhere.yaml", 1, "there is no file nowhere.yaml"),
         ("token --role core --subject c", 1, NOT_UP),
         ("status M-1", 1, NOT_UP),
         ("wait", 1, NOT_UP),

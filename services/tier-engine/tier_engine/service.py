@@ -9,6 +9,8 @@ from tenure.service import Service
 from tier_engine import api, rules, store
 from tier_engine.review import review
 from tier_engine.rules import Member
+from tier_engine.whatif import api as whatif_api
+from tier_engine.whatif.work import simulate
 
 TERM_EVENTS = (
     policy.PolicyIssued,
@@ -69,9 +71,9 @@ SERVICE: Service[Member] = Service(
     save=store.save,
     due=store.due,
     keys=rules.keys,
-    routers=(api.router,),
-    background=(review,),
-    problems=api.PROBLEMS,
+    routers=(api.router, whatif_api.router),
+    background=(review, simulate),
+    problems={**api.PROBLEMS, **whatif_api.PROBLEMS},
     rulebooks=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

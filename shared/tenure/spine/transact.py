@@ -170,6 +170,15 @@ class Door:
 
         return await self.answer_once(asked, leave)
 
+    async def keep(self, do: Callable[[Connection], Awaitable[T]]) -> T:
+        """One transaction for a service's own bookkeeping, such as how far a long job is: no member's state, nothing told."""
+
+        async def once() -> T:
+            async with self._transaction() as conn:
+                return await do(conn)
+
+        return await _whole(self.service.name, once)
+
     async def keep_answer(self, asked: Idempotency, body: bytes) -> Outcome:
         """Keep the answer to something that was done in transactions of its own, and does no harm done again."""
 

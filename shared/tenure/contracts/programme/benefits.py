@@ -6,9 +6,10 @@ quota stands exactly where something can be used up.
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tenure.calendar import Period, add_months
 
@@ -25,6 +26,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `quota` uses a `period` (None = as often as needed); `quota_by_tier` overrides it from the named tier on. A `year` is the
     member's own: from the day of the first grant to its anniversaries. A `season` is one of the patrol seasons of the file.
+    `reference_fen` is what one use costs the programme (where nothing counts uses: one year), for comparing rules (what-if).
     """
 
     code: str
@@ -43,6 +45,7 @@ class Benefit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     entitlement: Literal["fast_track", "no_survey"] | None = None
     amount_max_fen: int | None = None
     discount_percent: int | None = None
+    reference_fen: Annotated[int, Meta(ge=0, le=10**9)] | None = None
 
     def __post_init__(self) -> None:
         quotas = [q for q in (self.quota, *self.quota_by_tier.values()) if q is not None]
