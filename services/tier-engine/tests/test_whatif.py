@@ -301,7 +301,7 @@ async def test_a_hundred_thousand_members_a_minute_on_one_core(settings):
         await t.pool.execute("VACUUM ANALYZE members")
         cpu = _cpu_s()
         began = time.monotonic()
-        found = await simulated(t, rules=DEARER, as_of="2018-01-01", months=24)
+        found = await simulated(t, rules=DEARER, as_of="2011-12-01", months=24)
         took, used = time.monotonic() - began, _cpu_s() - cpu
         sys.stdout.write(
             f"\n{count:,} members of 8 terms, 24 months: {took:.1f} s, {used:.1f} s of CPU, "
