@@ -43,7 +43,7 @@ LIABILITY: Final = """
                    - CASE WHEN debit IN ('pending', 'available', 'held') THEN amount ELSE 0 END) AS net
           FROM transfers WHERE effective <= $1 GROUP BY 1, 2) n
     JOIN lots l USING (member_id, lot_no)
-    WHERE n.net <> 0 AND l.wallet <> 'growth' AND (l.expires_on IS NULL OR l.expires_on > $1 OR l.held > 0)
+    WHERE n.net <> 0 AND l.wallet <> 'growth' AND (l.expires_on IS NULL OR coalesce(l.cut_on, l.expires_on) > $1 OR l.held > 0)
     GROUP BY 1, 2 ORDER BY 1, 2"""
 
 _STORED: Final = " UNION ALL ".join(

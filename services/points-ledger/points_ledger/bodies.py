@@ -15,12 +15,15 @@ from tenure.contracts.activity import (
 from tenure.contracts.points import Wallet
 from tenure.edge.bodies import Body, Id, MemberId, Text
 
+from points_ledger.commands import Purpose
+
 ACTIVITIES_MAX = 500
 HOLD_TTL_S_MAX = 86_400
 POINTS_MAX = 100_000_000
 
 Spendable = Literal["points", "agent"]
 """Growth is never spent (DESIGN 5.3)."""
+Reason = Annotated[Text, Field(min_length=3, max_length=500)]
 Points = Annotated[int, Field(ge=1, le=POINTS_MAX)]
 
 
@@ -104,10 +107,32 @@ class PartIn(Body):
 
 
 class AdjustmentIn(Body):
-    """Points to add or (negative) to deduct by hand, with the reason and the ticket that asks for it."""
+    """Points to add or (negative) to deduct by hand, with the reason and the ticket that asks for it.
+
+    `write_off` ends so many points of a debt; `freeze` and `unfreeze` move none.
+    """
 
     member_id: MemberId
-    points: Annotated[int, Field(ge=-POINTS_MAX, le=POINTS_MAX)]
+    points: Annotated[int, Field(ge=-POINTS_MAX, le=POINTS_MAX)] = 0
     wallet: Wallet = "points"
-    reason: Annotated[Text, Field(min_length=3, max_length=500)]
+    reason: Reason
     ticket: Annotated[Text, Field(min_length=1, max_length=64)]
+    purpose: Purpose = "correct"
+
+
+class RejectionIn(Body):
+    """Why it is not done."""
+
+    reason: Reason
+
+
+class DayIn(Body):
+    """The first day on which it counts."""
+
+    on: date
+
+
+class MembershipIn(Body):
+    """The customer number of an agent who is a customer, too."""
+
+    member_id: MemberId

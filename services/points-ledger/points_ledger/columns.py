@@ -7,6 +7,7 @@ import msgspec
 
 from points_ledger.rules.account import (
     BALANCES,
+    AccountChange,
     BudgetClaim,
     BudgetNews,
     Hold,
@@ -61,6 +62,7 @@ LOT: Final = {
     "extra_max": "bigint",
     "amount_max": "bigint",
     "capped_by": "text",
+    "cut_on": "date",
 }
 TRANSFER: Final = {
     "member_id": "text",
@@ -97,7 +99,12 @@ PROPOSAL: Final = {
     "proposed_by": "text",
     "state": "text",
     "approved_by": "text",
+    "purpose": "text",
+    "batch": "text",
 }
+CHANGE: Final = {
+    "member_id": "text", "what": "text", "reason": "text", "actor": "text", "cause": "text", "effective": "date",
+}  # fmt: skip
 NEWS: Final = {"member_id": "text", "policy_no": "text", "void": "bool"}
 HOLD_CHANGES: Final = ("member_id", "state", "parts", "captured", "refunded")
 LOT_CHANGES: Final = (
@@ -111,6 +118,7 @@ LOT_CHANGES: Final = (
     "extra_max",
     "amount_max",
     "capped_by",
+    "cut_on",
 )
 CLAIM: Final = {
     "member_id": "text",
@@ -123,7 +131,7 @@ ALLOTTED: Final = {"member_id": "text", "lot_id": "text", "points": "bigint", "a
 
 _TABLES: Final[tuple[tuple[type[msgspec.Struct], dict[str, str]], ...]] = (
     (Lot, LOT), (Transfer, TRANSFER), (Hold, HOLD), (Proposal, PROPOSAL), (ReferralNews, NEWS), (BudgetClaim, CLAIM),
-    (BudgetNews, ALLOTTED),
+    (BudgetNews, ALLOTTED), (AccountChange, CHANGE),
 )  # fmt: skip
 for struct, columns in _TABLES:
     assert len(struct.__struct_fields__) == len(columns), f"{struct.__name__} and its table differ"

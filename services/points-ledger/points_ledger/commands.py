@@ -1,11 +1,14 @@
 """What callers over HTTP ask of the ledger. The command's event carries the business date; rules read no clock."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from tenure.contracts.activity import ActivityCompleted, AgentServiceRecorded
 from tenure.contracts.event import Data
 from tenure.contracts.points import Wallet
+
+Purpose = Literal["correct", "write_off", "freeze", "unfreeze"]
+"""`correct` adds or deducts points; `write_off` ends a debt; the others are about the account as such."""
 
 
 class RecordActivity(Data, frozen=True, kw_only=True):
@@ -52,8 +55,38 @@ class ProposeAdjustment(Data, frozen=True, kw_only=True):
     reason: str
     ticket: str
     proposed_by: str
+    purpose: Purpose = "correct"
+    batch: str = ""
 
 
 class ApproveAdjustment(Data, frozen=True, kw_only=True):
     adjustment_id: str
     approved_by: str
+
+
+class RejectAdjustment(Data, frozen=True, kw_only=True):
+    adjustment_id: str
+    rejected_by: str
+    reason: str
+
+
+class LeaveAgent(Data, frozen=True, kw_only=True):
+    """An agent leaves: `on` is the first day after the last."""
+
+    agent_id: str
+    on: date
+    actor: str
+
+
+class ReturnAgent(Data, frozen=True, kw_only=True):
+    agent_id: str
+    on: date
+    actor: str
+
+
+class LinkMembership(Data, frozen=True, kw_only=True):
+    """The agent and the member are one person."""
+
+    agent_id: str
+    member_id: str
+    actor: str

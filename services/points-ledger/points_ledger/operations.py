@@ -1,51 +1,24 @@
-"""The ledger over HTTP for operators: manual adjustments by two persons, all wallets, liability, totals, and the books checked."""
+"""The ledger over HTTP for operators: all wallets, liability, totals, and the books checked."""
 
-import hashlib
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Response
 from tenure.edge import answers
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import After, Day, Id
+from tenure.edge.bodies import After, Day
 from tenure.edge.http import App, json_response
-from tenure.edge.idempotency import IdempotencyKey, idempotency_of
-from tenure.edge.problems import Problem
 
-from points_ledger import audit, reads
-from points_ledger.bodies import AdjustmentIn
-from points_ledger.commands import ApproveAdjustment, ProposeAdjustment
-from points_ledger.rules.adjustments import AdjustmentView
+from points_ledger import audit
 
 WALLETS_MAX: Final = 5_000
-Operates = Annotated[Caller, Depends(caller("operator"))]
 Audits = Annotated[Caller, Depends(caller("operator", "sre"))]
 
 
 def router(app: App) -> APIRouter:
-    """Adjustments and the books."""
+    """The books."""
     routes = APIRouter()
-    _adjustments(routes, app)
     _books(routes, app)
     return routes
-
-
-def _adjustments(routes: APIRouter, app: App) -> None:
-    @routes.post("/adjustments", status_code=201, openapi_extra=answers(AdjustmentView, status=201))
-    async def propose(request: Request, body: AdjustmentIn, who: Operates, _key: IdempotencyKey = None) -> Response:
-        """Propose to add or deduct points; nothing moves until a second person approves."""
-        asked = await idempotency_of(request, who.subject)
-        digest = hashlib.sha256(f"{asked.caller}\0{asked.key}".encode()).hexdigest()
-        command = ProposeAdjustment(adjustment_id=f"J-{digest[:24]}", proposed_by=who.subject, **body.model_dump())
-        return await app.write(request, command, key=body.member_id, caller=who, status=201)
-
-    @routes.post("/adjustments/{adjustment_id}/approve", openapi_extra=answers(AdjustmentView))
-    async def approve(request: Request, adjustment_id: Id, who: Operates, _key: IdempotencyKey = None) -> Response:
-        """Approve what another proposed."""
-        member_id = await reads.adjusted(app.pool, adjustment_id)
-        if member_id is None:
-            raise Problem("not_found")
-        command = ApproveAdjustment(adjustment_id=adjustment_id, approved_by=who.subject)
-        return await app.write(request, command, key=member_id, caller=who)
 
 
 def _books(routes: APIRouter, app: App) -> None:

@@ -29,6 +29,18 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
         "该活动须由见证方上报，不能由本人上报。",
     ),
     "self_referral": (422, "Nobody refers themselves.", "不能推荐本人。"),
+    "account_frozen": (
+        409,
+        "This account is frozen: nothing can be redeemed until two persons release it.",
+        "账户已冻结，须经双人复核解冻后方可兑换。",
+    ),
+    "unknown_member": (422, "Nothing was ever heard of this member.", "未知的会员编号。"),
+    "adjustment_points_unwanted": (422, "Freezing and unfreezing move no points.", "冻结与解冻不涉及积分。"),
+    "debt_too_small": (422, "A write-off is at most what is owed.", "核销的积分不得超过欠额。"),
+    "agent_left": (409, "Services after an agent has left do not count.", "代理人离职后的服务不计分。"),
+    "agent_not_left": (409, "This agent has not left.", "该代理人未离职。"),
+    "same_account": (422, "An agent's and a member's number differ.", "代理人编号与会员编号不能相同。"),
+    "file_refused": (422, "The file cannot be read; nothing was taken from it.", "文件无法读取，未作任何处理。"),
     "statement_too_long": (
         422,
         "The statement has too many lines for one file: name dates.",

@@ -16,8 +16,9 @@ MEMBER_ID_CHARS_MAX: Final = 64
 
 WALLET: Final = """
     SELECT a.points_debt, a.growth_debt, a.agent_debt, l.* FROM accounts a LEFT JOIN LATERAL (
-      SELECT wallet, activates_on > $2 AS pending, expires_on,
-             sum(remaining) FILTER (WHERE expires_on IS NULL OR expires_on > $2)::bigint AS remaining, sum(held)::bigint AS held
+      SELECT wallet, activates_on > $2 AS pending, coalesce(cut_on, expires_on) AS expires_on,
+             sum(remaining) FILTER (WHERE expires_on IS NULL OR coalesce(cut_on, expires_on) > $2)::bigint AS remaining,
+             sum(held)::bigint AS held
       FROM lots WHERE member_id = $1 AND (remaining > 0 OR held > 0) GROUP BY 1, 2, 3
     ) l ON true WHERE a.member_id = $1 ORDER BY l.wallet, l.expires_on"""
 WHY: Final = f"SELECT member_id, {listed(LOT)} FROM lots WHERE member_id = $1 AND lot_no = $2"
@@ -85,6 +86,7 @@ class Why(msgspec.Struct, frozen=True):
     earned_on: date
     activates_on: date
     expires_on: date | None
+    cut_on: date | None
     origin: str
 
 
@@ -143,10 +145,3 @@ async def hold(pool: Any, hold_id: str) -> HoldView | None:
     if row is None:
         return None
     return view(row[0], _hold_of(*row[1:6], pairs_of_json(row[6]), *row[7:]))
-
-
-async def adjusted(pool: Any, adjustment_id: str) -> str | None:
-    """Whose account an adjustment is for."""
-    sql = "SELECT member_id FROM adjustments WHERE adjustment_id = $1"
-    member_id: str | None = await pool.fetchval(sql, adjustment_id)
-    return member_id

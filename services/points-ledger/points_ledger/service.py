@@ -8,11 +8,11 @@ from tenure.contracts.decision import DayReached
 from tenure.service import Service
 from tenure.telemetry import metrics
 
-from points_ledger import api, api_statement, commands, operations, store, timers
+from points_ledger import api, api_accounts, api_adjustments, api_statement, commands, operations, store, timers
 from points_ledger.problems import PROBLEMS
 from points_ledger.proof import api as proof
 from points_ledger.proof import sealer
-from points_ledger.rules import activities, adjustments, decide, earning, holds, terms
+from points_ledger.rules import activities, adjustments, decide, earning, holds, standing, terms
 from points_ledger.rules.account import Account
 from points_ledger.rules.decide import rule
 
@@ -48,6 +48,11 @@ SERVICE: Final = Service[Account](
         commands.RefundHold: rule(holds.on_refund),
         commands.ProposeAdjustment: rule(adjustments.on_proposed),
         commands.ApproveAdjustment: rule(adjustments.on_approved),
+        commands.RejectAdjustment: rule(adjustments.on_rejected),
+        # Agents: leaving, returning, being a customer, too.
+        commands.LeaveAgent: rule(standing.on_left),
+        commands.ReturnAgent: rule(standing.on_returned),
+        commands.LinkMembership: decide.on_link,
         DayReached: rule(decide.on_day),
     },
     ignores=frozenset(
@@ -72,7 +77,10 @@ SERVICE: Final = Service[Account](
     save=store.save,
     due=store.due,
     keys=decide.keys,
-    routers=(api.router, api_statement.router, operations.router, proof.router),
+    routers=(
+        *(api.router, api_statement.router, api_adjustments.router, api_accounts.router, operations.router),
+        proof.router,
+    ),
     background=(timers.release_timed_out, sealer.seal_entries),
     problems=PROBLEMS,
     gauges=(

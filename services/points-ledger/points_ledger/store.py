@@ -23,6 +23,7 @@ from points_ledger import columns as c
 from points_ledger.rules.account import (
     BALANCES,
     Account,
+    AccountChange,
     BudgetClaim,
     BudgetNews,
     Hold,
@@ -172,13 +173,15 @@ async def save(conn: Connection, saved: Saved[Account]) -> None:
     await _write_named(conn, INSERT_PROPOSALS, UPDATE_PROPOSALS, proposals)
     await _write(conn, DROP_NEWS, [msgspec.structs.astuple(news) for news in read])
     await _write(conn, LEAVE_NEWS, [(*key, void) for key, void in left.items()])
-    await _save_budgets(conn, saved, pairs)
+    await _save_rare(conn, saved, pairs)
 
 
-async def _save_budgets(conn: Connection, saved: Saved[Account], pairs: "Pairs") -> None:
-    """Claims that were made, allotments that were read, and those that go on to who a customer became."""
+async def _save_rare(conn: Connection, saved: Saved[Account], pairs: "Pairs") -> None:
+    """The audit; claims of budgets that were made, allotments that were read, and those that go on to who a customer became."""
     read = [news for before, after in pairs if before and not after.allotted for news in before.allotted]
     await _write(conn, DROP_ALLOTTED, [msgspec.structs.astuple(news) for news in read])
+    changes = [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, AccountChange)]
+    await _append(conn, "account_changes", c.CHANGE, changes)
     for kind, sql in ((BudgetClaim, INSERT_CLAIMS), (BudgetNews, LEAVE_ALLOTTED)):
         await _write(conn, sql, [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, kind)])
 
@@ -260,7 +263,7 @@ def _new_lots(pairs: Pairs) -> Iterator[tuple[Any, ...]]:
 
 def _changes(member_id: str, lot: Lot) -> tuple[Any, ...]:
     numbers = (lot.remaining, lot.held, lot.spent, lot.reversed, lot.expired)
-    caps = (lot.extra_max, lot.amount_max, lot.capped_by)
+    caps = (lot.extra_max, lot.amount_max, lot.capped_by, lot.cut_on)
     return (member_id, lot.no, *numbers, lot.revoked, c.pairs_to_json(lot.taken), *caps)
 
 

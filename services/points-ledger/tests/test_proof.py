@@ -225,6 +225,7 @@ NOT_IMPLIED = {
     ("lots", "extra_max"),
     ("lots", "amount_max"),
     ("lots", "capped_by"),
+    ("lots", "cut_on"),
     ("accounts", "lived_to"),
     ("accounts", "due_on"),
     ("accounts", "memory"),

@@ -12,6 +12,8 @@ from typing import Final, Literal
 import msgspec
 from tenure.contracts.points import Wallet
 
+from points_ledger.commands import Purpose
+
 FOREVER: Final = date.max
 WALLETS: Final[tuple[Wallet, ...]] = ("points", "growth", "agent")
 BUCKETS: Final = ("pending", "available", "held", "debt")
@@ -77,6 +79,12 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
     extra_max: int | None = None
     amount_max: int | None = None
     capped_by: str = ""
+    cut_on: date | None = None
+
+    @property
+    def ends_on(self) -> date | None:
+        """The day at whose start it expires: its own, or an earlier one when its agent left."""
+        return self.expires_on if self.cut_on is None else self.cut_on
 
     @property
     def standing(self) -> int:
@@ -86,13 +94,14 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
     @property
     def spending_order(self) -> tuple[date, date, int]:
         """Earliest expiry first, then earliest earned."""
-        return (self.expires_on or FOREVER, self.earned_on, self.no)
+        return (self.ends_on or FOREVER, self.earned_on, self.no)
 
     def is_pending(self, on: date) -> bool:
         return self.activates_on > on
 
     def is_expired(self, on: date) -> bool:
-        return self.expires_on is not None and self.expires_on <= on
+        ends_on = self.expires_on if self.cut_on is None else self.cut_on
+        return ends_on is not None and ends_on <= on
 
     def is_spendable(self, on: date) -> bool:
         return self.remaining > 0 and not self.is_pending(on) and not self.is_expired(on)
@@ -131,7 +140,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """A manual adjustment that waits for a second person."""
+    """A manual adjustment that waits for a second person. `batch`: the file it came in."""
 
     adjustment_id: str
     wallet: Wallet
@@ -139,8 +148,10 @@ class Proposal(msgspec.Struct, frozen=True):
     reason: str
     ticket: str
     proposed_by: str
-    state: Literal["proposed", "approved"] = "proposed"
+    state: Literal["proposed", "approved", "rejected"] = "proposed"
     approved_by: str = ""
+    purpose: Purpose = "correct"
+    batch: str = ""
 
 
 class TermMemory(msgspec.Struct, frozen=True, array_like=True):
@@ -172,13 +183,19 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Memory(msgspec.Struct, frozen=True, array_like=True):
-    """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became."""
+    """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became.
+
+    `frozen` says why nothing may be redeemed; `persons` are other accounts of the same person; `left_on` when an agent left.
+    """
 
     tiers: tuple[tuple[date, str], ...] = ()
     terms: dict[str, TermMemory] = {}
     rescinded: frozenset[str] = frozenset()
     referred_by: dict[str, str] = {}
     merged_into: str = ""
+    frozen: str = ""
+    persons: frozenset[str] = frozenset()
+    left_on: date | None = None
 
     def tier_on(self, day: date) -> str:
         return next((tier for since, tier in reversed(self.tiers) if since <= day), "")
@@ -194,6 +211,17 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
         """Whether the policy never was: rescinded, or its first term void."""
         first = self.terms.get(f"{policy_no}/{FIRST_TERM}")
         return policy_no in self.rescinded or (first is not None and first.void)
+
+
+class AccountChange(msgspec.Struct, frozen=True):
+    """What happened to an account as such, for the audit: who or what did it, why, by which event, counted on which day."""
+
+    member_id: str
+    what: Literal["frozen", "unfrozen", "left", "returned", "linked", "merged", "unmerged", "rejected", "written_off"]
+    reason: str
+    actor: str
+    cause: str
+    effective: date
 
 
 class ReferralNews(msgspec.Struct, frozen=True):

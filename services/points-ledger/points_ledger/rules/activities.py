@@ -36,18 +36,25 @@ class ActivityResult(msgspec.Struct, frozen=True):
 
 
 def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
-    """An activity from a caller. Raises RefusedError activity_too_late, besides what `on_activity` refuses."""
+    """An activity from a caller. Raises RefusedError activity_too_late, agent_left, besides what `on_activity` refuses."""
     activity = command.activity
     rule = _rule(book, activity)
+    if _has_left(book, activity):
+        raise RefusedError("agent_left", "services after an agent has left do not count")
     if rule is not None and _is_too_late(book, activity, rule):
         raise RefusedError("activity_too_late", f"{activity.kind} counts up to {rule.late_days_max} days after its day")
     return on_activity(book, activity)
 
 
 def on_activity(book: Book, activity: Activity) -> ActivityResult:
-    """An activity as the log tells it; one that is too late has no effect. Raises RefusedError activity_in_future, no_session."""
+    """An activity as the log tells it; one that is too late has no effect.
+
+    Raises RefusedError activity_in_future, no_session, self_referral.
+    """
     if activity.on > book.day:
         raise RefusedError("activity_in_future", "an activity is reported after it happened")
+    if isinstance(activity, AgentServiceRecorded) and _for_oneself(book, activity):
+        raise RefusedError("self_referral", "an agent serves, and refers, somebody else")
     rule, limited_by = _rule(book, activity), ""
     if rule is not None and not book.event.backfill and not _is_too_late(book, activity, rule):
         limited_by = _record(book, activity, rule)
@@ -57,9 +64,21 @@ def on_activity(book: Book, activity: Activity) -> ActivityResult:
 
 def _rule(book: Book, activity: Activity) -> Rule | None:
     """The rule that pays this kind on that day, if one does."""
+    if _has_left(book, activity):
+        return None
     rule = book.programme.earning.at(activity.on).find(activity.kind)
     line = activity.product_line if isinstance(activity, ActivityCompleted) else None
     return rule if rule is not None and rule.applies_to(line, activity.on) else None
+
+
+def _has_left(book: Book, activity: Activity) -> bool:
+    left_on = book.memory.left_on
+    return left_on is not None and isinstance(activity, AgentServiceRecorded) and activity.on >= left_on
+
+
+def _for_oneself(book: Book, service: AgentServiceRecorded) -> bool:
+    """Whether the customer is the agent, under the same or another number."""
+    return service.member_id is not None and service.member_id in {book.member_id, *book.memory.persons}
 
 
 def _is_too_late(book: Book, activity: Activity, rule: Rule) -> bool:

@@ -1,4 +1,8 @@
-"""Manual adjustments: one person proposes with a reason and a ticket, another approves, and neither for an account of their own."""
+"""Manual adjustments: one person proposes with a reason and a ticket, another approves, and neither for an account of their own.
+
+The invariants: nothing moves before the second person approved; an adjustment is decided once; a write-off ends a debt and gives
+nothing beside; deducting never makes a debt.
+"""
 
 from datetime import date
 
@@ -7,10 +11,11 @@ from msgspec.structs import replace
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsAdjusted, Wallet
 
-from points_ledger.commands import ApproveAdjustment, ProposeAdjustment
+from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, Purpose, RejectAdjustment
 from points_ledger.rules.account import ADJUSTMENT, Lot, Proposal
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import expiry_of, repay, spendable, split
+from points_ledger.rules.standing import freeze, must_be_known, must_not_be_own, unfreeze
 
 
 class AdjustmentView(msgspec.Struct, frozen=True):
@@ -25,40 +30,95 @@ class AdjustmentView(msgspec.Struct, frozen=True):
     state: str
     proposed_by: str
     approved_by: str
+    purpose: str
+    batch: str
 
 
 def view(member_id: str, proposal: Proposal) -> AdjustmentView:
     p = proposal
     return AdjustmentView(
-        p.adjustment_id, member_id, p.wallet, p.points, p.reason, p.ticket, p.state, p.proposed_by, p.approved_by
-    )
+        p.adjustment_id, member_id, p.wallet, p.points, p.reason, p.ticket, p.state, p.proposed_by, p.approved_by,
+        p.purpose, p.batch,
+    )  # fmt: skip
 
 
 def on_proposed(book: Book, command: ProposeAdjustment) -> AdjustmentView:
-    """Raises RefusedError own_account, adjustment_too_large, adjustment_exists."""
-    if command.proposed_by == book.member_id:
-        raise RefusedError("own_account", "nobody adjusts an account of their own")
-    if not 0 < abs(command.points) <= book.rules.adjustment_points_max:
-        raise RefusedError("adjustment_too_large", f"at most {book.rules.adjustment_points_max} points, and not none")
+    """Raises RefusedError unknown_member, own_account, adjustment_*, debt_too_small, insufficient_points."""
+    must_be_known(book)
+    must_not_be_own(book, command.proposed_by)
+    _must_fit(book, command.purpose, command.wallet, command.points)
     if command.adjustment_id in book.proposals:
         raise RefusedError("adjustment_exists", "this adjustment was proposed before")
     proposal = Proposal(
-        command.adjustment_id, command.wallet, command.points, command.reason, command.ticket, command.proposed_by
+        command.adjustment_id,
+        command.wallet,
+        command.points,
+        command.reason,
+        command.ticket,
+        command.proposed_by,
+        purpose=command.purpose,
+        batch=command.batch,
     )
     return view(book.member_id, book.put_proposal(proposal))
 
 
 def on_approved(book: Book, command: ApproveAdjustment) -> AdjustmentView:
-    """Raises RefusedError adjustment_resolved, same_person, own_account, insufficient_points."""
-    proposal = book.proposals.get(command.adjustment_id)
-    if proposal is None or proposal.state != "proposed":
-        raise RefusedError("adjustment_resolved", "this adjustment does not wait for approval")
+    """Raises RefusedError adjustment_resolved, same_person, own_account, insufficient_points, debt_too_small."""
+    proposal = _open(book, command.adjustment_id)
     if command.approved_by == proposal.proposed_by:
         raise RefusedError("same_person", "a second person must approve")
-    if command.approved_by == book.member_id:
-        raise RefusedError("own_account", "nobody adjusts an account of their own")
-    (_add if proposal.points > 0 else _deduct)(book, proposal, book.day)
-    return view(book.member_id, book.put_proposal(replace(proposal, state="approved", approved_by=command.approved_by)))
+    must_not_be_own(book, command.approved_by)
+    approved = replace(proposal, state="approved", approved_by=command.approved_by)
+    _carry_out(book, approved)
+    return view(book.member_id, book.put_proposal(approved))
+
+
+def on_rejected(book: Book, command: RejectAdjustment) -> AdjustmentView:
+    """Raises RefusedError adjustment_resolved, own_account. Who proposed may withdraw."""
+    proposal = _open(book, command.adjustment_id)
+    must_not_be_own(book, command.rejected_by)
+    book.note("rejected", f"{proposal.adjustment_id}: {command.reason}", command.rejected_by)
+    return view(book.member_id, book.put_proposal(replace(proposal, state="rejected")))
+
+
+def _open(book: Book, adjustment_id: str) -> Proposal:
+    proposal = book.proposals.get(adjustment_id)
+    if proposal is None or proposal.state != "proposed":
+        raise RefusedError("adjustment_resolved", "this adjustment does not wait for approval")
+    return proposal
+
+
+def _must_fit(book: Book, purpose: Purpose, wallet: Wallet, points: int) -> None:
+    """Whether the points go with the purpose, and are not too many."""
+    if purpose in ("freeze", "unfreeze"):
+        if points:
+            raise RefusedError("adjustment_points_unwanted", "freezing and unfreezing move no points")
+        return
+    if not 0 < abs(points) <= book.rules.adjustment_points_max:
+        raise RefusedError("adjustment_too_large", f"at most {book.rules.adjustment_points_max} points, and not none")
+    if purpose == "write_off" and not 0 < points <= book.of(wallet, "debt"):
+        raise RefusedError("debt_too_small", "a write-off ends a debt, or part of it, and no more")
+
+
+def _carry_out(book: Book, proposal: Proposal) -> None:
+    who = f"{proposal.proposed_by}, {proposal.approved_by}"
+    match proposal.purpose:
+        case "freeze":
+            freeze(book, proposal.reason, actor=who)
+        case "unfreeze":
+            unfreeze(book, proposal.reason, actor=who)
+        case "write_off":
+            _write_off(book, proposal, who)
+        case _:
+            (_add if proposal.points > 0 else _deduct)(book, proposal, book.day)
+
+
+def _write_off(book: Book, proposal: Proposal, who: str) -> None:
+    """The programme bears what is owed. The debt may have been repaid meanwhile."""
+    _must_fit(book, proposal.purpose, proposal.wallet, proposal.points)
+    book.post(proposal.wallet, "adjustment", "debt", proposal.points, lot_no=0, kind="adjust", on=book.day)
+    book.note("written_off", f"{proposal.points} points: {proposal.reason}", who)
+    _tell(book, proposal, "", proposal.points)
 
 
 def _add(book: Book, proposal: Proposal, on: date) -> None:

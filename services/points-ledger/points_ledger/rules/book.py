@@ -15,6 +15,7 @@ from tenure.contracts.programme import EarningRules, Programme
 from points_ledger.rules.account import (
     BUCKETS,
     Account,
+    AccountChange,
     Hold,
     Kind,
     Ledger,
@@ -137,6 +138,11 @@ class Book:
             self.lots, self.holds, self.proposals, self.changed = {}, {}, {}, True
         if self.memory != Memory(merged_into=merged_into):
             self.remember(Memory(merged_into=merged_into))
+
+    def note(self, what: Any, reason: str, actor: str) -> None:
+        """Write what happened to the account itself into its audit."""
+        self.rows.append(AccountChange(self.member_id, what, reason, actor, self.event.id, self.day))
+        self.changed = True
 
     def leave_news(self, referrer: str, policy_no: str, *, void: bool) -> None:
         self.rows.append(ReferralNews(referrer, policy_no, void))

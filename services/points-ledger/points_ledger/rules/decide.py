@@ -20,11 +20,13 @@ from tenure.contracts.policy import (
 )
 from tenure.contracts.programme import Programme
 
-from points_ledger.rules import caps, earning, referrals, terms
+from points_ledger.commands import LinkMembership
+from points_ledger.rules import caps, earning, referrals, standing, terms
 from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import live_through, next_due
 from points_ledger.rules.merger import on_merged
+from points_ledger.rules.standing import Standing
 
 Decide = Callable[[Book, Any], Any]
 Rule = Callable[[Any, Event, Programme], Decision[Any]]
@@ -90,6 +92,8 @@ def keys(event: Event) -> tuple[str, ...]:
     match event.data:
         case ReferralConverted(member_id=referrer, referee_id=referee) if referrer != referee:
             return (referrer, referee)
+        case LinkMembership(agent_id=agent, member_id=member) if agent != member:
+            return (agent, member)
         case CustomerMerged(member_id=survivor, merged_id=merged) if survivor != merged:
             return (survivor, merged)
     return (event.key,)
@@ -100,6 +104,16 @@ def on_referral(state: Any, event: Event, programme: Programme) -> Decision[Any]
     if not isinstance(state, tuple):
         raise RefusedError("self_referral", "nobody refers themselves")
     return rule_of_two(referrals.on_referral)(state, event, programme)
+
+
+def on_link(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """Raises RefusedError same_account."""
+    if not isinstance(state, tuple):
+        raise RefusedError("same_account", "an agent's and a member's number differ")
+    decided = rule_of_two(standing.on_linked)(state, event, programme)
+    agent: Account = decided.state[0]
+    reply = Standing(agent.member_id, agent.memory.frozen, sorted(agent.memory.persons))
+    return Decision(decided.state, decided.emit, decided.rows, reply)
 
 
 def on_merger(state: Any, event: Event, programme: Programme) -> Decision[Any]:

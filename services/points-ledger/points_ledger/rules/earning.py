@@ -26,6 +26,7 @@ from points_ledger.rules.book import Book
 from points_ledger.rules.caps import claim, earned_again, under_caps
 from points_ledger.rules.lots import expiry_of, grant
 from points_ledger.rules.reversal import restate
+from points_ledger.rules.standing import cut_on
 from points_ledger.rules.worth import worth
 
 FEN_PER_CNY = 100
@@ -67,6 +68,8 @@ def _earn_into(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
 def _grant_new(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
     lot = _lot(book, fact, wallet, base)
     amount = worth(book, lot)
+    if book.memory.left_on is not None:
+        lot = replace(lot, cut_on=cut_on(book, lot))
     grant(book, replace(lot, granted=amount, remaining=amount) if amount else lot)
     if lot.campaign and lot.extra_max == 0:
         claim(book, lot, book.programme.earning.at(fact.on).campaign_for(fact.rule, fact.on))

@@ -53,10 +53,11 @@ def _next_of(lot: Lot, notice: timedelta, lived_to: date) -> date | None:
     """The first of its activation, notice and expiry after `lived_to`. A notice before the activation would tell nothing."""
     if lot.activates_on > lived_to:
         return lot.activates_on
-    if lot.expires_on is None or lot.expires_on <= lived_to:
+    ends_on = lot.ends_on
+    if ends_on is None or ends_on <= lived_to:
         return None
-    told_on = lot.expires_on - notice
-    return told_on if told_on > lived_to else lot.expires_on
+    told_on = ends_on - notice
+    return told_on if told_on > lived_to else ends_on
 
 
 def _reveal(book: Book, day: date) -> None:
@@ -71,7 +72,7 @@ def _reveal(book: Book, day: date) -> None:
 def _announce(book: Book, day: date) -> None:
     """Tell once for each expiry date, so many days before it, what will expire."""
     expires_on = day + timedelta(book.rules.expiring_notice_days)
-    expiring = [lot for lot in book.lots.values() if lot.expires_on == expires_on and lot.is_spendable(day)]
+    expiring = [lot for lot in book.lots.values() if lot.ends_on == expires_on and lot.is_spendable(day)]
     for wallet, lots in groupby(sorted(expiring, key=lambda lot: lot.wallet), key=lambda lot: lot.wallet):
         amount = sum(lot.remaining for lot in lots)
         book.tell(
@@ -108,7 +109,7 @@ def tell_granted(book: Book, lot: Lot, amount: int, repaid: int, on: date) -> No
             rule=lot.rule,
             rules_version=lot.rules_version,
             activates_on=lot.activates_on,
-            expires_on=lot.expires_on,
+            expires_on=lot.ends_on,
             source_type=lot.source_type,
             reference=lot.fact,
             repaid_debt=repaid,
@@ -128,7 +129,7 @@ def activate(book: Book, lot: Lot) -> None:
             amount=amount,
             effective=on,
             lot_id=book.lot_id(lot),
-            expires_on=lot.expires_on,
+            expires_on=lot.ends_on,
             repaid_debt=repaid,
         )
     )
@@ -147,16 +148,17 @@ def repay(book: Book, no: int, on: date) -> int:
 def expire(book: Book, no: int) -> None:
     """What is left of a lot whose time is over becomes breakage; points held for an order are kept for it."""
     lot = book.lots[no]
-    if not lot.remaining or lot.expires_on is None or not lot.is_expired(book.lived_to):
+    on = lot.ends_on
+    if not lot.remaining or on is None or on > book.lived_to:
         return
-    book.post(lot.wallet, "available", "breakage", lot.remaining, lot_no=no, kind="expire", on=lot.expires_on)
+    book.post(lot.wallet, "available", "breakage", lot.remaining, lot_no=no, kind="expire", on=on)
     book.put(replace(lot, remaining=0, expired=lot.expired + lot.remaining))
     book.tell(
         PointsExpired(
             member_id=book.member_id,
             wallet=lot.wallet,
             amount=lot.remaining,
-            effective=lot.expires_on,
+            effective=on,
             lot_id=book.lot_id(lot),
         )
     )

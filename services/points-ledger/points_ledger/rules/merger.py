@@ -65,4 +65,6 @@ def _united(one: Memory, other: Memory) -> Memory:
         terms=other.terms | one.terms,
         rescinded=one.rescinded | other.rescinded,
         referred_by=other.referred_by | one.referred_by,
+        frozen=one.frozen or other.frozen,
+        persons=one.persons | other.persons,
     )

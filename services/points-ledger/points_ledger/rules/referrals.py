@@ -7,6 +7,7 @@ whose lock it should take.
 
 from msgspec.structs import replace
 from tenure.contracts.activity import ReferralConverted
+from tenure.contracts.decision import RefusedError
 
 from points_ledger.rules.book import Book
 from points_ledger.rules.earning import Fact, earn, rules_for
@@ -14,7 +15,9 @@ from points_ledger.rules.reversal import restate, revoke
 
 
 def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
-    """Pending until the referee's cooling-off ends."""
+    """Pending until the referee's cooling-off ends. Raises RefusedError self_referral."""
+    if referee.member_id in referrer.memory.persons or referrer.memory.persons & referee.memory.persons:
+        raise RefusedError("self_referral", "nobody refers themselves, under whichever of their numbers")
     for rule in rules_for(referrer, "referral.converted", referral.on, person=True):
         earn(
             referrer,

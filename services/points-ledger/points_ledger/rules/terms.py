@@ -21,6 +21,7 @@ from tenure.contracts.tier import NO_TIER, TierChanged
 from points_ledger.rules.account import Memory, TermMemory
 from points_ledger.rules.book import Book
 from points_ledger.rules.reversal import revoke, settle_where
+from points_ledger.rules.standing import freeze
 
 TERM_KEPT_DAYS = 2 * 366
 """How long after its end a term that stands whole is remembered; its lots are for ever."""
@@ -38,6 +39,8 @@ def learn(book: Book, data: TermEvent) -> None:
     terms = _kept(before.terms, book.lived_to) if before.terms else {}
     terms[key] = now
     book.remember(replace(before, terms=terms, rescinded=rescinded))
+    if rescinded != before.rescinded:
+        freeze(book, f"policy {term.policy_no} rescinded", actor="insurer core")
     if not now.is_whole or (known is not None and not known.is_whole) or rescinded != before.rescinded:
         settle_where(book, min(data.effective, book.day), policy_no=term.policy_no)
         _tell_referrer(book, before, term.policy_no)

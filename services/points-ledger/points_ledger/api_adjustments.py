@@ -1,0 +1,192 @@
+"""Manual adjustments over HTTP: proposed by one operator, approved or rejected by another, one by one or from a file."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from tenure.contracts.event import Data
+from tenure.edge import Page, answers
+from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import Id, MemberId
+from tenure.edge.http import App, json_response
+from tenure.edge.idempotency import IdempotencyKey, idempotency_of
+from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
+from tenure.edge.problems import Problem
+from tenure.spine.transact import Idempotency, Item
+
+from points_ledger import adjustment_files, desk, store
+from points_ledger.adjustment_files import FileAnswer, Row
+from points_ledger.bodies import AdjustmentIn, RejectionIn
+from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, RejectAdjustment
+from points_ledger.rules.adjustments import AdjustmentView
+
+Operates = Annotated[Caller, Depends(caller("operator"))]
+State = Annotated[Literal["proposed", "approved", "rejected"] | None, Query(description="only those that stand so")]
+DryRun = Annotated[bool, Query(description="say what would happen, and do nothing")]
+_CSV: Final = {"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+
+class BatchAnswer(AdjustmentView, frozen=True):
+    """One adjustment of a file after it was decided; `code` says why it was not."""
+
+    code: str = ""
+
+
+def router(app: App) -> APIRouter:
+    """Adjustments."""
+    routes = APIRouter()
+    _reads(routes, app)
+    _one_by_one(routes, app)
+    _files(routes, app)
+    return routes
+
+
+def _reads(routes: APIRouter, app: App) -> None:
+    @routes.get("/adjustments", openapi_extra=answers(Page[AdjustmentView]))
+    async def listed(
+        who: Operates,
+        state: State = None,
+        batch: Id | None = None,
+        member_id: MemberId | None = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Adjustments, newest first."""
+        del who
+        rows = await desk.adjustments(
+            app.pool,
+            state=state,
+            batch=batch,
+            member_id=member_id,
+            after=decode_cursor(cursor, desk.Place),
+            rows_max=limit + 1,
+        )
+        return json_response(page_of(rows, limit, key=lambda row: row[1], show=lambda row: row[0]))
+
+
+def _one_by_one(routes: APIRouter, app: App) -> None:
+    async def decide(request: Request, who: Caller, adjustment_id: str, command: Data) -> Response:
+        member_id = await desk.adjusted(app.pool, adjustment_id)
+        if member_id is None:
+            raise Problem("not_found")
+        return await app.write(request, command, key=member_id, caller=who)
+
+    @routes.post("/adjustments", status_code=201, openapi_extra=answers(AdjustmentView, status=201))
+    async def propose(request: Request, body: AdjustmentIn, who: Operates, _key: IdempotencyKey = None) -> Response:
+        """Propose to add or deduct points, to write off a debt, to freeze or release; a second person must approve."""
+        asked = await idempotency_of(request, who.subject)
+        command = _proposal(body, who, _digest(asked))
+        return await app.write(request, command, key=body.member_id, caller=who, status=201)
+
+    @routes.post("/adjustments/{adjustment_id}/approve", openapi_extra=answers(AdjustmentView))
+    async def approve(request: Request, adjustment_id: Id, who: Operates, _key: IdempotencyKey = None) -> Response:
+        """Approve what another proposed."""
+        command = ApproveAdjustment(adjustment_id=adjustment_id, approved_by=who.subject)
+        return await decide(request, who, adjustment_id, command)
+
+    @routes.post("/adjustments/{adjustment_id}/reject", openapi_extra=answers(AdjustmentView))
+    async def reject(
+        request: Request, adjustment_id: Id, body: RejectionIn, who: Operates, _key: IdempotencyKey = None
+    ) -> Response:
+        """Reject what another proposed, or withdraw one's own."""
+        command = RejectAdjustment(adjustment_id=adjustment_id, rejected_by=who.subject, reason=body.reason)
+        return await decide(request, who, adjustment_id, command)
+
+
+def _files(routes: APIRouter, app: App) -> None:
+    @routes.post("/adjustment-files", openapi_extra=answers(FileAnswer) | _CSV)
+    async def take(request: Request, who: Operates, dry_run: DryRun = False, _key: IdempotencyKey = None) -> Response:
+        """Propose the rows of a CSV file: member_id, points, reason, ticket, and if need be wallet and purpose."""
+        asked = await idempotency_of(request, who.subject)
+        rows = adjustment_files.read(await request.body())
+        batch = f"B-{_digest(asked)[:20]}"
+        proposals = {n: row for n, row in enumerate(rows, 2) if isinstance(row, AdjustmentIn)}
+        items = {n: await _item(app, request, who, one, asked, n, batch) for n, one in proposals.items()}
+        async with app.connection() as conn:
+            states = await store.load(conn, sorted({one.member_id for one in proposals.values()}))
+        wrong = adjustment_files.tried(
+            app.service, app.programme, states, [item.event for item in items.values() if item.event]
+        )
+        said = dict(zip(items, wrong, strict=True))
+        answer = _answer(rows, said, items, batch, dry_run=dry_run)
+        if answer.taken:
+            await _take(app, asked, list(items.values()))
+        return json_response(answer)
+
+    @routes.post("/adjustment-files/{batch}/approve", openapi_extra=answers(Page[BatchAnswer]))
+    async def approve(request: Request, batch: Id, who: Operates, _key: IdempotencyKey = None) -> Response:
+        """Approve what of a file still waits; each row by itself, for an account may have changed meanwhile."""
+        asked = await idempotency_of(request, who.subject)
+        waiting = await desk.open_of_batch(app.pool, batch)
+        if not waiting:
+            raise Problem("not_found")
+        items = []
+        for adjustment_id, member_id in waiting:
+            command = ApproveAdjustment(adjustment_id=adjustment_id, approved_by=who.subject)
+            event = await app.event(request, command, key=member_id)
+            items.append(
+                Item(event, idempotency=Idempotency(asked.caller, f"{asked.key}#{adjustment_id}", asked.fingerprint))
+            )
+        with app.in_flight.hold(asked):
+            outcomes = await app.submit(items)
+        codes = {one[0]: o.wrong.code if o.wrong else "" for one, o in zip(waiting, outcomes, strict=True)}
+        rows = await desk.adjustments(
+            app.pool, state=None, batch=batch, member_id=None, after=None, rows_max=adjustment_files.ROWS_MAX
+        )
+        shown = [_with_code(view, codes.get(view.adjustment_id, "")) for view, _ in rows]
+        return json_response(Page(shown))
+
+
+def _digest(asked: Idempotency) -> str:
+    return hashlib.sha256(f"{asked.caller}\0{asked.key}".encode()).hexdigest()
+
+
+def _proposal(body: AdjustmentIn, who: Caller, digest: str, batch: str = "") -> ProposeAdjustment:
+    return ProposeAdjustment(
+        adjustment_id=f"J-{digest[:24]}", proposed_by=who.subject, batch=batch, **body.model_dump()
+    )
+
+
+async def _item(
+    app: App, request: Request, who: Caller, row: AdjustmentIn, asked: Idempotency, n: int, batch: str
+) -> Item:
+    """Each row has an id and an answer of its own under the file's key."""
+    own = Idempotency(asked.caller, f"{asked.key}#{n}", asked.fingerprint)
+    event = await app.event(request, _proposal(row, who, _digest(own), batch), key=row.member_id)
+    return Item(event, idempotency=own)
+
+
+def _answer(
+    rows: Sequence[AdjustmentIn | Row], said: dict[int, Any], items: dict[int, Item], batch: str, *, dry_run: bool
+) -> FileAnswer:
+    shown = [row if isinstance(row, Row) else _judged(n, row, said[n], items[n]) for n, row in enumerate(rows, 2)]
+    refused = sum(1 for row in shown if row.code)
+    return FileAnswer(
+        batch=batch,
+        dry_run=dry_run,
+        taken=not dry_run and not refused,
+        rows=shown,
+        refused=refused,
+        points_in=sum(row.points for row in shown if not row.code and row.points > 0),
+        points_out=-sum(row.points for row in shown if not row.code and row.points < 0),
+    )
+
+
+def _judged(n: int, row: AdjustmentIn, wrong: Any, item: Item) -> Row:
+    if wrong is not None and wrong.code != "adjustment_exists":
+        return Row(n, row.member_id, row.points, None, wrong.code, wrong.detail)
+    assert item.event is not None
+    return Row(n, row.member_id, row.points, item.event.data.adjustment_id)
+
+
+async def _take(app: App, asked: Idempotency, items: list[Item]) -> None:
+    """All rows were judged good; what the accounts became in between is told as a conflict. Sent again, they are taken once."""
+    with app.in_flight.hold(asked):
+        outcomes = await app.submit(items)
+    if wrong := next((outcome.wrong for outcome in outcomes if outcome.wrong), None):
+        raise Problem(wrong.code)
+
+
+def _with_code(view: AdjustmentView, code: str) -> BatchAnswer:
+    return BatchAnswer(**{name: getattr(view, name) for name in AdjustmentView.__struct_fields__}, code=code)

@@ -1,0 +1,133 @@
+"""What operators read: adjustments, how accounts stand and what happened to them, debts by age.
+
+A debt is repaid oldest first, so what is owed today is the newest of what was ever booked as debt; its age is that of the oldest
+booking that is not covered yet.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from points_ledger.rules.account import WALLETS
+from points_ledger.rules.adjustments import AdjustmentView
+
+CHANGES_MAX: Final = 200
+ADJUSTMENTS: Final = """
+    SELECT adjustment_id, member_id, wallet, points, reason, ticket, state, proposed_by, approved_by, purpose, batch, recorded_at
+    FROM adjustments
+    WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR batch = $2) AND ($3::text IS NULL OR member_id = $3)
+      AND ($4::timestamptz IS NULL OR (recorded_at, adjustment_id) < ($4, $5))
+    ORDER BY recorded_at DESC, adjustment_id DESC LIMIT $6"""
+OPEN_OF_BATCH: Final = """
+    SELECT adjustment_id, member_id FROM adjustments WHERE batch = $1 AND state = 'proposed' ORDER BY adjustment_id"""
+CHANGES: Final = """
+    SELECT what, reason, actor, cause, effective, recorded_at FROM account_changes
+    WHERE member_id = $1 ORDER BY change_no DESC LIMIT $2"""
+FROZEN: Final = """
+    SELECT what = 'frozen' FROM account_changes WHERE member_id = $1 AND what IN ('frozen', 'unfrozen')
+    ORDER BY change_no DESC LIMIT 1"""
+_OWED: Final = " UNION ALL ".join(
+    f"SELECT member_id, '{w}' AS wallet, {w}_debt AS owed FROM accounts WHERE {w}_debt > 0 AND member_id > $1"
+    for w in WALLETS
+)
+DEBTS: Final = f"""
+    WITH owed AS (SELECT * FROM ({_OWED}) o ORDER BY member_id, wallet LIMIT $2),
+    booked AS (
+      SELECT o.member_id, o.wallet, o.owed, t.effective,
+             sum(t.amount) OVER later - t.amount AS newer
+      FROM owed o JOIN transfers t ON t.member_id = o.member_id AND t.wallet = o.wallet AND t.debit = 'debt'
+      WINDOW later AS (PARTITION BY o.member_id, o.wallet ORDER BY t.effective DESC, t.transfer_no DESC))
+    SELECT member_id, wallet, owed, min(effective) FILTER (WHERE newer < owed) AS since
+    FROM booked GROUP BY 1, 2, 3 ORDER BY 1, 2"""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What happened to an account as such. `cause` is the event's id."""
+
+    what: str
+    reason: str
+    actor: str
+    cause: str
+    effective: date
+    recorded_at: datetime
+
+
+class AccountStory(msgspec.Struct, frozen=True):
+    """Whether nothing can be redeemed from an account, and its audit, newest first."""
+
+    member_id: str
+    frozen: bool
+    changes: list[Change]
+
+
+class Debt(msgspec.Struct, frozen=True):
+    """What a member owes, how old the oldest of it is, and whether it is old enough to be put forward for a write-off."""
+
+    member_id: str
+    wallet: str
+    points: int
+    since: date
+    age_days: int
+    put_forward: bool
+
+
+class DebtPage(msgspec.Struct, frozen=True):
+    items: list[Debt]
+    next_after: str | None
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a list of adjustments goes on."""
+
+    recorded_at: datetime
+    adjustment_id: str
+
+
+async def adjusted(pool: Any, adjustment_id: str) -> str | None:
+    """Whose account an adjustment is for."""
+    sql = "SELECT member_id FROM adjustments WHERE adjustment_id = $1"
+    member_id: str | None = await pool.fetchval(sql, adjustment_id)
+    return member_id
+
+
+async def adjustments(
+    pool: Any, *, state: str | None, batch: str | None, member_id: str | None, after: Place | None, rows_max: int
+) -> Sequence[tuple[AdjustmentView, Place]]:
+    """The newest adjustments, each with where the list goes on after it."""
+    place = (after.recorded_at, after.adjustment_id) if after else (None, None)
+    rows = await pool.fetch(ADJUSTMENTS, state, batch, member_id, *place, rows_max)
+    names = AdjustmentView.__struct_fields__
+    return [
+        (AdjustmentView(**{name: row[name] for name in names}), Place(row["recorded_at"], row["adjustment_id"]))
+        for row in rows
+    ]
+
+
+async def open_of_batch(pool: Any, batch: str) -> list[tuple[str, str]]:
+    """The adjustments of a file that wait, each with whose account it is for."""
+    return [(row[0], row[1]) for row in await pool.fetch(OPEN_OF_BATCH, batch)]
+
+
+async def story(pool: Any, member_id: str) -> AccountStory:
+    frozen = await pool.fetchval(FROZEN, member_id)
+    rows = await pool.fetch(CHANGES, member_id, CHANGES_MAX)
+    return AccountStory(member_id, bool(frozen), [Change(*row) for row in rows])
+
+
+async def debts(pool: Any, today: date, *, age_days_max: int, after: str, rows_max: int) -> DebtPage:
+    """Debts by member. A member's wallets stay on one page: the last member of a full page comes again on the next."""
+    rows = await pool.fetch(DEBTS, after, rows_max)
+    items = [_debt(row, today, age_days_max) for row in rows]
+    if len(items) < rows_max:
+        return DebtPage(items, None)
+    last = items[-1].member_id
+    whole = [debt for debt in items if debt.member_id != last] or items
+    return DebtPage(whole, whole[-1].member_id)
+
+
+def _debt(row: Any, today: date, age_days_max: int) -> Debt:
+    since = row["since"]
+    age_days = max(timedelta(0), today - since).days
+    return Debt(row["member_id"], row["wallet"], row["owed"], since, age_days, age_days >= age_days_max)

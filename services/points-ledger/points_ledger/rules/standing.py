@@ -1,0 +1,105 @@
+"""How an account stands, apart from its points: frozen, an agent who left, another account of the same person.
+
+The invariants: who is frozen redeems nothing, and keeps earning; every change of standing is written to the account's audit; what
+an agent's leaving does to points, returning before they expired undoes.
+"""
+
+from datetime import date, timedelta
+
+import msgspec
+from msgspec.structs import replace
+from tenure.contracts.decision import RefusedError
+
+from points_ledger.commands import LeaveAgent, LinkMembership, ReturnAgent
+from points_ledger.rules.account import Lot
+from points_ledger.rules.book import Book
+from points_ledger.rules.lots import expire
+
+LEFT = "agent left"
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How an account stands. `frozen` says why; empty when it is not."""
+
+    member_id: str
+    frozen: str
+    persons: list[str]
+
+
+def standing(book: Book) -> Standing:
+    return Standing(book.member_id, book.memory.frozen, sorted(book.memory.persons))
+
+
+def freeze(book: Book, reason: str, *, actor: str) -> None:
+    """Nothing is redeemed until two persons unfreeze the account. The first reason stays."""
+    if not book.memory.frozen:
+        book.remember(replace(book.memory, frozen=reason))
+        book.note("frozen", reason, actor)
+
+
+def unfreeze(book: Book, reason: str, *, actor: str) -> None:
+    if book.memory.frozen:
+        book.remember(replace(book.memory, frozen=""))
+        book.note("unfrozen", reason, actor)
+
+
+def must_not_be_frozen(book: Book) -> None:
+    """Raises RefusedError account_frozen."""
+    if book.memory.frozen:
+        raise RefusedError("account_frozen", "this account may not redeem until it is released by two persons")
+
+
+def must_not_be_own(book: Book, person: str) -> None:
+    """Raises RefusedError own_account: nobody decides about their own points, under whichever of their numbers."""
+    if person == book.member_id or person in book.memory.persons:
+        raise RefusedError("own_account", "nobody adjusts an account of their own")
+
+
+def on_left(book: Book, command: LeaveAgent) -> Standing:
+    """The agent's points are frozen at once and expire `agent_leave_days` later. Raises RefusedError unknown_member."""
+    must_be_known(book)
+    if book.memory.left_on != command.on:
+        book.remember(replace(book.memory, left_on=command.on))
+        book.note("left", f"left on {command.on}", command.actor)
+        freeze(book, LEFT, actor=command.actor)
+        for lot in [lot for lot in book.lots.values() if lot.wallet == "agent"]:
+            book.put(replace(lot, cut_on=cut_on(book, lot)))
+            expire(book, lot.no)
+    return standing(book)
+
+
+def cut_on(book: Book, lot: Lot) -> date | None:
+    """When a lot expires because its agent has left; None if that is not before its own day."""
+    left_on = book.memory.left_on
+    if left_on is None or lot.wallet != "agent" or lot.expires_on is None:
+        return None
+    last = left_on + timedelta(book.programme.earning.at(left_on).agent_leave_days)
+    last = max(last, lot.activates_on + timedelta(1))
+    return last if last < lot.expires_on else None
+
+
+def on_returned(book: Book, command: ReturnAgent) -> Standing:
+    """What has not expired meanwhile lasts as long as it would have. Raises RefusedError agent_not_left."""
+    if book.memory.left_on is None:
+        raise RefusedError("agent_not_left", "this agent has not left")
+    book.remember(replace(book.memory, left_on=None))
+    book.note("returned", f"returned on {command.on}", command.actor)
+    if book.memory.frozen == LEFT:
+        unfreeze(book, LEFT, actor=command.actor)
+    for lot in [lot for lot in book.lots.values() if lot.wallet == "agent" and not lot.is_expired(book.lived_to)]:
+        book.put(replace(lot, cut_on=None))
+    return standing(book)
+
+
+def on_linked(agent: Book, member: Book, command: LinkMembership) -> None:
+    """An agent who is a customer, too: two memberships, one person. Neither wallet pays for the other."""
+    for one, other in ((agent, member), (member, agent)):
+        if other.member_id not in one.memory.persons:
+            one.remember(replace(one.memory, persons=one.memory.persons | {other.member_id}))
+            one.note("linked", f"the same person as {other.member_id}", command.actor)
+
+
+def must_be_known(book: Book) -> None:
+    """Raises RefusedError unknown_member: an account nothing was ever heard of is a typing error, not a member."""
+    if book.before.lived_to is None:
+        raise RefusedError("unknown_member", "nothing was ever heard of this member")

@@ -1,0 +1,153 @@
+"""What operators do and see over HTTP: adjustments from files, debts by age, the audit of an account. On a real database."""
+
+from typing import Any
+
+import pytest
+from points_ledger.service import SERVICE
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+from .world import D, M, cancelled, did, paid, term
+
+HEAD = "member_id,points,reason,ticket"
+
+
+@pytest.fixture
+async def t(settings: Settings):
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as under:
+        await under.feed(paid(term(), 30_000), at=D("2026-06-01"))
+        await under.feed(paid(term(member_id="M-2", policy_no="P-2"), 20_000), at=D("2026-06-01"))
+        await under.day(D("2026-06-15"))
+        yield under
+
+
+async def post(t: Under, path: str, body: Any = None, subject: str = "op-1", key: str | None = None) -> Any:
+    sent = {"content": body} if isinstance(body, str | bytes) else {"json": body}
+    kind = {"Content-Type": "text/csv"} if isinstance(body, str | bytes) else {}
+    return await t.http.post(f"/v1{path}", **sent, headers={**t.auth("operator", subject=subject, key=key), **kind})
+
+
+async def get(t: Under, path: str) -> Any:
+    return (await t.http.get(f"/v1{path}", headers=t.auth("operator"))).json()
+
+
+async def available(t: Under) -> list[int]:
+    return [row[0] for row in await t.pool.fetch("SELECT points_available FROM accounts ORDER BY member_id")]
+
+
+FILE = f"{HEAD}\n{M},100,goodwill after the flood,T-1\nM-2,-50,booked twice,T-2\nM-2,-140,booked thrice,T-3\n"
+
+
+async def test_a_file_is_tried_then_proposed_then_approved_by_another(t: Under) -> None:
+    dry = (await post(t, "/adjustment-files?dry_run=true", FILE)).json()
+    assert (dry["taken"], dry["refused"], dry["points_in"], dry["points_out"]) == (False, 0, 100, 190)
+    assert (await get(t, "/adjustments"))["items"] == [], "a dry run leaves nothing"
+    taken = (await post(t, "/adjustment-files", "\ufeff" + FILE, key="file-1")).json()
+    assert (taken["taken"], [row["row"] for row in taken["rows"]]) == (True, [2, 3, 4])
+    again = (await post(t, "/adjustment-files", "\ufeff" + FILE, key="file-1")).json()
+    assert again == taken, "sent again it is taken once"
+    assert len((await get(t, f"/adjustments?batch={taken['batch']}&state=proposed"))["items"]) == 3
+    assert await available(t) == [300, 200], "nothing moved yet"
+    own = (await post(t, f"/adjustment-files/{taken['batch']}/approve")).json()["items"]
+    assert {row["code"] for row in own} == {"same_person"}
+    decided = (await post(t, f"/adjustment-files/{taken['batch']}/approve", subject="op-2")).json()["items"]
+    assert {(row["state"], row["approved_by"], row["code"]) for row in decided} == {("approved", "op-2", "")}
+    assert await available(t) == [400, 10]
+    assert (await post(t, f"/adjustment-files/{taken['batch']}/approve", subject="op-2")).status_code == 404
+
+
+BAD = f"""{HEAD},wallet
+{M},1.5,goodwill,T-1,points
+{M},9223372036854775808,goodwill,T-1,points
+{M},0,goodwill,T-1,points
+{M},10001,goodwill,T-1,points
+M-404,5,goodwill,T-1,points
+op-1,5,goodwill,T-1,points
+{M},5,,T-1,points
+{M},5,goodwill,T-1,gold
+{M},5
+{M},5,goodwill,T-1,points
+"""
+
+
+async def test_a_file_with_a_bad_row_is_not_taken_and_says_which_rows_and_why(t: Under) -> None:
+    await t.feed(did("quiz", "2026-06-15"))
+    for path in ("/adjustment-files?dry_run=true", "/adjustment-files"):
+        answer = (await post(t, path, BAD)).json()
+        assert [row["code"] for row in answer["rows"]] == [
+            "validation_failed", "validation_failed", "adjustment_too_large", "adjustment_too_large", "unknown_member",
+            "unknown_member", "validation_failed", "validation_failed", "validation_failed", "",
+        ]  # fmt: skip
+        assert (answer["taken"], answer["refused"]) == (False, 9)
+        assert all(row["detail"] for row in answer["rows"][:9])
+    assert (await get(t, "/adjustments"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    "body", ["", "member_id,points\nM-1,5\n", HEAD + "\n", HEAD + ",colour\n", b"\xff\xfe", HEAD + "\n" + f"{M},1,goodwill,T-1\n" * 501, HEAD + '\n"M-1,5'],
+)  # fmt: skip
+async def test_what_is_no_file_of_adjustments_is_refused_whole(t: Under, body: str | bytes) -> None:
+    answer = await post(t, "/adjustment-files", body or " ")
+    assert (answer.status_code, answer.json()["code"]) == (422, "file_refused")
+
+
+@pytest.mark.parametrize("points", ["0", "1.5", "9223372036854775808", '"5"'])
+async def test_amounts_that_are_none(t: Under, points: str) -> None:
+    body = f'{{"member_id": "{M}", "points": {points}, "reason": "goodwill", "ticket": "T-1"}}'
+    answer = await t.http.post("/v1/adjustments", content=body, headers=t.auth("operator"))
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] in ("validation_failed", "adjustment_too_large")
+
+
+async def test_debts_age_are_put_forward_and_written_off_by_two(t: Under) -> None:
+    for member, points in ((M, 300), ("M-2", 200)):
+        await t.http.post(
+            "/v1/holds",
+            json={"member_id": member, "points": points, "hold_id": f"H-{member}"},
+            headers=t.auth("service"),
+        )
+        await t.http.post(f"/v1/holds/H-{member}/capture", headers=t.auth("service"))
+    await t.feed(cancelled(term(), "2026-07-01", "flat"))
+    await t.feed(cancelled(term(member_id="M-2", policy_no="P-2"), "2027-03-01", "flat"))
+    await t.day(D("2027-07-01"))
+    found = (await get(t, "/debts"))["items"]
+    assert [(d["member_id"], d["points"], d["since"], d["age_days"], d["put_forward"]) for d in found] == [
+        (M, 300, "2026-07-01", 365, True),
+        ("M-2", 200, "2027-03-01", 122, False),
+    ]
+    body = {"member_id": M, "points": 300, "reason": "a year old", "ticket": "T-9", "purpose": "write_off"}
+    proposal = (await post(t, "/adjustments", body)).json()
+    assert (await post(t, f"/adjustments/{proposal['adjustment_id']}/approve", subject="op-2")).status_code == 200
+    assert [d["member_id"] for d in (await get(t, "/debts"))["items"]] == ["M-2"]
+    story = await get(t, f"/wallets/{M}/changes")
+    assert (story["frozen"], [c["what"] for c in story["changes"]]) == (False, ["written_off"])
+    assert set((await get(t, "/ledger/verify")).values()) == {True}
+
+
+async def test_repayments_make_a_debt_younger(t: Under) -> None:
+    await t.http.post("/v1/holds", json={"member_id": M, "points": 300, "hold_id": "H-1"}, headers=t.auth("service"))
+    await t.http.post("/v1/holds/H-1/capture", headers=t.auth("service"))
+    await t.feed(cancelled(term(), "2026-07-01", "flat"), did("quiz", "2026-07-02"))
+    await t.day(D("2026-08-01"))
+    (debt,) = (await get(t, "/debts"))["items"]
+    assert (debt["points"], debt["since"]) == (290, "2026-07-01")
+
+
+async def test_an_agent_leaves_and_a_freeze_is_seen(t: Under) -> None:
+    service = {"agent_id": "A-7", "activity_id": "s-1", "kind": "mentoring", "on": "2026-06-15"}
+    await t.http.post("/v1/activities", json=service, headers=t.auth("service"))
+    left = (await post(t, "/agents/A-7/leave", {"on": "2026-06-16"})).json()
+    assert left["frozen"] == "agent left"
+    story = await get(t, "/wallets/A-7/changes")
+    assert (story["frozen"], {c["what"] for c in story["changes"]}) == (True, {"frozen", "left"})
+    late = await t.http.post(
+        "/v1/activities", json={**service, "activity_id": "s-2"} | {"on": "2026-06-15"}, headers=t.auth("service")
+    )
+    assert late.json()["agent"] == 100
+    await t.day(D("2026-09-14"))
+    assert await t.pool.fetchval("SELECT sum(expired) FROM lots WHERE wallet = 'agent'") == 200
+    assert (await get(t, "/wallets/A-7"))["wallets"]["agent"]["available"] == 0
+    linked = (await post(t, "/agents/A-7/membership", {"member_id": M})).json()
+    assert linked["persons"] == [M]
+    assert (await post(t, "/agents/A-7/membership", {"member_id": "A-7"})).json()["code"] == "same_account"
+    assert (await post(t, "/agents/A-404/leave", {"on": "2026-06-16"})).json()["code"] == "unknown_member"
