@@ -9,7 +9,7 @@ from tenure.contracts.core import CancellationKind  # noqa: F401 - the words of 
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Event
 from tenure.contracts.points import PointsGranted, PointsReversed
-from tenure.contracts.policy import CustomerMerged, PolicyIssued, Term
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged, PolicyIssued, Term
 from tenure.contracts.programme import TierRules, Versions
 from tenure.contracts.programme.tiers import GrowthCredit, TierCondition, TierRule
 from tier_engine.rules import InsuredTerm
@@ -138,6 +138,12 @@ def came(at: date | str, member: str = "M-1") -> Event:
 def merged(into: str, old: str, at: str | date) -> Event:
     on = day(at) if isinstance(at, str) else at
     return event(CustomerMerged(member_id=into, merged_id=old, effective=on), on)
+
+
+def unmerged(survivor: str, old: str, at: str | date, *, told_to: str | None = None) -> Event:
+    on = day(at) if isinstance(at, str) else at
+    data = CustomerUnmerged(member_id=told_to or survivor, survivor_id=survivor, merged_id=old, effective=on)
+    return event(data, on)
 
 
 def growth(points: int, at: str | date, member: str = "M-1", *, wallet: str = "growth") -> Event:

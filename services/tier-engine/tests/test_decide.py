@@ -10,7 +10,7 @@ from msgspec.structs import replace as amended
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.policy import CustomerMerged
 from tenure.contracts.tier import TierAtRisk, TierChanged, TierProgressed
-from tier_engine.rules import keys, on_day, on_granted, on_merged, on_reversed, on_term, timeline
+from tier_engine.rules import keys, on_day, on_granted, on_merged, on_reversed, on_term, on_unmerged, timeline
 from tier_engine.rules.decide import Reviewed, on_reviewed
 
 from .cases import (
@@ -27,6 +27,7 @@ from .cases import (
     programme,
     stricter,
     term,
+    unmerged,
     with_growth_days,
 )
 from .test_against_the_model import portfolios
@@ -34,6 +35,7 @@ from .test_against_the_model import portfolios
 RULE_OF = {
     "PolicyIssued": on_term,
     "CustomerMerged": on_merged,
+    "CustomerUnmerged": on_unmerged,
     "DayReached": on_day,
     "PointsGranted": on_granted,
     "PointsReversed": on_reversed,
@@ -307,6 +309,59 @@ def test_a_member_has_a_limited_number_of_terms(monkeypatch):
         world.happen(known(term("2018-01-01", no=3)))
 
 
+def test_two_persons_after_all_get_back_what_is_theirs():
+    apart, world = World(), World()
+    facts = [
+        known(term("2016-01-01", premium=100)),
+        known(term("2015-01-01", years=3, premium=900, member="M-2", policy="P-2")),
+        growth(30, "2016-05-05", "M-2"),
+        growth(10, "2016-05-05"),
+    ]
+    for w in (apart, world):
+        w.happen(*facts)
+    world.happen(merged("M-1", "M-2", "2017-01-01"))
+    world.happen(growth(5, "2017-02-02", "M-2"), came("2017-02-02", "M-1 M-2"))  # heard under the old id, handed over
+    assert world.members["M-1"].growth[-1] == (day("2017-02-02"), 5)
+    told = world.happen(unmerged("M-1", "M-2", "2017-06-01"), unmerged("M-1", "M-2", "2017-06-01", told_to="M-2"))
+    apart.happen(growth(5, "2017-02-02", "M-2"))
+    for w in (apart, world):
+        w.let_days_come(date(2019, 1, 1))
+    for member in ("M-1", "M-2"):
+        assert _end(world, member) == _end(apart, member)
+    changes = [(c.member_id, c.from_tier, c.to_tier, c.retroactive) for c in told if isinstance(c, TierChanged)]
+    assert changes == [("M-1", "silver", "basic", True), ("M-2", "none", "silver", True)], (
+        "each is told once, as a whole"
+    )
+    assert world.members["M-1"].brought == ()
+
+
+def test_who_was_brought_along_goes_back_along():
+    """M-3 was merged into M-2, M-2 into M-1: when M-2 is a person again, M-3 is still one with them."""
+    world = World()
+    world.happen(
+        known(term("2018-01-01", premium=100)),
+        known(term("2016-01-01", premium=100, member="M-2", policy="P-2")),
+        known(term("2014-01-01", years=2, premium=100, member="M-3", policy="P-3")),
+        growth(7, "2015-01-01", "M-3"),
+    )
+    world.happen(merged("M-2", "M-3", "2018-02-01"), merged("M-1", "M-2", "2018-03-01"))
+    world.happen(unmerged("M-1", "M-2", "2018-04-01"))
+    assert [t.policy_no for t in world.members["M-1"].terms] == ["P-1"]
+    assert [t.policy_no for t in world.members["M-2"].terms] == ["P-2", "P-3"]
+    assert world.members["M-2"].growth == ((day("2015-01-01"), 7),)
+    world.happen(unmerged("M-2", "M-3", "2018-05-01"))
+    assert [t.policy_no for t in world.members["M-3"].terms] == ["P-3"]
+    assert world.members["M-2"].growth == ()
+
+
+def test_an_unmerge_of_those_who_are_not_one_is_nothing():
+    world = World()
+    world.happen(known(term("2018-01-01")), known(term("2018-01-01", member="M-2", policy="P-2")))
+    before = dict(world.members)
+    assert world.happen(unmerged("M-1", "M-2", "2018-02-01")) == []
+    assert world.members == before
+
+
 def test_a_merge_with_oneself_is_nothing():
     world = World()
     world.happen(known(term("2018-01-01")))
@@ -338,6 +393,8 @@ def histories(draw):
         facts.append(growth(points, on, draw(st.sampled_from(["M-1", "M-2"]))))
     if draw(st.booleans()):
         facts.append(merged("M-1", "M-2", date(2019, 1, 1)))
+        if draw(st.booleans()):
+            facts.append(unmerged("M-1", "M-2", date(2019, 7, 1)))
     return facts
 
 
@@ -356,6 +413,7 @@ def test_any_order_of_facts_and_days_ends_in_the_same_place(facts, ticks, seed, 
 
     mixed = [*facts, *ticks]
     random.Random(seed).shuffle(mixed)
+    _keep_the_order_of_mergers(mixed)
     for one in mixed:
         shuffled.let_days_come(one) if isinstance(one, date) else shuffled.happen(one)
     shuffled.let_days_come(LAST)
@@ -364,6 +422,13 @@ def test_any_order_of_facts_and_days_ends_in_the_same_place(facts, ticks, seed, 
         assert _end(straight, member) == _end(shuffled, member)
         assert straight.believed(member) == _end(straight, member)[-1]
         assert shuffled.believed(member) == _end(shuffled, member)[-1]
+
+
+def _keep_the_order_of_mergers(mixed):
+    """They are told to one member, by whose key order is kept: everything else may come at any time."""
+    at = [n for n, one in enumerate(mixed) if not isinstance(one, date) and one.type.startswith("Customer")]
+    for n, one in zip(at, sorted((mixed[n] for n in at), key=lambda e: e.time), strict=True):
+        mixed[n] = one
 
 
 def _end(world, member):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from tenure.contracts.event import Data
-from tenure.contracts.policy import CustomerMerged, PolicyIssued
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged, PolicyIssued
 from tenure.testing import under_test
 from tier_engine import store, verify
 from tier_engine.service import SERVICE
@@ -88,6 +88,16 @@ async def test_a_row_gone_wrong_is_noticed(t, gone_wrong, notices):
 async def test_a_state_gone_wrong_is_noticed(t, field, value, notices):
     await tamper(t, "M-2", **{field: value})
     assert set(await broken(t)) == notices
+
+
+async def test_all_holds_after_an_unmerge_told_to_both_and_twice(t):
+    apart = CustomerUnmerged(member_id="M-3", survivor_id="M-3", merged_id="M-4", effective=day("2019-07-02"))
+    await t.feed(apart, replace(apart, member_id="M-4"), apart)
+    assert await broken(t) == []
+    rows = await t.pool.fetch(
+        "SELECT member_id, tier, merged_into FROM members WHERE member_id IN ('M-3', 'M-4') ORDER BY 1"
+    )
+    assert [tuple(r) for r in rows] == [("M-3", "basic", None), ("M-4", "basic", None)]
 
 
 async def test_what_a_merged_id_still_holds_must_be_due(t):

@@ -34,6 +34,7 @@ SERVICE: Service[Member] = Service(
     rules={
         **dict.fromkeys(TERM_EVENTS, rules.on_term),
         policy.CustomerMerged: rules.on_merged,
+        policy.CustomerUnmerged: rules.on_unmerged,
         points.PointsGranted: rules.on_granted,
         points.PointsReversed: rules.on_reversed,
         DayReached: rules.on_day,
@@ -52,7 +53,6 @@ SERVICE: Service[Member] = Service(
             "customer.consent_changed",
             "customer.erased",
             "customer.household_linked",
-            "customer.unmerged",
             # Free cover is not a term of the member's own.
             "coverage_extension.confirmed",
             "coverage_extension.rejected",

@@ -11,6 +11,7 @@ from tier_engine.rules.decide import (
     on_reversed,
     on_reviewed,
     on_term,
+    on_unmerged,
 )
 from tier_engine.rules.member import ID_SEPARATOR, Member
 from tier_engine.rules.timeline import Life, Risk, live, next_change, timeline
@@ -39,6 +40,7 @@ __all__ = [
     "on_reversed",
     "on_reviewed",
     "on_term",
+    "on_unmerged",
     "standing",
     "standing_of",
     "timeline",

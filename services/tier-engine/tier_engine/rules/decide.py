@@ -20,7 +20,16 @@ from tenure.contracts.programme import Programme, TierRules, Versions
 from tenure.contracts.tier import NO_TIER, Step, TierAtRisk, TierChanged, TierProgressed, tier_on
 
 from tier_engine.rules.days import Growth, InsuredTerm, Measures, Profile
-from tier_engine.rules.member import ID_SEPARATOR, Member, hand_over, latest, same_insured, with_growth, with_term
+from tier_engine.rules.member import (
+    ID_SEPARATOR,
+    Member,
+    give_back,
+    hand_over,
+    latest,
+    same_insured,
+    with_growth,
+    with_term,
+)
 from tier_engine.rules.timeline import Life, Risk, live, shares_that_count
 from tier_engine.rules.why import easiest, nearest, policies_behind, reasons
 
@@ -43,7 +52,9 @@ class Reviewed(Data, frozen=True, kw_only=True):
 
 
 def keys(event: Event) -> tuple[str, ...]:
-    """The members an event touches: two when one takes over from another, the remaining one first."""
+    """The members an event touches: two when one takes over from another or gives back, the remaining one first."""
+    if isinstance(event.data, policy.CustomerUnmerged):
+        return event.data.survivor_id, event.data.merged_id
     if isinstance(event.data, policy.CustomerMerged):
         both = (event.data.member_id, event.data.merged_id)
         return both if both[0] != both[1] else both[:1]
@@ -88,6 +99,18 @@ def on_merged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     return _Turn(event, programme).merge(into, old)
 
 
+def on_unmerged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """Two persons after all: what the old id had brought goes back, and both are judged by what is theirs.
+
+    It is told to both members; the survivor's copy comes after every merger that it follows, so that one is heard.
+    """
+    data: policy.CustomerUnmerged = event.data
+    survivor, old = state
+    if event.key != data.survivor_id or survivor is None or old is None or old.merged_into != data.survivor_id:
+        return Decision(state=state)
+    return _Turn(event, programme).unmerge(survivor, old)
+
+
 def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     """A day came on which something falls due: the next step of the timeline, a risk, or terms to hand over."""
     turn = _Turn(event, programme)
@@ -121,8 +144,8 @@ class _Turn:
             return Decision(state=_noted(member, terms, day))
         life = live(terms, growth, self.versions)
         timeline, risk = life.until(day), life.risk_at(day)
-        after = Member(
-            member_id=member.member_id,
+        after = replace(
+            member,
             terms=terms,
             growth=growth,
             lived_to=day,
@@ -138,13 +161,14 @@ class _Turn:
 
     def merge(self, into: Member, old: Member) -> Decision[Any]:
         """`into` takes over all that `old` holds; `old` ends as if it had never been a member."""
-        terms, growth = hand_over(old, into)
-        taken = self.relive(into, terms, growth, lived_to=old.lived_to)
+        whole = hand_over(old, into)
+        taken = self.relive(replace(into, brought=whole.brought), whole.terms, whole.growth, lived_to=old.lived_to)
         gone = Member(
             member_id=old.member_id,
             lived_to=latest(old.lived_to, self.event.day),
             merged_into=into.member_id,
             judged_by=self.digest,
+            brought=old.brought,
         )
         farewell = (_never_held(gone, old.timeline, self.versions),) if old.timeline else ()
         return Decision(
@@ -152,6 +176,24 @@ class _Turn:
             emit=(*farewell, *taken.emit),
             rows=(*self._on_record(farewell), *taken.rows),
         )
+
+    def unmerge(self, survivor: Member, old: Member) -> Decision[Any]:
+        """Both go on with what is theirs; the old id's history is told anew as one change, not step by step."""
+        left, back = give_back(survivor, old)
+        rest = self.relive(replace(survivor, brought=left.brought), left.terms, left.growth)
+        again = self.relive(replace(old, merged_into=None), back.terms, back.growth)
+        told = tuple(e for e in again.emit if not isinstance(e, TierChanged))
+        after: Member = again.state
+        whole = (self._whole(after),) if after.timeline else ()
+        return Decision(
+            state=(rest.state, after),
+            emit=(*rest.emit, *whole, *told),
+            rows=(*rest.rows, *self._on_record(whole)),
+        )
+
+    def _whole(self, member: Member) -> TierChanged:
+        life = live(member.terms, member.growth, self.versions)
+        return _change(member, life, member.timeline[0].effective, was=())
 
     def _kept_for_another(self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, day: date) -> Member:
         """Facts that still come under an old id wait one turn of the due work, which hands them over."""

@@ -22,11 +22,22 @@ TERMS_MAX: Final = 5_000
 """Terms of one member: a person has some dozens in a life; more than this is another thing's id."""
 
 
+class Brought(msgspec.Struct, frozen=True, array_like=True):
+    """What another id brought when it was merged into this one: whose terms came (its own, and those it had been brought), and
+    its growth. Terms keep the id under which they were told, so growth alone has to be remembered.
+    """
+
+    member_id: str
+    holders: tuple[str, ...]
+    growth: Growth
+
+
 class Member(msgspec.Struct, frozen=True, array_like=True):
     """`timeline` is what was told so far: the steps up to `lived_to`. `due_on` is when the next one falls due by time alone.
 
     `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over.
-    `judged_by` is the digest of the versions of the tier rules this was last judged by; 0: by none.
+    `judged_by` is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what can be given
+    back, should a merger turn out to be a mistake.
     """
 
     member_id: str
@@ -38,6 +49,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     due_on: date | None = None
     merged_into: str | None = None
     judged_by: int = 0
+    brought: tuple[Brought, ...] = ()
 
     @property
     def holds_anything(self) -> bool:
@@ -75,11 +87,40 @@ def same_insured(before: tuple[InsuredTerm, ...], after: tuple[InsuredTerm, ...]
     return all(a is b or a == msgspec.structs.replace(b, version=a.version) for a, b in zip(before, after, strict=True))
 
 
-def hand_over(old: Member, to: Member) -> tuple[tuple[InsuredTerm, ...], Growth]:
-    """The terms and growth of `to` when it takes over what `old` holds."""
+def hand_over(old: Member, to: Member) -> Member:
+    """`to` when it takes over what `old` holds; whose it was is remembered."""
     terms, growth = to.terms, to.growth
     for term in old.terms:
         terms = with_term(terms, term)
     for day, points in old.growth:
         growth = with_growth(growth, day, points)
-    return terms, growth
+    return msgspec.structs.replace(to, terms=terms, growth=growth, brought=_remembered(to.brought, old))
+
+
+def _remembered(brought: tuple[Brought, ...], old: Member) -> tuple[Brought, ...]:
+    before = next((b for b in brought if b.member_id == old.member_id), Brought(old.member_id, (), ()))
+    holders = {old.member_id, *before.holders, *(holder for b in old.brought for holder in b.holders)}
+    growth = before.growth
+    for day, points in old.growth:
+        growth = with_growth(growth, day, points)
+    now = Brought(old.member_id, tuple(sorted(holders)), growth)
+    return tuple(sorted((now, *(b for b in brought if b.member_id != old.member_id)), key=lambda b: b.member_id))
+
+
+def give_back(survivor: Member, old: Member) -> tuple[Member, Member]:
+    """Both as they are when `old` takes back what it had brought, and what waited under its id."""
+    gone = next(
+        (b for b in survivor.brought if b.member_id == old.member_id), Brought(old.member_id, (old.member_id,), ())
+    )
+    kept = tuple(t for t in survivor.terms if t.member_id not in gone.holders)
+    terms, growth, left = old.terms, old.growth, survivor.growth
+    for term in survivor.terms:
+        if term.member_id in gone.holders:
+            terms = with_term(terms, term)
+    for day, points in gone.growth:
+        growth, left = with_growth(growth, day, points), with_growth(left, day, -points)
+    brought = tuple(b for b in survivor.brought if b.member_id != old.member_id)
+    return (
+        msgspec.structs.replace(survivor, terms=kept, growth=left, brought=brought),
+        msgspec.structs.replace(old, terms=terms, growth=growth, merged_into=None),
+    )
