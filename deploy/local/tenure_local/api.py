@@ -62,6 +62,16 @@ class Api:
         headers = {"Content-Type": "application/octet-stream", **_new_key(None)}
         return _answer(self._http.put(path, content=body, headers=headers))
 
+    def post_csv(self, path: str, body: bytes) -> Any:
+        return _answer(self._http.post(path, content=body, headers={"Content-Type": "text/csv", **_new_key(None)}))
+
+    def get_bytes(self, path: str, **params: str | int | None) -> bytes:
+        """A file. Raises ApiError."""
+        response = self._http.get(path, params={k: v for k, v in params.items() if v is not None})
+        if response.is_error:
+            raise ApiError(response)
+        return response.content
+
     def rows(self, path: str, **params: str | int | None) -> Iterator[dict[str, Any]]:
         """All rows of an operator's listing, page after page."""
         after: str | None = ""

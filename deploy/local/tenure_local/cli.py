@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from tenure_local.cli_data import data
 from tenure_local.cli_imports import imports
+from tenure_local.cli_ledger import ledger
 from tenure_local.cli_parked import parked
 from tenure_local.cli_platform import platform
 from tenure_local.cli_rules import rules
@@ -25,6 +26,7 @@ from tenure_local.home import Home, NotUpError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.registered_commands += platform.registered_commands + imports.registered_commands + data.registered_commands
+app.registered_commands += ledger.registered_commands
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")
 app.add_typer(rules, name="rules")

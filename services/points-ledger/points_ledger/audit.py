@@ -3,7 +3,6 @@
 In every wallet and for every member: granted + adjusted = pending + available + held - debt + spent + reversed + expired.
 """
 
-from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -34,18 +33,6 @@ WALLETS_PAGE: Final = f"""
     FROM (SELECT member_id FROM accounts WHERE member_id > $1 ORDER BY member_id LIMIT $2) m
     LEFT JOIN transfers t USING (member_id) GROUP BY 1, 2 ORDER BY 1, 2"""
 TOTALS: Final = f"SELECT t.wallet, {SUMS} FROM transfers t GROUP BY 1"
-LIABILITY: Final = """
-    SELECT l.wallet, date_trunc('month', l.earned_on)::date AS vintage,
-           coalesce(sum(n.net) FILTER (WHERE l.activates_on <= $1), 0)::bigint AS outstanding,
-           coalesce(sum(n.net) FILTER (WHERE l.activates_on > $1), 0)::bigint AS pending
-    FROM (SELECT member_id, lot_no,
-                 sum(CASE WHEN credit IN ('pending', 'available', 'held') THEN amount ELSE 0 END
-                   - CASE WHEN debit IN ('pending', 'available', 'held') THEN amount ELSE 0 END) AS net
-          FROM transfers WHERE effective <= $1 GROUP BY 1, 2) n
-    JOIN lots l USING (member_id, lot_no)
-    WHERE n.net <> 0 AND l.wallet <> 'growth' AND (l.expires_on IS NULL OR coalesce(l.cut_on, l.expires_on) > $1 OR l.held > 0)
-    GROUP BY 1, 2 ORDER BY 1, 2"""
-
 _STORED: Final = " UNION ALL ".join(
     f"SELECT member_id, '{wallet}' AS wallet, {', '.join(f'{wallet}_{bucket}' for bucket in BUCKETS)} FROM accounts"
     for wallet in WALLETS
@@ -124,22 +111,6 @@ class Totals(msgspec.Struct, frozen=True):
     adjusted: int = 0
 
 
-class Vintage(msgspec.Struct, frozen=True):
-    """Points earned in one month that are still owed: `outstanding` may be spent, `pending` not yet."""
-
-    wallet: str
-    month: date
-    outstanding: int
-    pending: int
-
-
-class Liability(msgspec.Struct, frozen=True):
-    as_of: date
-    outstanding: int
-    pending: int
-    vintages: list[Vintage]
-
-
 async def wallets(pool: Any, after: str, members_max: int) -> WalletPage:
     """The wallets of the next members. A member whose wallet never moved has no row."""
     rows = await pool.fetch(WALLETS_PAGE, after, members_max)
@@ -156,12 +127,6 @@ async def totals(pool: Any) -> dict[str, Totals]:
 def _totals(row: Any) -> Totals:
     named = {name: row[name] for name in Totals.__struct_fields__ if name != "active"}
     return Totals(active=row["available"], **named)
-
-
-async def liability(pool: Any, as_of: date) -> Liability:
-    """What was owed at the end of `as_of`, by what is recorded now."""
-    vintages = [Vintage(*row) for row in await pool.fetch(LIABILITY, as_of)]
-    return Liability(as_of, sum(v.outstanding for v in vintages), sum(v.pending for v in vintages), vintages)
 
 
 async def verify(pool: Any) -> dict[str, bool]:

@@ -1,16 +1,21 @@
 """The ledger over HTTP for operators: all wallets, liability, totals, and the books checked."""
 
+import asyncio
+from datetime import date, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime
 from tenure.edge import answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import After, Day
 from tenure.edge.http import App, json_response
 
-from points_ledger import audit
+from points_ledger import audit, liability, sheets
+from points_ledger.liability import Liability
 
 WALLETS_MAX: Final = 5_000
+Instant = Annotated[AwareDatetime, Query(description="by what was recorded up to this instant")]
 Audits = Annotated[Caller, Depends(caller("operator", "sre"))]
 
 
@@ -19,6 +24,14 @@ def router(app: App) -> APIRouter:
     routes = APIRouter()
     _books(routes, app)
     return routes
+
+
+async def _liability(app: App, as_of: date | None, known_at: datetime | None) -> Liability:
+    day = as_of or await app.today()
+    rules = app.programme.earning.at(day)
+    return await liability.report(
+        app.pool, day, known_at or app.now(), months=rules.expiry_months, points_per_cny=rules.points_per_cny
+    )
 
 
 def _books(routes: APIRouter, app: App) -> None:
@@ -32,11 +45,27 @@ def _books(routes: APIRouter, app: App) -> None:
         del who
         return json_response(await audit.wallets(app.pool, after, limit))
 
-    @routes.get("/liability", openapi_extra=answers(audit.Liability))
-    async def liability(who: Audits, as_of: Day | None = None) -> Response:
-        """What is owed to members, by the month it was earned in."""
+    @routes.get("/liability", openapi_extra=answers(Liability))
+    async def owed(who: Audits, as_of: Day | None = None, known_at: Instant | None = None) -> Response:
+        """What was owed at the end of a day, by vintage, with the redemption curve and expected breakage. For ever the same for one
+        `as_of` and `known_at`, if that lies a minute back: what is being written then may still come.
+        """
         del who
-        return json_response(await audit.liability(app.pool, as_of or await app.today()))
+        return json_response(await _liability(app, as_of, known_at))
+
+    @routes.get("/liability/file", responses=sheets.FILES, response_class=Response)
+    async def owed_file(
+        who: Audits,
+        as_of: Day | None = None,
+        known_at: Instant | None = None,
+        form: Annotated[sheets.Format, Query(alias="format")] = "csv",
+    ) -> Response:
+        """Its vintages as CSV or Excel."""
+        del who
+        found = await _liability(app, as_of, known_at)
+        return await asyncio.to_thread(
+            sheets.answer, form, "liability", liability.HEAD, liability.table(found), title="Liability"
+        )
 
     @routes.get("/ledger/totals", openapi_extra=answers(dict[str, audit.Totals]))
     async def totals(who: Audits) -> Response:

@@ -279,7 +279,7 @@ async def test_the_books(t: Under) -> None:
     }
     assert set((await get(t, "/ledger/verify", "operator")).json().values()) == {True}
     liability = (await get(t, "/liability", "operator")).json()
-    assert (liability["outstanding"], liability["vintages"][0]["month"]) == (350, "2026-06-01")
+    assert (liability["outstanding"], liability["vintages"][-1]["month"]) == (350, "2026-06-01")
     before = (await get(t, "/liability?as_of=2026-06-14", "operator")).json()
     assert (before["outstanding"], before["pending"]) == (550, 300), "the liability of a past day, by the journal"
 

@@ -1,0 +1,87 @@
+"""`tenure adjust` and `tenure liability`: what operators and actuaries do with the ledger."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tenure_local.console import day, fail, out, print_json, tell
+from tenure_local.home import Home
+
+ledger = typer.Typer()
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+WORST_SHOWN = 20
+
+
+@ledger.command()
+def adjust(
+    file: Annotated[Path, typer.Argument(help="CSV: member_id, points, reason, ticket; may have wallet and purpose.")],
+    subject: Annotated[str, typer.Option("--as", help="Who proposes; somebody else must approve.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, row by row; do nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Propose adjustments from a file.
+
+    It is taken whole or not at all, and moves nothing before a second person approves it.
+    """
+    from tenure_local.api import Api
+
+    if not file.is_file():
+        fail(f"there is no file {file}")
+    with Api(Home(), subject) as api:
+        answer = api.post_csv(f"/v1/adjustment-files?dry_run={str(dry_run).lower()}", file.read_bytes())
+    if as_json:
+        print_json(answer)
+    else:
+        _show(answer)
+    raise typer.Exit(1 if answer["refused"] else 0)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    refused = [row for row in answer["rows"] if row["code"]]
+    for row in refused[:WORST_SHOWN]:
+        tell(False, f"row {row['row']}, {row['member_id'] or 'nobody'}: {row['code']}: {row['detail']}")
+    good = len(answer["rows"]) - len(refused)
+    out.print(
+        f"{good:,} rows good, {len(refused):,} refused; +{answer['points_in']:,} and -{answer['points_out']:,} points"
+    )
+    if answer["taken"]:
+        out.print(
+            f"proposed as {answer['batch']}; POST /v1/adjustment-files/{answer['batch']}/approve by somebody else",
+            markup=False,
+        )
+
+
+@ledger.command()
+def liability(
+    as_of: Annotated[
+        date | None, typer.Option(help="The day asked about; today.", parser=day, metavar="YYYY-MM-DD")
+    ] = None,
+    known_at: Annotated[
+        str | None, typer.Option(help="By what was recorded up to this instant, as 2026-01-31T00:00:00Z.")
+    ] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Where to write the vintages.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What is owed to members.
+
+    By the month it was earned in, with expected breakage and cost at the reference value.
+    """
+    from tenure_local.api import Api
+
+    params = {"as_of": as_of.isoformat() if as_of else None, "known_at": known_at}
+    with Api(Home()) as api:
+        found = api.get("/v1/liability", **params)
+        if csv_file is not None:
+            params |= {"as_of": found["as_of"], "known_at": found["known_at"]}
+            csv_file.write_bytes(api.get_bytes("/v1/liability/file", **params))
+    if as_json:
+        print_json(found)
+        return
+    out.print(f"at the end of {found['as_of']}, by what was known at {found['known_at']}")
+    for name in ("outstanding", "pending", "expected_breakage"):
+        out.print(f"  {name.replace('_', ' '):<18} {found[name]:>16,} points")
+    out.print(f"  {'cost':<18} {found['cost_fen'] / 100:>16,.2f} CNY, {found['expected_cost_fen'] / 100:,.2f} expected")
+    if csv_file is not None:
+        out.print(f"wrote {len(found['vintages']):,} vintages to {csv_file}")
