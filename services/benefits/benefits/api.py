@@ -54,7 +54,13 @@ class UseBody(Body):
 
 def router(app: App) -> APIRouter:
     routes = APIRouter()
+    _overviews(app, routes)
+    _of_members(app, routes)
+    _uses(app, routes)
+    return routes
 
+
+def _overviews(app: App, routes: APIRouter) -> None:
     @routes.get("/benefits")
     async def list_members(
         who: Annotated[Caller, Depends(caller("operator", "service"))],  # noqa: ARG001
@@ -88,6 +94,8 @@ def router(app: App) -> APIRouter:
         """What must hold, each sentence with whether it does. Reads every member: not for every minute."""
         return app.verified(await verify.verify(app.pool, app.programme))
 
+
+def _of_members(app: App, routes: APIRouter) -> None:
     @routes.get("/benefits/{member_id}", openapi_extra=answers(MemberView))
     async def of_member(
         member_id: MemberId,
@@ -103,6 +111,8 @@ def router(app: App) -> APIRouter:
             raise Problem("not_found")
         return json_response(member_view(state, app.programme, await app.today(), language=lang, history=history))
 
+
+def _uses(app: App, routes: APIRouter) -> None:
     @routes.post("/benefits/{grant_id}/use", openapi_extra=answers(Used))
     async def use(
         grant_id: GrantId,
@@ -134,8 +144,6 @@ def router(app: App) -> APIRouter:
         holder = await holder_of_grant(app, grant_id, who)
         command = ReleaseUse(member_id=holder.member_id, grant_id=grant_id, use_id=use_id, today=await app.today())
         return await app.write(request, command, key=holder.member_id, caller=who)
-
-    return routes
 
 
 async def holder_of_grant(app: App, grant_id: str, who: Caller) -> State:
