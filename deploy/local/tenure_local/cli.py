@@ -21,6 +21,7 @@ from tenure_local.cli_parked import parked
 from tenure_local.cli_platform import platform
 from tenure_local.cli_rules import rules
 from tenure_local.cli_simulate import simulate
+from tenure_local.cli_verify import verify
 from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
 
@@ -29,6 +30,7 @@ app.registered_commands += platform.registered_commands + imports.registered_com
 app.registered_commands += ledger.registered_commands
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")
+app.add_typer(verify, name="verify")
 app.add_typer(rules, name="rules")
 app.add_typer(simulate, name="simulate")
 
@@ -71,23 +73,6 @@ def status(member: str, as_json: Json = False) -> None:
         print_json(found)
     else:
         show(found)
-
-
-@app.command()
-def verify(as_json: Json = False) -> None:
-    """Check every invariant of every service."""
-    from tenure_local.console import progress
-    from tenure_local.invariants import verified
-
-    with progress() as bars:
-        bars.add_task("checking every service's books", total=None)
-        found = verified(Home())
-    if as_json:
-        print_json(found)
-    else:
-        for name, true in found.items():
-            tell(true, name.replace("_", " "))
-    sys.exit(not all(found.values()))
 
 
 @app.command()
