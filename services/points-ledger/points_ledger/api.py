@@ -138,7 +138,12 @@ def _holds(routes: APIRouter, app: App) -> None:
             reference=body.reference,
             expires_at=app.now() + timedelta(seconds=body.ttl_s or app.settings.hold_ttl_s),
         )
-        return await app.write(request, command, key=body.member_id, caller=who, status=201)
+        try:
+            return await app.write(request, command, key=body.member_id, caller=who, status=201)
+        except Problem as problem:
+            if problem.code == "data_refused" and await reads.holder(app.pool, command.hold_id) is not None:
+                raise Problem("hold_exists") from None  # one that is over, or another member's: no account knows it
+            raise
 
     @routes.get("/holds/{hold_id}", openapi_extra=answers(HoldView))
     async def show(hold_id: Id, who: Redeems) -> Response:

@@ -296,5 +296,5 @@ async def test_nobody_takes_over_anothers_hold(t: Under) -> None:
     await t.day(D("2026-01-11"))
     assert (await hold(t, 100, hold_id="H-1")).status_code == 201
     stolen = await hold(t, 100, hold_id="H-1", member_id="M-2")
-    assert stolen.status_code == 422
+    assert (stolen.status_code, stolen.json()["code"]) == (409, "hold_exists")
     assert await t.pool.fetchval("SELECT member_id FROM holds WHERE hold_id = 'H-1'") == M
