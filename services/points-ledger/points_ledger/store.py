@@ -160,12 +160,13 @@ async def save(conn: Connection, saved: Saved[Account]) -> None:
     transfers = [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, Transfer)]
     left = {(row.member_id, row.policy_no): row.void for row in saved.rows if isinstance(row, ReferralNews)}
     read = [news for before, after in pairs if before and not after.news for news in before.news]
+    # First of all: whoever meets another in creating an account meets them here, and not as a lot that is there already.
+    await _create_accounts(conn, sorted(_account_row(after) for before, after in pairs if before is None))
     # Lots that moved to another account leave before they arrive there; the rest is in no particular order.
     await _write(conn, DELETE_LOTS, [(member, no) for member, no, lot in changed if lot is None])
     await _append(conn, "lots", _OWNED_LOT, list(_new_lots(pairs)))
     await _write(conn, UPDATE_LOTS, [_changes(member, lot) for member, _, lot in changed if lot is not None])
     await _append(conn, "transfers", c.TRANSFER, transfers)
-    await _create_accounts(conn, sorted(_account_row(after) for before, after in pairs if before is None))
     await _update_accounts(conn, [(before, after) for before, after in pairs if before is not None])
     holds = _changed_of(pairs, lambda account: account.holds, _hold_row)
     await _write_named(conn, INSERT_HOLDS, UPDATE_HOLDS, holds, changes=_hold_changes)
