@@ -1,6 +1,6 @@
 """Sixty-four clients of two replicas on ten hot members, beside a consumer and the days that come: nothing is lost, doubled or stuck.
 
-Eight seconds by default, sixty with TENURE_LEDGER_LONG=1. What clients were told is added up and compared with the journal, and the
+Five seconds by default, sixty with TENURE_LEDGER_LONG=1. What clients were told is added up and compared with the journal, and the
 journal with what is stored; a deadlock between transactions is undone and done again, and no client ever sees one.
 """
 
@@ -30,7 +30,7 @@ from .world import D, did, paid, term
 
 log = structlog.get_logger(__name__)
 CLIENTS, HOT = 64, 10
-SECONDS = sized(6.0, 60.0)
+SECONDS = sized(5.0, 60.0)
 FIRST = D("2026-03-01")
 CLEAR = {  # what a client may be told, and nothing else
     "insufficient_points", "hold_resolved", "hold_not_captured", "refund_too_large", "hold_too_small", "debt_outstanding",

@@ -57,6 +57,7 @@ class Life:
         self.steps: list[tuple[Data, date]] = []
         self.policies: list[str] = []
         self.count = 0
+        self.activity("article")  # nobody adjusts the account of somebody unknown
 
     def tell(self, data: Data) -> bool:
         """One event; what is refused changes nothing. Returns whether it was accepted."""

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Query
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _NUMBERS: Final = ("int", "float", "bool")
@@ -40,6 +40,9 @@ def _iso_time(value: Any) -> Any:
 
 Day = Annotated[date, BeforeValidator(_iso_date)]
 """A date in a query: only as `2026-01-31`. (In a body every `date` is one.)"""
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_iso_time)]
+"""An instant in a query: with its offset, never as a number."""
 
 _ISO: Final[Mapping[Any, Callable[[Any], Any]]] = {"date": _iso_date, "datetime": _iso_time}
 

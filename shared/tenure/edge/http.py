@@ -225,7 +225,7 @@ def _mount(app: FastAPI, apps: Sequence[App]) -> dict[int, tuple[str, str]]:
                 paths = {(method, PREFIX + route.path) for method in route.methods or ()}
                 assert not claimed & paths, f"two services claim {sorted(claimed & paths)}"
                 claimed |= paths
-                names[id(route)] = (one.service.name, PREFIX + route.path)
+                names[id(route)] = (one.service.name, PREFIX + route.path_format)
                 gate_first(route)
             app.include_router(router, prefix=PREFIX, tags=[one.service.name])
     return names

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import Body, Text
+from tenure.edge.bodies import Body, Instant, Text
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.openapi import answers
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 REPLAY_S_MAX: Final = 5.0
 STUCK_SHOWN_MAX: Final = 100
 DISCARDS_MAX: Final = 1_000
-SEQ_MAX: Final = 2**63 - 1
+SEQ_MAX: Final = 2**53 - 1  # what every reader of JSON can tell from its neighbours
 
 Desk = Annotated[Caller, Depends(caller("operator", "sre"))]
 Seq = Annotated[int, Path(ge=1, le=SEQ_MAX, description="the event's number in this park")]
 Key = Annotated[Text | None, Query(max_length=512, description="only this member, policy or agent")]
 Code = Annotated[Text | None, Query(max_length=64, description="only what is parked under this code")]
-Before = Annotated[AwareDatetime | None, Query(description="only what was parked before this instant")]
+Before = Annotated[Instant | None, Query(description="only what was parked before this instant")]
 
 
 class Again(Body):
@@ -126,7 +126,7 @@ def _reads(routes: APIRouter, app: "App") -> None:
         rows = await park_view.audit(app.pool, name, key=key, before=before, rows_max=limit + 1)
         return json_response(page_of(rows, limit, key=lambda r: (r.at, r.seq), show=lambda r: r))
 
-    @routes.get(f"{at}/{{seq}}", openapi_extra=answers(ParkedWhole), operation_id=f"parked_show_{name}")
+    @routes.get(f"{at}/{{seq:int}}", openapi_extra=answers(ParkedWhole), operation_id=f"parked_show_{name}")
     async def show(seq: Seq, _: Desk) -> Response:
         """One parked event whole. Of its value only fields that a contract declares are shown."""
         row = await park_view.one(app.pool, seq)

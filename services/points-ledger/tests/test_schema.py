@@ -1,0 +1,71 @@
+"""Schemathesis against the ledger's own description, on a real PostgreSQL: all its checks, and two of ours, find nothing.
+
+What a schema cannot say stands in `schema_hooks`. With TENURE_LEDGER_LONG=1 the park's
+routes, too, and forty times as many requests.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from points_ledger.proof import check
+from points_ledger.service import SERVICE
+from tenure.edge import create_app, serve
+from tenure.embedded.server import free_port
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+from .long_forms import LONG, sized
+from .world import D, did, paid, term
+
+HERE = Path(__file__).parent
+EXAMPLES = sized(5, 200)
+CONFIG = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+[checks.ensure_resource_availability]
+enabled = true
+"""
+"""400 and 422 are looked at by a check of ours, which tells a rule's refusal from one of the form."""
+
+
+@pytest.fixture
+async def served(settings: Settings) -> AsyncIterator[tuple[Under, str]]:
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        await t.feed(paid(term(), 50_000), did("check_up", "2026-01-10"))
+        await t.day(D("2026-01-11"))
+        stopping, port = asyncio.Event(), free_port()
+        app = create_app([(SERVICE, t.door)], t.settings)
+        serving = asyncio.create_task(serve(app, "127.0.0.1", port, stopping=stopping, grace_s=1))
+        yield t, f"http://127.0.0.1:{port}/openapi.json"
+        stopping.set()
+        await serving
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800 if LONG else 240)
+async def test_the_api_is_as_it_describes_itself(served: tuple[Under, str], tmp_path: Path) -> None:
+    t, url = served
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    token = t.token("operator", "service", "core", "sre", subject="op-1", ttl_s=3_600)
+    words = [
+        *("-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", url, "--checks", "all"),
+        *("--max-examples", str(EXAMPLES), "--phases", "examples,coverage,fuzzing,stateful", "--no-color"),
+        *("--header", f"Authorization: Bearer {token}", "--suppress-health-check", "all", "--continue-on-failure"),
+        *(() if LONG else ("--generation-deterministic", "--exclude-path-regex", "parked|adjustment-files")),
+    ]
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schema_hooks", "PYTHONPATH": str(HERE)}
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *words,
+        cwd=tmp_path,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await ran.communicate()
+    assert ran.returncode == 0, said.decode()[-20_000:]
+    assert (await check.examine(t.pool)).wrong == []
