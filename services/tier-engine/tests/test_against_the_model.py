@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tenure.contracts.tier import tier_on
 from tier_engine.rules import live, standing_of
+from tier_engine.rules.evidence import evidence
 
 from .cases import RULES, day, insured, programme, stricter, term, with_growth_days
 from .model import tiers_by_day
@@ -85,6 +86,17 @@ def test_a_risk_is_open_exactly_while_the_tier_is_kept_without_a_condition(portf
     if risk is not None:
         assert risk.tier == s.tier
         assert risk.effective <= at < risk.drops_on
+
+
+@settings(max_examples=100, deadline=None)
+@given(portfolio=portfolios(), growth=growths, rules=programmes(), at=st.dates(date(2014, 1, 1), date(2030, 1, 1)))
+def test_the_evidence_adds_up_to_what_was_measured(portfolio, growth, rules, at):
+    held = insured(*portfolio)
+    s, found = standing_of(live(held, growth, rules.tiers), at), evidence(held, growth, rules.tiers.at(at), at)
+    assert (found.insured_days, found.annual_premium_fen) == (s.insured_days, s.annual_premium_fen)
+    assert sum(i.days for i in found.intervals) + found.growth_days == s.insured_days
+    assert sum(p.annual_premium_fen for p in found.policies) == s.annual_premium_fen
+    assert any(p.in_force for p in found.policies) == s.covered
 
 
 def test_the_end_of_the_calendar_is_no_obstacle():

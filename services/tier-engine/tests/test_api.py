@@ -77,21 +77,106 @@ async def test_why_in_sentences_to_read_aloud(t):
         await t.http.get("/v1/tiers/M-1/why?as_of=2020-01-01", headers=t.auth("agent", subject="A-7", book=["M-1"]))
     ).json()
     assert [c["en"] for c in answer["changes"]] == [
-        "Basic since 2016-01-01: the first day with cover.",
-        "Gold since 2018-01-01: an annual premium of CNY 900.00 (more than CNY 800.00 needed).",
-        "Silver since 2019-12-31, one level down: the protection of Gold ended, and none of its conditions held again.",
+        (
+            "Basic since 2016-01-01: the first day with cover. No insured day lies before it. "
+            "Premium a year of the policies in force on that day: P-1 CNY 100.00."
+        ),
+        (
+            "Gold since 2018-01-01: an annual premium of CNY 900.00 (more than CNY 800.00 needed). "
+            "730 insured days before it: 2016-01-01 to 2017-12-31. "
+            "Premium a year of the policies in force on that day: P-1 CNY 900.00."
+        ),
+        (
+            "Silver since 2019-12-31, one level down: the protection of Gold ended, and none of its conditions held again. "
+            "1095 insured days before it: 2016-01-01 to 2018-12-31. No policy was in force on that day."
+        ),
     ]
     assert [c["zh"] for c in answer["changes"]] == [
-        "自2016年1月1日起为基础会员：首个保障日。",
-        "自2018年1月1日起为黄金会员：年度保费 900.00 元（要求超过 800.00 元）。",
-        "自2019年12月31日起由黄金降为白银：保护期已满，其间未再满足黄金的任何条件。",
+        "自2016年1月1日起为基础会员：首个保障日。此前没有保障日。当日有效保单的年度保费：P-1 100.00 元。",
+        (
+            "自2018年1月1日起为黄金会员：年度保费 900.00 元（要求超过 800.00 元）。"
+            "此前累计投保 730 天：2016年1月1日至2017年12月31日。当日有效保单的年度保费：P-1 900.00 元。"
+        ),
+        (
+            "自2019年12月31日起由黄金降为白银：保护期已满，其间未再满足黄金的任何条件。"
+            "此前累计投保 1095 天：2016年1月1日至2018年12月31日。当日没有有效保单。"
+        ),
     ]
+    gold = answer["changes"][1]
+    assert gold["evidence"] == {
+        "insured_days": 730,
+        "intervals": [{"start": "2016-01-01", "end": "2018-01-01", "days": 730}],
+        "growth_points": 0,
+        "growth_days": 0,
+        "annual_premium_fen": 900_00,
+        "policies": [
+            {
+                "policy_no": "P-1",
+                "product_line": "home",
+                "start": "2016-01-01",
+                "days": 730,
+                "in_force": True,
+                "annual_premium_fen": 900_00,
+            }
+        ],
+    }
+    assert (gold["rules_version"], gold["rules_effective"], gold["protection_months"]) == (1, "2015-01-01", 12)
+    assert (gold["nearest"]["tier"], gold["nearest"]["missing"]) == ("diamond", 600_01)
     assert answer["changes"][2]["reasons"][0]["measure"] == "insured_years"
-    assert answer["en"] == "Insured for 3 years and 0 days; annual premium CNY 0.00."
+    assert answer["en"] == (
+        "Silver since 2019-12-31. There is no cover now: benefits rest, and can be used again once there is. "
+        "Insured for 3 years and 0 days; annual premium CNY 0.00."
+    )
+    assert answer["zh"] == (
+        "自2019年12月31日起为白银会员。目前没有有效保障，权益暂停使用，恢复投保后即可继续使用。累计投保 3 年 0 天，年度保费 0.00 元。"
+    )
     assert [(d["to_tier"], d["cause_type"]) for d in answer["decisions"]] == [
         ("gold", "policy.issued"),
         ("basic", "policy.issued"),
     ]
+
+
+async def test_a_day_to_come_if_nothing_changes_and_if_cover_goes_on(t):
+    """M-1 pays CNY 900 until the end of 2018: gold kept through 2019 by itself; diamond after eight years if renewed."""
+    answer = (await t.http.get("/v1/tiers/M-1?as_of=2018-12-01", headers=member(t))).json()
+    assert answer["tier"] == "gold"
+    assert [(s["effective"], s["tier"]) for s in answer["upcoming"]] == [("2019-12-31", "silver")]
+    assert answer["next_if_cover_goes_on"]["effective"] == "2024-01-01"
+    assert answer["next_en"] == "If every policy in force goes on for its premium, Diamond comes on 2024-01-01."
+    assert answer["next_zh"] == "如现有保单都续保且保费不变，将于2024年1月1日成为钻石会员。"
+    far = (await t.http.get("/v1/tiers/M-1?as_of=9999-12-31", headers=member(t))).json()
+    assert (far["tier"], far["next_if_cover_goes_on"], far["next_en"]) == ("silver", None, "")
+
+
+async def test_what_had_been_told_by_a_day_about_a_day(t):
+    """A third year becomes known late: what was told before stays on record, as it was told."""
+    before = (await t.http.get("/v1/tiers/M-2/told?on=2018-06-15&as_of=2018-01-01", headers=member(t, "M-2"))).json()
+    assert (before["tier"], before["tier_since"], before["differs"]) == ("silver", "2017-06-01", False)
+    await t.feed(issued(term("2015-01-01", years=2, premium=100, member="M-2", policy="P-old")), at=day("2018-07-01"))
+    await t.feed(issued(term("2017-01-01", premium=900, member="M-2", policy="P-new")), at=day("2018-07-02"))
+    url = "/v1/tiers/M-2/told?as_of=2018-01-01&on="
+    told = {
+        d: (await t.http.get(url + d, headers=member(t, "M-2"))).json()
+        for d in ("2015-05-05", "2018-06-30", "2018-07-02")
+    }
+    assert {d: (a["tier"], a["tier_now"], a["differs"]) for d, a in told.items()} == {
+        "2015-05-05": ("none", "gold", True),
+        "2018-06-30": ("silver", "gold", True),
+        "2018-07-02": ("gold", "gold", False),
+    }
+    assert [(s["effective"], s["tier"]) for s in told["2018-06-30"]["timeline"]] == [("2017-06-01", "silver")]
+    assert told["2018-06-30"]["zh"] == "截至2018年6月30日，告知的2018年1月1日等级为白银（自2017年6月1日起）。"
+    assert told["2018-06-30"]["decision"]["cause_type"] == "policy.issued"
+    assert (await t.http.get("/v1/tiers/M-1/told", headers=member(t, "M-2"))).status_code == 404
+
+
+async def test_on_the_walls_clock_it_counts_when_it_was_said(settings):
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "wall"})) as t:
+        await t.feed(issued(term("2018-01-01")), at=day("2018-01-01"))
+        await t.pool.execute("UPDATE decisions SET decided_at = '2018-03-01T15:59:59Z'")  # the last second of that day
+        url = "/v1/tiers/M-1/told?as_of=2018-02-01&on="
+        told = [(await t.http.get(url + d, headers=member(t))).json()["tier"] for d in ("2018-02-28", "2018-03-01")]
+        assert told == ["none", "basic"]
 
 
 async def test_the_renewal_preview_follows_the_rules_of_the_real_upgrade(t):

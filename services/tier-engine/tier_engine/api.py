@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Query, Response
 from tenure.edge import After, App, Caller, Day, MemberId, Problem, answers, caller, json_response
 
-from tier_engine import store, views
+from tier_engine import explain, store, views
 from tier_engine.rules import Member
 from tier_engine.verify import verify
 
@@ -31,6 +31,7 @@ PROBLEMS: Mapping[str, tuple[int, str, str]] = {
 Seer = Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "sre", "service"))]
 MemberPath = Annotated[MemberId, Path(description="the member's number")]
 PolicyNo = Annotated[MemberId, Query(description="the policy to renew")]
+On = Annotated[Day | None, Query(description="by the end of which day it had been told; today without it")]
 AsOf = Annotated[Day | None, Query(description="the day asked about; today without it")]
 
 
@@ -75,13 +76,22 @@ def router(app: App) -> APIRouter:
         member = await seen(member_id, who)
         return json_response(views.tier_view(member, await app.rules(), as_of or await app.today()))
 
-    @routes.get("/tiers/{member_id}/why", openapi_extra=answers(views.Why))
+    @routes.get("/tiers/{member_id}/why", openapi_extra=answers(explain.Why))
     async def why(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:
         """Why the tier is what it is: each change with its reasons as sentences in Chinese and English."""
         member = await seen(member_id, who)
         async with app.connection() as conn:
             said = await store.decisions(conn, member_id)
-        return json_response(views.why(member, await app.rules(), as_of or await app.today(), said))
+        return json_response(explain.why(member, await app.rules(), as_of or await app.today(), said))
+
+    @routes.get("/tiers/{member_id}/told", openapi_extra=answers(explain.Told))
+    async def told(member_id: MemberPath, who: Seer, on: On = None, as_of: AsOf = None) -> Response:
+        """What had been told by the end of one day about another, as it was told: decisions are append-only."""
+        member, today = await seen(member_id, who), await app.today()
+        by = on or today
+        newest = await store.told_by(app.pool, member_id, by, wall=app.settings.clock == "wall")
+        view = explain.told(member, await app.rules(), on=by, as_of=as_of or by, newest=newest)
+        return json_response(view)
 
     @routes.get("/tiers/{member_id}/renewal", openapi_extra=answers(views.Renewal))
     async def renewal(member_id: MemberPath, who: Seer, policy_no: PolicyNo, as_of: AsOf = None) -> Response:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import asyncpg
 import msgspec
 from asyncpg.connection import Connection
+from tenure.contracts.tier import Step
 from tenure.service import Saved
 
 from tier_engine.rules import ID_SEPARATOR, Decided, Member
@@ -20,6 +21,7 @@ Reader: TypeAlias = "asyncpg.Pool[asyncpg.Record] | Connection"
 _pack: Final = msgspec.msgpack.Encoder().encode
 unpack: Final = msgspec.msgpack.Decoder(Member).decode
 _json: Final = msgspec.json.Encoder().encode
+_steps: Final = msgspec.json.Decoder(tuple[Step, ...]).decode
 
 
 class Record(NamedTuple):
@@ -75,10 +77,11 @@ async def _record(conn: Connection, rows: Sequence[Decided]) -> None:
         return
     await conn.execute(
         """INSERT INTO decisions
-             (member_id, effective, from_tier, to_tier, retroactive, rules_version, backfill, cause, cause_type, change)
-           SELECT m, e, f, t, r, v, b, c, ct, j::jsonb
+             (member_id, effective, from_tier, to_tier, retroactive, rules_version, backfill, cause, cause_type, change,
+              told_on)
+           SELECT m, e, f, t, r, v, b, c, ct, j::jsonb, o
            FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::bool[], $6::int[], $7::bool[], $8::text[],
-                       $9::text[], $10::text[]) AS u (m, e, f, t, r, v, b, c, ct, j)""",
+                       $9::text[], $10::text[], $11::date[]) AS u (m, e, f, t, r, v, b, c, ct, j, o)""",
         [d.change.member_id for d in rows],
         [d.change.effective for d in rows],
         [d.change.from_tier for d in rows],
@@ -89,6 +92,7 @@ async def _record(conn: Connection, rows: Sequence[Decided]) -> None:
         [d.cause for d in rows],
         [d.cause_type for d in rows],
         [_json(d.change).decode() for d in rows],
+        [d.told_on for d in rows],
     )
 
 
@@ -152,3 +156,23 @@ async def decisions(reader: Reader, member_id: str) -> list[Record]:
         DECISIONS_MAX,
     )
     return [Record(*row.values()) for row in rows]
+
+
+TOLD_BY_WALL: Final = "decided_at < ($2::date + 1)::timestamp AT TIME ZONE 'Asia/Shanghai'"
+TOLD_BY_CALENDAR: Final = "told_on <= $2"
+
+
+async def told_by(reader: Reader, member_id: str, day: date, *, wall: bool) -> tuple[Record, tuple[Step, ...]] | None:
+    """The newest decision told by the end of a day, of the wall or of the calendar that events drive, and its timeline."""
+    row = await reader.fetchrow(
+        f"""SELECT decided_at, effective, from_tier, to_tier, retroactive, backfill, cause, cause_type,
+                   change->'timeline' AS timeline
+            FROM decisions WHERE member_id = $1 AND {TOLD_BY_WALL if wall else TOLD_BY_CALENDAR}
+            ORDER BY seq DESC LIMIT 1""",
+        member_id,
+        day,
+    )
+    if row is None:
+        return None
+    *record, timeline = row.values()
+    return Record(*record), _steps(timeline)

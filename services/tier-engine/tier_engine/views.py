@@ -4,7 +4,7 @@ The invariant: an answer for a past day is what the rules say today about that d
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 
 import msgspec
 from tenure.calendar import DAYS_PER_YEAR, add_years, full_years
@@ -13,8 +13,8 @@ from tenure.contracts.tier import NO_TIER, Condition, Step, tier_on
 
 from tier_engine.rules import InsuredTerm, Life, Member, live, standing_of
 from tier_engine.rules.days import annualised
-from tier_engine.rules.why import policies_behind, reasons
-from tier_engine.words import Words, at_risk, changed, label, missing, progress
+from tier_engine.rules.evidence import next_if_cover_goes_on
+from tier_engine.words import Words, at_risk, goes_on, label, missing
 
 
 class LabelledStep(msgspec.Struct, frozen=True):
@@ -34,7 +34,9 @@ class AtRisk(msgspec.Struct, frozen=True):
 
 
 class TierView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a member stands. `upcoming` is what follows by time alone from what is known, no renewal assumed."""
+    """Where a member stands. `upcoming` is what follows by time alone from what is known, no renewal assumed;
+    `next_if_cover_goes_on` is the next upgrade if every policy in force then goes on for its premium.
+    """
 
     member_id: str
     as_of: date
@@ -54,49 +56,10 @@ class TierView(msgspec.Struct, frozen=True, kw_only=True):
     at_risk: AtRisk | None
     timeline: tuple[LabelledStep, ...]
     upcoming: tuple[LabelledStep, ...]
+    next_if_cover_goes_on: LabelledStep | None
+    next_zh: str
+    next_en: str
     merged_into: str | None = None
-
-
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of the tier and why, measured on its day under the rules of its day."""
-
-    effective: date
-    from_tier: str
-    to_tier: str
-    cause: str
-    reasons: tuple[Condition, ...]
-    insured_days: int
-    annual_premium_fen: int
-    policies: tuple[str, ...]
-    rules_version: int
-    zh: str
-    en: str
-
-
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision as it was told at the time, whatever is known now."""
-
-    decided_at: datetime
-    effective: date
-    from_tier: str
-    to_tier: str
-    retroactive: bool
-    backfill: bool
-    cause: str
-    cause_type: str
-
-
-class Why(msgspec.Struct, frozen=True, kw_only=True):
-    member_id: str
-    as_of: date
-    tier: str
-    zh: str
-    en: str
-    changes: tuple[Reason, ...]
-    nearest: Condition | None
-    nearest_zh: str
-    nearest_en: str
-    decisions: tuple[Said, ...]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +102,8 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 def tier_view(member: Member, programme: Programme, day: date) -> TierView:
     life = live(member.terms, member.growth, programme.tiers)
     rules, s = programme.tiers.at(day), standing_of(life, day)
-    named, still = label(rules, s.tier), _still_missing(s.tier, s.nearest, rules)
+    named, still = label(rules, s.tier), still_missing(s.tier, s.nearest, rules)
+    following, then = following_tier(member, programme, day)
     return TierView(
         member_id=member.member_id,
         as_of=day,
@@ -156,28 +120,13 @@ def tier_view(member: Member, programme: Programme, day: date) -> TierView:
         nearest=s.nearest,
         nearest_zh=still.zh,
         nearest_en=still.en,
-        at_risk=_at_risk(life, rules, day),
-        timeline=_labelled(life.until(day), programme),
-        upcoming=_labelled((step for step in life.steps if step.effective > day), programme),
+        at_risk=risk_now(life, rules, day),
+        timeline=labelled(life.until(day), programme),
+        upcoming=labelled((step for step in life.steps if step.effective > day), programme),
+        next_if_cover_goes_on=next(iter(labelled((following,), programme)), None) if following else None,
+        next_zh=then.zh,
+        next_en=then.en,
         merged_into=member.merged_into,
-    )
-
-
-def why(member: Member, programme: Programme, day: date, said: Iterable[tuple[object, ...]]) -> Why:
-    life = live(member.terms, member.growth, programme.tiers)
-    rules, s = programme.tiers.at(day), standing_of(life, day)
-    still, sum_up = _still_missing(s.tier, s.nearest, rules), progress(s.insured_days, s.annual_premium_fen)
-    return Why(
-        member_id=member.member_id,
-        as_of=day,
-        tier=s.tier,
-        zh=sum_up.zh,
-        en=sum_up.en,
-        changes=_reasons(member, life, day),
-        nearest=s.nearest,
-        nearest_zh=still.zh,
-        nearest_en=still.en,
-        decisions=tuple(Said(**dict(zip(Said.__struct_fields__, one, strict=True))) for one in said),  # type: ignore[arg-type]
     )
 
 
@@ -238,7 +187,12 @@ def renewed(term: InsuredTerm, *, term_no: int) -> InsuredTerm | None:
     )
 
 
-def _labelled(steps: Iterable[Step], programme: Programme) -> tuple[LabelledStep, ...]:
+def following_tier(member: Member, programme: Programme, day: date) -> tuple[Step | None, Words]:
+    following = next_if_cover_goes_on(member.terms, member.growth, programme.tiers, day)
+    return following, goes_on(following, programme.tiers.at(following.effective if following else day))
+
+
+def labelled(steps: Iterable[Step], programme: Programme) -> tuple[LabelledStep, ...]:
     found = []
     for step in steps:
         words = label(programme.tiers.at(step.effective), step.tier)
@@ -246,39 +200,13 @@ def _labelled(steps: Iterable[Step], programme: Programme) -> tuple[LabelledStep
     return tuple(found)
 
 
-def _still_missing(tier: str, nearest: Condition | None, rules: TierRules) -> Words:
+def still_missing(tier: str, nearest: Condition | None, rules: TierRules) -> Words:
     return Words("尚无保障。", "No cover yet.") if tier == NO_TIER else missing(nearest, rules)
 
 
-def _at_risk(life: Life, rules: TierRules, day: date) -> AtRisk | None:
+def risk_now(life: Life, rules: TierRules, day: date) -> AtRisk | None:
     risk = life.risk_at(day)
     if risk is None:
         return None
     words = at_risk(risk.drops_on, risk.to_tier, rules)
     return AtRisk(risk.effective, risk.to_tier, risk.drops_on, words.zh, words.en)
-
-
-def _reasons(member: Member, life: Life, day: date) -> tuple[Reason, ...]:
-    timeline = life.until(day)
-    before = (NO_TIER, *(step.tier for step in timeline))
-    return tuple(_reason(member, life, step, came) for step, came in zip(timeline, before, strict=False))
-
-
-def _reason(member: Member, life: Life, step: Step, came_from: str) -> Reason:
-    segment = life.segment_at(step.effective)
-    rules, measures = segment.ladder.rules, segment.profile.at(step.effective)
-    met = reasons(rules, step.tier, measures, step.effective)
-    words = changed(step, came_from, met, rules)
-    return Reason(
-        effective=step.effective,
-        from_tier=came_from,
-        to_tier=step.tier,
-        cause=step.cause,
-        reasons=met,
-        insured_days=measures.insured_days,
-        annual_premium_fen=measures.annual_premium_fen,
-        policies=policies_behind(member.terms, rules, step.effective),
-        rules_version=rules.version,
-        zh=words.zh,
-        en=words.en,
-    )

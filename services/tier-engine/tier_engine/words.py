@@ -6,9 +6,14 @@ The invariant: a sentence says nothing that is not in the structure it is made f
 from datetime import date
 
 import msgspec
-from tenure.calendar import DAYS_PER_YEAR
+from tenure.calendar import DAY, DAYS_PER_YEAR
 from tenure.contracts.programme import TierRules
 from tenure.contracts.tier import NO_TIER, Condition, Step
+
+from tier_engine.rules.evidence import Evidence
+
+SAID_MAX = 3
+"""So many policies or stretches of cover are said aloud, the newest; the structure beside the sentence has them all."""
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -85,6 +90,87 @@ def changed(step: Step, came_from: str, reasons: tuple[Condition, ...], rules: T
         return Words(f"{since_zh}：首个保障日。", f"{since_en}: the first day with cover.")
     said = [met(r) for r in reasons]
     return Words(f"{since_zh}：{'，且'.join(w.zh for w in said)}。", f"{since_en}: {' and '.join(w.en for w in said)}.")
+
+
+def behind(evidence: Evidence) -> Words:
+    """What a change rests on: the days with cover, and the premiums of the policies in force."""
+    zh, en = _days_behind(evidence)
+    in_force = [p for p in evidence.policies if p.in_force]
+    if not in_force:
+        return Words(f"{zh}当日没有有效保单。", f"{en} No policy was in force on that day.")
+    said = in_force[-SAID_MAX:]
+    policies_zh = "、".join(f"{p.policy_no} {money(p.annual_premium_fen)} 元" for p in said)
+    policies_en = ", ".join(f"{p.policy_no} CNY {money(p.annual_premium_fen)}" for p in said)
+    more_zh, more_en = _and_more(len(in_force))
+    total = money(evidence.annual_premium_fen)
+    all_zh, all_en = (f"，合计 {total} 元", f"; CNY {total} in all") if len(in_force) > 1 else ("", "")
+    return Words(
+        f"{zh}当日有效保单的年度保费：{policies_zh}{more_zh}{all_zh}。",
+        f"{en} Premium a year of the policies in force on that day: {policies_en}{more_en}{all_en}.",
+    )
+
+
+def _days_behind(evidence: Evidence) -> tuple[str, str]:
+    """One stretch is its own sum; of several, each with its days."""
+    if not evidence.insured_days:
+        return "此前没有保障日。", "No insured day lies before it."
+    more_zh, more_en = _and_more(len(evidence.intervals))
+    said, alone = evidence.intervals[-SAID_MAX:], len(evidence.intervals) == 1 and not evidence.growth_days
+    zh = "、".join(f"{day_zh(i.start)}至{day_zh(i.end - DAY)}" + ("" if alone else f" {i.days} 天") for i in said)
+    en = ", ".join(f"{i.start} to {i.end - DAY}" + ("" if alone else f" ({_count(i.days, 'day')})") for i in said)
+    grown_zh = f"，另有成长值折算 {evidence.growth_days} 天" if evidence.growth_days else ""
+    grown_en = f", and {_count(evidence.growth_days, 'day')} for growth points" if evidence.growth_days else ""
+    return (
+        f"此前累计投保 {evidence.insured_days} 天：{zh}{more_zh}{grown_zh}。",
+        f"{_count(evidence.insured_days, 'insured day')} before it: {en}{more_en}{grown_en}.",
+    )
+
+
+def _and_more(number: int) -> tuple[str, str]:
+    more = number - SAID_MAX
+    return (f"等共 {number} 项", f" and {more} more") if more > 0 else ("", "")
+
+
+def holds(tier: str, since: date | None, rules: TierRules, *, lapsed: bool) -> Words:
+    """What the member is, in one sentence."""
+    if tier == NO_TIER or since is None:
+        return Words("目前还不是会员：尚无保障。", "Not a member yet: there has been no cover.")
+    named = label(rules, tier)
+    paused_zh = "目前没有有效保障，权益暂停使用，恢复投保后即可继续使用。" if lapsed else ""
+    paused_en = " There is no cover now: benefits rest, and can be used again once there is." if lapsed else ""
+    return Words(
+        f"自{day_zh(since)}起为{named.zh}会员。{paused_zh}",
+        f"{named.en} since {since}.{paused_en}",
+    )
+
+
+def goes_on(step: Step | None, rules: TierRules) -> Words:
+    """The next tier, if every policy in force simply goes on."""
+    if step is None:
+        return Words("", "")
+    tier = label(rules, step.tier)
+    return Words(
+        f"如现有保单都续保且保费不变，将于{day_zh(step.effective)}成为{tier.zh}会员。",
+        f"If every policy in force goes on for its premium, {tier.en} comes on {step.effective}.",
+    )
+
+
+def told(tier: str, since: date | None, *, on: date, as_of: date, rules: TierRules) -> Words:
+    """What was told by a day about a day."""
+    named = label(rules, tier)
+    if since is None:
+        return Words(
+            f"截至{day_zh(on)}，未告知{day_zh(as_of)}有任何等级。", f"By {on} no tier had been told for {as_of}."
+        )
+    return Words(
+        f"截至{day_zh(on)}，告知的{day_zh(as_of)}等级为{named.zh}（自{day_zh(since)}起）。",
+        f"By {on} we had told that the tier of {as_of} was {named.en}, since {since}.",
+    )
+
+
+def joined(*parts: Words) -> Words:
+    """One after the other, as they are read aloud."""
+    return Words("".join(p.zh for p in parts), " ".join(p.en for p in parts if p.en))
 
 
 def at_risk(drops_on: date, to_tier: str, rules: TierRules) -> Words:

@@ -5,19 +5,17 @@ the state holds; a change of the past is told once, as one `retroactive` change;
 never progress.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
-from tenure.calendar import DAY
 from tenure.contracts import policy
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
 from tenure.contracts.points import PointsGranted, PointsReversed
-from tenure.contracts.programme import Programme, TierRules, Versions
-from tenure.contracts.tier import NO_TIER, Step, TierAtRisk, TierChanged, TierProgressed, tier_on
+from tenure.contracts.programme import Programme
+from tenure.contracts.tier import TierChanged, TierProgressed, tier_on
 
 from tier_engine.rules.days import Growth, InsuredTerm, Measures, Profile
 from tier_engine.rules.member import (
@@ -30,19 +28,21 @@ from tier_engine.rules.member import (
     with_growth,
     with_term,
 )
-from tier_engine.rules.timeline import Life, Risk, live, shares_that_count
-from tier_engine.rules.why import easiest, nearest, policies_behind, reasons
+from tier_engine.rules.tell import change, changes_told, never_held, warning
+from tier_engine.rules.timeline import Life, live, shares_that_count
+from tier_engine.rules.why import nearest
 
 NOTHING: Final = Measures(0, 0, False)
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """A change as it was told, for the record: which event made us say it."""
+    """A change as it was told, for the record: which event made us say it, and the day the member had lived to then."""
 
     cause: str
     cause_type: str
     backfill: bool
     change: TierChanged
+    told_on: date
 
 
 class Reviewed(Data, frozen=True, kw_only=True):
@@ -154,10 +154,10 @@ class _Turn:
             due_on=life.next_change(day),
             judged_by=self.digest,
         )
-        changes = tuple(_changes(member, after, life))
-        warning = (_warning(after, risk, life),) if risk is not None and risk != member.warned else ()
+        changes = tuple(changes_told(member, after, life))
+        warnings = (warning(after, risk, life),) if risk is not None and risk != member.warned else ()
         progress = self._progress(member, after, life) if moved else ()
-        return Decision(state=after, emit=(*changes, *warning, *progress), rows=self._on_record(changes))
+        return Decision(state=after, emit=(*changes, *warnings, *progress), rows=self._on_record(changes, day))
 
     def merge(self, into: Member, old: Member) -> Decision[Any]:
         """`into` takes over all that `old` holds; `old` ends as if it had never been a member."""
@@ -170,11 +170,11 @@ class _Turn:
             judged_by=self.digest,
             brought=old.brought,
         )
-        farewell = (_never_held(gone, old.timeline, self.versions),) if old.timeline else ()
+        farewell = (never_held(gone, old.timeline, self.versions),) if old.timeline else ()
         return Decision(
             state=(taken.state, old if gone == old else gone),
             emit=(*farewell, *taken.emit),
-            rows=(*self._on_record(farewell), *taken.rows),
+            rows=(*self._on_record(farewell, gone.lived_to or self.event.day), *taken.rows),
         )
 
     def unmerge(self, survivor: Member, old: Member) -> Decision[Any]:
@@ -188,12 +188,12 @@ class _Turn:
         return Decision(
             state=(rest.state, after),
             emit=(*rest.emit, *whole, *told),
-            rows=(*rest.rows, *self._on_record(whole)),
+            rows=(*rest.rows, *self._on_record(whole, after.lived_to or self.event.day)),
         )
 
     def _whole(self, member: Member) -> TierChanged:
         life = live(member.terms, member.growth, self.versions)
-        return _change(member, life, member.timeline[0].effective, was=())
+        return change(member, life, member.timeline[0].effective, was=())
 
     def _kept_for_another(self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, day: date) -> Member:
         """Facts that still come under an old id wait one turn of the due work, which hands them over."""
@@ -226,9 +226,9 @@ class _Turn:
             return NOTHING
         return Profile(shares_that_count(before.terms), before.growth, self.versions.at(day)).at(day)
 
-    def _on_record(self, changes: tuple[TierChanged, ...]) -> tuple[Decided, ...]:
+    def _on_record(self, changes: tuple[TierChanged, ...], day: date) -> tuple[Decided, ...]:
         event = self.event
-        return tuple(Decided(f"{event.source} {event.id}", event.type, event.backfill, c) for c in changes)
+        return tuple(Decided(f"{event.source} {event.id}", event.type, event.backfill, c, day) for c in changes)
 
 
 def _noted(member: Member, terms: tuple[InsuredTerm, ...], day: date) -> Member:
@@ -236,80 +236,3 @@ def _noted(member: Member, terms: tuple[InsuredTerm, ...], day: date) -> Member:
     if terms is member.terms and day == member.lived_to:
         return member
     return replace(member, terms=terms, lived_to=day)
-
-
-def _changes(before: Member, after: Member, life: Life) -> Iterator[TierChanged]:
-    """Each step that was added, in order; or, if what had been told is no longer so, the whole correction as one."""
-    old, new, stood_to = before.timeline, after.timeline, _stood_to(before, after)
-    if new[: len(old)] != old:
-        yield _change(after, life, _first_difference(old, new), was=old, retroactive=True)
-        return
-    for i in range(len(old), len(new)):
-        effective = new[i].effective
-        late = stood_to is not None and effective < stood_to
-        yield _change(after, life, effective, was=new[:i], steps=i + 1, retroactive=late)
-
-
-def _stood_to(before: Member, after: Member) -> date | None:
-    """Until when what was told was the truth, as far as was known: the day lived to, and the days after it on which nothing
-    was due (days that bring nothing do not call here). What changes before that day, a fact has changed in hindsight.
-    """
-    if before.lived_to is None or after.lived_to is None:
-        return None
-    quiet = after.lived_to if before.due_on is None else min(after.lived_to, before.due_on - DAY)
-    return max(before.lived_to, quiet)
-
-
-def _first_difference(old: tuple[Step, ...], new: tuple[Step, ...]) -> date:
-    same = 0
-    while same < min(len(old), len(new)) and old[same] == new[same]:
-        same += 1
-    return min(step.effective for step in (*old[same : same + 1], *new[same : same + 1]))
-
-
-def _change(
-    member: Member,
-    life: Life,
-    effective: date,
-    *,
-    was: tuple[Step, ...],
-    steps: int | None = None,
-    retroactive: bool = True,
-) -> TierChanged:
-    """The change to the first so many steps of the member's timeline, measured on the day the newest of them counts from."""
-    timeline = member.timeline[:steps]
-    day = max(effective, timeline[-1].effective) if timeline else effective
-    segment = life.segment_at(day)
-    rules, measures = segment.ladder.rules, segment.profile.at(day)
-    tier = timeline[-1].tier if timeline else NO_TIER
-    return TierChanged(
-        member_id=member.member_id,
-        from_tier=was[-1].tier if was else NO_TIER,
-        to_tier=tier,
-        effective=effective,
-        retroactive=retroactive,
-        reasons=reasons(rules, tier, measures, day),
-        nearest=nearest(rules, tier, measures, day),
-        policies=policies_behind(member.terms, rules, day),
-        insured_days=measures.insured_days,
-        annual_premium_fen=measures.annual_premium_fen,
-        rules_version=rules.version,
-        timeline=timeline,
-    )
-
-
-def _never_held(member: Member, was: tuple[Step, ...], versions: Versions[TierRules]) -> TierChanged:
-    return _change(member, live((), (), versions), was[0].effective, was=was)
-
-
-def _warning(member: Member, risk: Risk, life: Life) -> TierAtRisk:
-    day = member.lived_to or risk.effective
-    segment = life.segment_at(day)
-    return TierAtRisk(
-        member_id=member.member_id,
-        tier=risk.tier,
-        to_tier=risk.to_tier,
-        effective=risk.effective,
-        drops_on=risk.drops_on,
-        nearest=easiest(segment.ladder.rules, risk.tier, segment.profile.at(day), day),
-    )
