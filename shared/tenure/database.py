@@ -6,17 +6,15 @@ Migrations are plain SQL in `services/<name>/migrations/NNNN_what.py`; the spine
 import asyncio
 import socket
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.util import await_only
 
 from tenure.pool import MeasuredPool
 from tenure.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _LOCK: Final = 7_200_003
 SILENCE: Final = {"TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
@@ -53,6 +51,11 @@ async def migrate(settings: Settings, database: str, migrations: Path) -> None:
 
 
 def _upgrade(url: str, migrations: Path) -> None:
+    """What migrates is loaded only here: it takes half a second, and most processes and commands never do."""
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     config = Config()
     config.set_main_option("script_location", str(_ENVIRONMENT))
     config.set_main_option("path_separator", "newline")
@@ -100,8 +103,11 @@ async def _notice_silence(conn: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def run_sql(bind: Connection, sql: str) -> None:
+def run_sql(bind: "Connection", sql: str) -> None:
     """Run a script of many statements inside a migration's transaction (`run_sql(op.get_bind(), SQL)`)."""
+    from sqlalchemy import text
+    from sqlalchemy.util import await_only
+
     bind.execute(text("SELECT 1"))  # opens the driver's transaction, which the script must be part of
     raw = bind.connection.driver_connection
     assert raw is not None
