@@ -19,6 +19,7 @@ from tenure_local.cli_imports import imports
 from tenure_local.cli_ledger import ledger
 from tenure_local.cli_parked import parked
 from tenure_local.cli_platform import platform
+from tenure_local.cli_policies import policies
 from tenure_local.cli_rules import rules
 from tenure_local.cli_simulate import simulate
 from tenure_local.cli_verify import verify
@@ -26,8 +27,8 @@ from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-app.registered_commands += platform.registered_commands + imports.registered_commands + data.registered_commands
-app.registered_commands += ledger.registered_commands
+for group in (platform, imports, policies, data, ledger):
+    app.registered_commands += group.registered_commands
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")
 app.add_typer(verify, name="verify")

@@ -1,10 +1,11 @@
 """policy-sync over REST: facts in, policies, claims, contact data and counts out."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import StringConstraints
+from tenure.calendar import DAY, start_of
 from tenure.contracts.event import Event
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
@@ -15,11 +16,18 @@ from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page
 from tenure.edge.problems import Problem
 from tenure.spine.transact import Item
 
-from policy_sync import pushed, reads, verify
+from policy_sync import beliefs, gap_reads, pushed, reads, verify
 from policy_sync.commands import KeepContact
 from policy_sync.contact import Contact, Seal, phone_of
 
+EARLIEST_YEAR: Final = 1900
+LATEST_YEAR: Final = 2199
 PROBLEMS: Final = {
+    "recorded_invalid": (
+        422,
+        "recorded must be a day, or an instant with its offset.",
+        "recorded 必须为日期或带时区的时刻。",
+    ),
     "phone_invalid": (422, "This is not a phone number that can be reached.", "手机号码无效。"),
     "contact_unavailable": (503, "Contact data cannot be read or kept here now.", "联系方式暂时无法读取或保存。"),
     "customer_erased": (409, "This customer was erased.", "该客户的个人信息已删除。"),
@@ -44,6 +52,31 @@ Reader = Annotated[Caller, Depends(caller("member", "agent", "operator", "core",
 Keeper = Annotated[Caller, Depends(caller("member", "core", "operator", "service"))]
 Staff = Annotated[Caller, Depends(caller("operator", "core", "service"))]
 Counter = Annotated[Caller, Depends(caller("operator", "core", "sre", "service"))]
+
+
+Recorded = Annotated[
+    str,
+    Query(
+        max_length=40,
+        description="A day (all that was heard until its end) or an instant like 2026-03-01T09:00:00+08:00",
+    ),
+]
+
+
+def heard_until(text: str | None) -> datetime | None:
+    """The instant up to which facts were heard: a day is taken with all of it. Raises Problem recorded_invalid."""
+    if text is None:
+        return None
+    try:
+        if len(text) == len("2026-03-01"):
+            when = start_of(date.fromisoformat(text) + DAY)
+        else:
+            when = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise Problem("recorded_invalid") from None
+    if when.tzinfo is None or not EARLIEST_YEAR <= when.year <= LATEST_YEAR:
+        raise Problem("recorded_invalid")
+    return when
 
 
 class ContactBody(Body):
@@ -80,6 +113,13 @@ def _facts(routes: APIRouter, app: App) -> None:
         """What must hold for all policies, each sentence with whether it does. Reads every fact: not for every minute."""
         return app.verified(await verify.verify(app.pool))
 
+    @routes.get("/reconciliation/gaps", openapi_extra=answers(Page[gap_reads.GapView]))
+    async def gaps(_: Counter, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Response:
+        """Policies with facts that came before what they stand on, the longest waiting first."""
+        after = decode_cursor(cursor, tuple[datetime, str])
+        found = await gap_reads.open_gaps(app.pool, after=after, rows_max=limit + 1)
+        return json_response(page_of(found, limit, key=lambda g: (g.waiting_since, g.policy_no), show=lambda g: g))
+
     @routes.get("/reconciliation", openapi_extra=answers(reads.Reconciliation))
     async def reconcile(_: Counter, on: Day | None = None) -> Response:
         """Counts of facts, and policies, terms and premium in force on a day, per product line."""
@@ -94,6 +134,30 @@ def _policies(routes: APIRouter, app: App) -> None:
         if found is None or not any(map(who.sees, found.member_ids)):
             raise Problem("not_found")
         return json_response(found)
+
+    @routes.get("/policies/{policy_no}/belief", openapi_extra=answers(beliefs.Belief))
+    async def belief(
+        policy_no: Id, who: Reader, effective: Day | None = None, recorded: Recorded | None = None
+    ) -> Response:
+        """What was believed at one time (`recorded`: a day with all of it, or an instant) about a day; both default to now."""
+        until, on = heard_until(recorded) or app.now(), effective or await app.today()
+        async with app.connection() as conn:
+            found = await beliefs.believed(conn, policy_no, effective=on, recorded=until)
+        if found is None or not any(map(who.sees, found.member_ids)):
+            raise Problem("not_found")
+        return json_response(found)
+
+    @routes.get(
+        "/households/{household_id}",
+        openapi_extra=answers(reads.Household),
+        dependencies=[Depends(caller("operator", "core", "service"))],
+    )
+    async def household(household_id: Id) -> Response:
+        """Who lives in a household, by the newest word of the core."""
+        members = await reads.household(app.pool, household_id)
+        if not members:
+            raise Problem("not_found")
+        return json_response(reads.Household(household_id, members))
 
     @routes.get("/policies", openapi_extra=answers(Page[reads.PolicyView]))
     async def policies(

@@ -5,16 +5,20 @@ They hold nothing that the facts do not say, so they can be made again from the 
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Final
 
+import msgspec
 from asyncpg.connection import Connection
 
 from policy_sync.rules.canonical import claim_changed
 from policy_sync.rules.claims import Claim
 from policy_sync.rules.fold import Policy
+from policy_sync.rules.gaps import gaps
 from policy_sync.rules.milestones import Milestone
 from policy_sync.rules.policies import PolicyState
 from policy_sync.rules.terms import TermState
 
+_encode: Final = msgspec.json.Encoder().encode
 Before = Mapping[str, PolicyState]
 
 
@@ -43,23 +47,57 @@ async def _policies(conn: Connection, states: Sequence[PolicyState]) -> None:
     await conn.execute(
         """UPDATE policies SET product_line = t.product_line, member_id = t.member_id,
                   member_ids = string_to_array(t.member_ids, ' '), inception = t.inception, inherited = t.inherited,
-                  version = t.version, waiting = t.waiting, live_from = t.live_from, lived_to = t.lived_to, due_on = t.due_on
+                  version = t.version, waiting = t.waiting, live_from = t.live_from, lived_to = t.lived_to, due_on = t.due_on,
+                  previous_policy_no = t.previous_policy_no, survivors = t.survivors::json, reheld = t.reheld,
+                  waiting_since = NULL
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::date[], $7::int[], $8::int[],
-                       $9::date[], $10::date[], $11::date[])
+                       $9::date[], $10::date[], $11::date[], $12::text[], $13::text[], $14::int[])
              AS t (policy_no, product_line, member_id, member_ids, inception, inherited, version, waiting,
-                   live_from, lived_to, due_on)
+                   live_from, lived_to, due_on, previous_policy_no, survivors, reheld)
            WHERE policies.policy_no = t.policy_no""",
         [s.policy_no for s in states],
         [p and p.product_line for p in whole],
         [p and p.holders[-1].member_id for p in whole],
-        [" ".join(dict.fromkeys(h.member_id for h in p.holders)) if p else "" for p in whole],
+        [" ".join(member_ids(p)) if p else "" for p in whole],
         [p and p.inception for p in whole],
-        [s.inherited for s in states],
+        [s.ties.inherited for s in states],
         [p.version if p else 0 for p in whole],
-        [len(s.facts) - (p.version if p else 0) for s, p in zip(states, whole, strict=True)],
+        [waiting_of(s) for s in states],
         [s.live_from for s in states],
         [s.lived_to for s in states],
         [s.due_on for s in states],
+        [p and p.previous_policy_no for p in whole],
+        [_encode(dict(s.ties.survivors)).decode() for s in states],
+        [s.ties.reheld for s in states],
+    )
+    await _since(conn, states)
+
+
+def member_ids(whole: Policy) -> list[str]:
+    """Everyone who ever held it: the persons by their numbers of now, then the numbers the core has called them by."""
+    return list(dict.fromkeys([*(h.member_id for h in whole.holders), *whole.named]))
+
+
+def waiting_of(state: PolicyState) -> int:
+    """How many of its facts have no ground yet."""
+    return len(state.facts) - (state.policy.version - state.ties.reheld if state.policy else 0)
+
+
+async def _since(conn: Connection, states: Sequence[PolicyState]) -> None:
+    """Since when the oldest fact that waits does; asked only where one waits."""
+    waiting = [s for s in states if waiting_of(s)]
+    if not waiting:
+        return
+    early = [(s.policy_no, gap.fact) for s in waiting for gap in gaps(s.facts)]
+    await conn.execute(
+        """UPDATE policies SET waiting_since = w.since
+           FROM (SELECT f.key, min(f.recorded_at) AS since
+                 FROM facts f JOIN unnest($1::text[], $2::text[], $3::text[]) AS t (key, source, id) USING (key, source, id)
+                 GROUP BY f.key) w
+           WHERE policies.policy_no = w.key""",
+        [no for no, _ in early],
+        [fact.source for _, fact in early],
+        [fact.id for _, fact in early],
     )
 
 

@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 from tenure.calendar import Period
 
+HOUSEHOLD_MAX: Final = 200
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
@@ -47,6 +48,11 @@ class ClaimView(msgspec.Struct, frozen=True, kw_only=True):
     breaks_no_claim_year: bool
     kind: str
     updated_on: date
+
+
+class Household(msgspec.Struct, frozen=True):
+    household_id: str
+    member_ids: Sequence[str]
 
 
 class InForce(msgspec.Struct, frozen=True):
@@ -118,6 +124,13 @@ async def claims_of(
         rows_max,
     )
     return [_claim(row) for row in rows]
+
+
+async def household(pool: Pool, household_id: str) -> list[str]:
+    rows = await pool.fetch(
+        "SELECT member_id FROM members WHERE household_id = $1 ORDER BY member_id LIMIT $2", household_id, HOUSEHOLD_MAX
+    )
+    return [row["member_id"] for row in rows]
 
 
 async def sealed_contact(pool: Pool, member_id: str) -> bytes | None:

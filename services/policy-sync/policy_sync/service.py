@@ -7,8 +7,9 @@ from tenure.contracts import core
 from tenure.contracts.decision import DayReached
 from tenure.service import Service
 from tenure.spine import clock
+from tenure.telemetry import metrics
 
-from policy_sync import api, import_api, importing, rules, store
+from policy_sync import api, gap_reads, import_api, importing, rules, store
 from policy_sync.commands import KeepContact
 from policy_sync.rules import imports
 
@@ -62,6 +63,7 @@ SERVICE = Service(
     keys=rules.keys,
     routers=(api.router, import_api.router),
     background=(clock.lead, importing.read_on),
+    gauges=((metrics.gap_oldest_age_seconds, gap_reads.OLDEST_AGE),),
     under_way="SELECT count(*) FROM imports WHERE stage = 'queued'",
     problems=MappingProxyType({**rules.PROBLEMS, **api.PROBLEMS, **imports.PROBLEMS, **import_api.PROBLEMS}),
     migrations=Path(__file__).parents[1] / "migrations",

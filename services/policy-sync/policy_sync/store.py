@@ -5,7 +5,7 @@ number of statements, however many policies it touches.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,11 +14,12 @@ from asyncpg.connection import Connection
 from tenure.contracts.topics import TYPE_OF, TYPES
 from tenure.service import Saved
 
-from policy_sync import import_store, projection
+from policy_sync import import_store, projection, ties
 from policy_sync.rules.customers import MemberState, member_key, member_of
 from policy_sync.rules.facts import Fact, fact
-from policy_sync.rules.fold import fold
+from policy_sync.rules.fold import fold, named_ids
 from policy_sync.rules.imports import ImportState, import_key, import_of
+from policy_sync.rules.mergers import survivor
 from policy_sync.rules.milestones import Milestone
 from policy_sync.rules.policies import PolicyState
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
@@ -28,8 +29,16 @@ State = PolicyState | MemberState | ImportState
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = MappingProxyType(
     {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
 )
-_COLUMNS: Final = "policy_no, inherited, live_from, lived_to, due_on"
-_NO_POLICY: Final[Mapping[str, Any]] = MappingProxyType(dict.fromkeys(_COLUMNS.split(", ")))
+_COLUMNS: Final = "policy_no, inherited, live_from, lived_to, due_on, survivors::text AS survivors, reheld"
+_NO_POLICY: Final[Mapping[str, Any]] = MappingProxyType(
+    dict.fromkeys(("inherited", "live_from", "lived_to", "due_on"))
+    | {"survivors": "{}", "reheld": 0, "predecessor": None, "stale": None}
+)
+# Read together, by one snapshot: what a note says is out of date is then never older than what is read here.
+_ELSEWHERE: Final = """,
+  (SELECT q.inception FROM policies q WHERE q.policy_no = policies.previous_policy_no) AS predecessor,
+  (SELECT array_agg(id) FROM stale WHERE stale.policy_no = policies.policy_no) AS stale"""
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -40,7 +49,7 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     members = [m for k in keys if (m := member_of(k)) is not None]
     rows = await _locked_policies(conn, policies)
     enrolled = await _locked_members(conn, members)
-    states = await _states(conn, rows, enrolled)
+    states = await _states(conn, rows, enrolled, is_locked=True)
     return states | {import_key(i): s for i, s in (await import_store.load(conn, imports)).items()}
 
 
@@ -48,7 +57,7 @@ async def peek(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     """The states of these policies and members as they are, for looking only: nothing is locked, nothing begun."""
     policies = [k for k in keys if member_of(k) is None]
     members = [m for k in keys if (m := member_of(k)) is not None]
-    rows = await conn.fetch(f"SELECT {_COLUMNS} FROM policies WHERE policy_no = ANY ($1::text[])", policies)
+    rows = await conn.fetch(f"SELECT {_COLUMNS}{_ELSEWHERE} FROM policies WHERE policy_no = ANY ($1::text[])", policies)
     enrolled = await conn.fetch(
         "SELECT member_id, enrolled_on FROM members WHERE member_id = ANY ($1::text[])", members
     )
@@ -58,13 +67,25 @@ async def peek(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     return await _states(conn, found, dict.fromkeys(members) | {r["member_id"]: r["enrolled_on"] for r in enrolled})
 
 
-async def _states(conn: Connection, rows: Mapping[str, Any], enrolled: Mapping[str, date | None]) -> dict[str, State]:
-    facts = await _facts(conn, [*rows, *map(member_key, enrolled)])
+async def _states(
+    conn: Connection, rows: Mapping[str, Any], enrolled: Mapping[str, date | None], *, is_locked: bool = False
+) -> dict[str, State]:
+    facts = await facts_of(conn, [*rows, *map(member_key, enrolled)])
     told = await _told(conn, list(rows))
-    states: dict[str, State] = {no: _policy(row, facts.get(no, ()), told.get(no, {})) for no, row in rows.items()}
+    named = {member for no in rows for member in named_ids(facts.get(no, ()))}
+    known = await ties.of(conn, named | enrolled.keys(), is_locked=is_locked)
+    states: dict[str, State] = {
+        no: _policy(row, facts.get(no, ()), told.get(no, {}), known) for no, row in rows.items()
+    }
     for member, since in enrolled.items():
-        key = member_key(member)
-        states[key] = MemberState(member_id=member, enrolled_on=since, facts=facts.get(key, ()))
+        key, now = member_key(member), survivor(member, known)
+        states[key] = MemberState(
+            member_id=member,
+            enrolled_on=since,
+            facts=facts.get(key, ()),
+            ties=known.get(member, ()),
+            survivor=None if now == member else now,
+        )
     return states
 
 
@@ -76,6 +97,7 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
     before = {no: s for no, s in saved.before.items() if isinstance(s, PolicyState)}
     if after:
         await projection.write(conn, before, after)
+    await ties.note(conn, before, after, saved.rows)
     imports = [s for s in saved.after.values() if isinstance(s, ImportState)]
     if imports:
         await import_store.save(conn, imports, saved.rows)
@@ -84,7 +106,8 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
 
 async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
     rows = await conn.fetch(
-        """SELECT policy_no FROM policies WHERE due_on <= $1
+        """SELECT policy_no FROM policies
+           WHERE due_on <= $1 OR policy_no IN (SELECT policy_no FROM stale ORDER BY id LIMIT $2)
            ORDER BY due_on, policy_no LIMIT $2 FOR UPDATE SKIP LOCKED""",
         day,
         keys_max,
@@ -97,7 +120,7 @@ async def _locked_policies(conn: Connection, policies: list[str]) -> dict[str, A
         return {}
     await conn.execute("INSERT INTO policies (policy_no) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", policies)
     rows = await conn.fetch(
-        f"""SELECT {_COLUMNS} FROM policies
+        f"""SELECT {_COLUMNS}{_ELSEWHERE} FROM policies
            WHERE policy_no = ANY ($1::text[]) ORDER BY policy_no FOR UPDATE""",
         policies,
     )
@@ -115,17 +138,24 @@ async def _locked_members(conn: Connection, members: list[str]) -> dict[str, dat
     return {row["member_id"]: row["enrolled_on"] for row in rows}
 
 
-async def _facts(conn: Connection, keys: Sequence[str]) -> dict[str, tuple[Fact, ...]]:
+async def facts_of(conn: Connection, keys: Sequence[str], until: datetime | None = None) -> dict[str, tuple[Fact, ...]]:
+    """All facts of these keys, in the order they were recorded; up to an instant, if one is given."""
     rows = await conn.fetch(
-        """SELECT key, type, source, id, time, backfill, data FROM facts
-           WHERE key = ANY ($1::text[]) ORDER BY key, seq""",
+        f"""SELECT key, type, source, id, time, backfill, data FROM facts
+            WHERE key = ANY ($1::text[]) {"AND recorded_at <= $2" if until else ""} ORDER BY key, seq""",
         keys,
+        *((until,) if until else ()),
     )
     found: dict[str, list[Fact]] = {}
     for key, name, source, id_, time, backfill, data in rows:
         known = fact(id_, source, time, backfill=backfill, data=data_of(name, data))
         found.setdefault(key, []).append(known)
     return {key: tuple(facts) for key, facts in found.items()}
+
+
+async def facts_until(conn: Connection, policy_no: str, recorded: datetime) -> tuple[Fact, ...]:
+    """The facts of a policy that had been heard by then."""
+    return (await facts_of(conn, [policy_no], recorded)).get(policy_no, ())
 
 
 def data_of(name: str, body: str | bytes | msgspec.Raw) -> Any:
@@ -143,12 +173,18 @@ async def _told(conn: Connection, policies: list[str]) -> dict[str, dict[Milesto
     return told
 
 
-def _policy(row: Any, facts: tuple[Fact, ...], told: dict[Milestone, bool]) -> PolicyState:
+def _policy(
+    row: Any, facts: tuple[Fact, ...], told: dict[Milestone, bool], known: Mapping[str, tuple[Fact, ...]]
+) -> PolicyState:
+    then = ties.then(row)
+    now = ties.now(row, then, facts, known)
     return PolicyState(
         policy_no=row["policy_no"],
         facts=facts,
-        policy=fold(row["policy_no"], facts, inherited=row["inherited"]),
-        inherited=row["inherited"],
+        policy=fold(row["policy_no"], facts, ties=then),
+        ties=then,
+        news=None if now == then else now,
+        stale=tuple(row["stale"] or ()),
         live_from=row["live_from"],
         lived_to=row["lived_to"],
         told=told,
@@ -212,8 +248,10 @@ async def _enrol(conn: Connection, members: list[MemberState]) -> None:
     if not members:
         return
     await conn.execute(
-        """UPDATE members SET enrolled_on = t.enrolled_on FROM unnest($1::text[], $2::date[]) AS t (member_id, enrolled_on)
+        """UPDATE members SET enrolled_on = t.enrolled_on, household_id = t.household_id
+           FROM unnest($1::text[], $2::date[], $3::text[]) AS t (member_id, enrolled_on, household_id)
            WHERE members.member_id = t.member_id""",
         [m.member_id for m in members],
         [m.enrolled_on for m in members],
+        [m.household_id for m in members],
     )

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
-from policy_sync import store
+from policy_sync import projection, store
 from policy_sync.reads import TermView
 from policy_sync.rules.facts import Fact, business_key, fact
-from policy_sync.rules.fold import Policy, applicable, fold
+from policy_sync.rules.fold import Policy, Ties, applicable, fold
 from policy_sync.rules.milestones import Milestone, implied
 
 PAGE_ROWS: Final = 100
@@ -25,7 +25,8 @@ PAGE_ROWS: Final = 100
 _PAGE: Final = """
 SELECT json_build_object('policy_no', p.policy_no, 'product_line', p.product_line, 'member_id', p.member_id,
   'member_ids', p.member_ids, 'inception', p.inception, 'inherited', p.inherited, 'version', p.version,
-  'waiting', p.waiting, 'live_from', p.live_from, 'lived_to', p.lived_to, 'due_on', p.due_on,
+  'waiting', p.waiting, 'survivors', p.survivors, 'reheld', p.reheld,
+  'live_from', p.live_from, 'lived_to', p.lived_to, 'due_on', p.due_on,
   'facts', array(SELECT json_build_array(f.type, f.source, f.id, f.time, f.backfill, f.data)
     FROM facts f WHERE f.key = p.policy_no ORDER BY f.seq),
   'terms', array(SELECT json_build_object('term_no', t.term_no, 'start', t.start, 'end', t."end",
@@ -81,6 +82,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     inherited: date | None
     version: int
     waiting: int
+    survivors: Mapping[str, str]
+    reheld: int
     live_from: date | None
     lived_to: date | None
     due_on: date | None
@@ -105,7 +108,8 @@ async def verify(pool: Any) -> dict[str, bool]:
     holds = dict.fromkeys(CHECKS, True)
     async for stored in _everything(pool):
         facts = [f.read() for f in stored.facts]
-        anew = Anew(facts, fold(stored.policy_no, facts, inherited=stored.inherited))
+        ties = Ties(stored.inherited, stored.survivors, stored.reheld)
+        anew = Anew(facts, fold(stored.policy_no, facts, ties=ties))
         for name, check in CHECKS.items():
             holds[name] = holds[name] and check(stored, anew)
     holds["no_fact_is_recorded_twice"] &= bool(await pool.fetchval(_ONCE))
@@ -122,7 +126,8 @@ def no_fact_is_recorded_twice(stored: Stored, anew: Anew) -> bool:  # noqa: ARG0
 def versions_count_the_facts(stored: Stored, anew: Anew) -> bool:
     """A policy's version is the number of facts folded; those that wait are the rest."""
     folded = len(applicable(anew.facts))
-    return (stored.version, stored.waiting) == (folded, len(anew.facts) - folded)
+    version = folded + stored.reheld if anew.policy else 0
+    return (stored.version, stored.waiting) == (version, len(anew.facts) - folded)
 
 
 def policies_equal_the_facts(stored: Stored, anew: Anew) -> bool:
@@ -130,8 +135,8 @@ def policies_equal_the_facts(stored: Stored, anew: Anew) -> bool:
     held = (stored.product_line, stored.inception, stored.member_id, list(stored.member_ids))
     if anew.policy is None:
         return held == (None, None, None, [])
-    members = [h.member_id for h in anew.policy.holders]
-    return held == (anew.policy.product_line, anew.policy.inception, members[-1], list(dict.fromkeys(members)))
+    now = anew.policy.holders[-1].member_id
+    return held == (anew.policy.product_line, anew.policy.inception, now, projection.member_ids(anew.policy))
 
 
 def terms_equal_the_facts(stored: Stored, anew: Anew) -> bool:

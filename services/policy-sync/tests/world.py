@@ -98,7 +98,16 @@ class Said:
     def __init__(self, data: Data, on: str | None = None, *, backfill: bool = False, id_: str | None = None) -> None:
         own = next(
             d
-            for name in ("effective", "on", "paid_on", "reported_on", "refunded_on", "renewed_on", "start")
+            for name in (
+                "effective",
+                "on",
+                "paid_on",
+                "reported_on",
+                "refunded_on",
+                "renewed_on",
+                "registered_on",
+                "start",
+            )
             if isinstance(d := getattr(data, name, None), date)
         )
         self.data, self.day, self.backfill = data, day(on) if on else own, backfill

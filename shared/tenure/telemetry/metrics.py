@@ -186,6 +186,10 @@ class Metrics(_Declares):
             "journal_unsealed_rows", "Entries of the points ledger's journal that no seal holds yet."
         )
         self.holds_released = counter("holds_released", "Reservations of points that were given back.", "reason")
+        self.gap_oldest_age_seconds = self._gauge(
+            "gap_oldest_age_seconds",
+            "Age of the oldest fact of the core that waits for an earlier one; 0 when none does.",
+        )
         self.messages_suppressed = counter("messages_suppressed", "Messages not told, and why.", "reason")
         self.messages_waiting = self._gauge("messages_waiting", "Text messages that wait for their channel.")
         self.messages_oldest_waiting_age_seconds = self._gauge(

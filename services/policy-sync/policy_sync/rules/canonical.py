@@ -3,7 +3,7 @@
 The invariant: an event carries the whole term after the change, as far as it is that member's. What changed nothing tells nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
@@ -163,6 +163,30 @@ def _holder_changed(fact: Fact, before: Policy | None, after: Policy) -> Iterato
                     former_member_id=former,
                     new_member_id=new,
                 )
+
+
+def reheld(before: Policy, after: Policy, given_up: Collection[str], on: date) -> Iterator[Data]:
+    """Whose it is changed without a fact of its own, by a merger or its undoing: to everyone whose part is other than it was.
+
+    Whose number was given up hears nothing: the merger itself has moved what they had.
+    """
+    earlier = _copies(before)
+    for term in after.terms:
+        holding = after.members_of(term)
+        lost = [m for no, m in earlier if no == term.term_no and m not in holding and m not in given_up]
+        last = max(term.end, term.written_end) - date.resolution
+        for member in (*lost, *holding):
+            was = earlier.get((term.term_no, member))
+            now = replace(was, covers=()) if was and member in lost else copy_of(after, term, member)
+            if replace(now, version=0) != was:
+                yield policy.PolicyHolderChanged(
+                    member_id=member,
+                    term=replace(now, version=after.version),
+                    effective=on,
+                    former_member_id=before.holder_on(last).member_id,
+                    new_member_id=after.holder_on(last).member_id,
+                )
+    yield from _claims_changed(before, after)
 
 
 def _copies(whole: Policy) -> Copies:

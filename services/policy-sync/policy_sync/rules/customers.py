@@ -15,7 +15,8 @@ from tenure.contracts.programme import Programme
 
 from policy_sync.commands import KeepContact
 from policy_sync.rules.facts import Fact, fact_of
-from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
+from policy_sync.rules.mergers import standing
+from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded, Reheld
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
 # No id holds a space, so a member's key never meets a policy's number.
@@ -23,15 +24,33 @@ _PREFIX = "member "
 
 
 class MemberState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a member. `enrolled_on` is when its first policy began."""
+    """What is known of a member. `enrolled_on` is when its first policy began.
+
+    `ties`: mergers that gave up this number, and their undoings; `survivor`: who the person is now, if that is another number.
+    """
 
     member_id: str
     enrolled_on: date | None = None
     facts: tuple[Fact, ...] = ()
+    ties: tuple[Fact, ...] = ()
+    survivor: str | None = None
 
     @property
     def is_erased(self) -> bool:
         return any(isinstance(f.data, core.CustomerErased) for f in self.facts)
+
+    @property
+    def household_id(self) -> str | None:
+        """The newest word on where the customer lives; a registration that names no household says nothing of it."""
+        said = [f for f in self.facts if _says_household(f.data)]
+        newest = max(said, key=lambda f: f.order, default=None)
+        return newest.data.household_id if newest is not None else None
+
+
+def _says_household(data: Data) -> bool:
+    if isinstance(data, core.CustomerRegistered):
+        return data.household_id is not None
+    return isinstance(data, core.HouseholdLinked)
 
 
 def member_key(member_id: str) -> str:
@@ -43,18 +62,49 @@ def member_of(key: str) -> str | None:
     return key.removeprefix(_PREFIX) if key.startswith(_PREFIX) else None
 
 
-def on_customer(state: MemberState, event: Event, _: Programme) -> Decision[MemberState]:
-    """Record a customer fact and tell it, unless a newer one of its kind is known. Raises RefusedError."""
+def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
+    """Record a customer fact and tell it, unless a newer one of its kind is known. Raises RefusedError.
+
+    `states`: the member's; for a merger or its undoing also that of the number given up.
+    """
+    state, other = states if isinstance(states, tuple) else (states, None)
     key, fact = member_key(state.member_id), fact_of(event)
     check_dates(fact)
     if (known := duplicate_of(fact, state.facts)) is not None:
-        return Decision(state, rows=(Duplicate(key, fact, known),), reply={"status": "duplicate"})
+        return Decision(states, rows=(Duplicate(key, fact, known),), reply={"status": "duplicate"})
     check(fact, len(state.facts), None)
     rows: tuple[Any, ...] = (Recorded(key, fact),)
     if isinstance(fact.data, core.CustomerErased):
         rows = (*rows, ContactForgotten(state.member_id))
     emit = () if _is_stale(fact, state) else _canonical(fact)
-    return Decision(replace(state, facts=(*state.facts, fact)), emit, rows, {"status": "accepted"})
+    state = replace(state, facts=(*state.facts, fact))
+    if other is None:
+        return Decision(state, emit, rows, {"status": "accepted"})
+    tied = _tied(other, fact, state)
+    rows, enrolled = (*rows, Reheld(other.member_id)), _enrolled_by(tied, state, fact)
+    return Decision((state, tied), (*emit, *enrolled), rows, {"status": "accepted"})
+
+
+def _tied(other: MemberState, fact: Fact, state: MemberState) -> MemberState:
+    """The number given up with one merger, or its undoing, more: who its person is now."""
+    ties = (*other.ties, fact)
+    held = standing(ties)
+    if held is None:
+        return replace(other, ties=ties, survivor=None)
+    kept = held.data.member_id
+    if kept == state.member_id:
+        kept = state.survivor or kept
+    return replace(other, ties=ties, survivor=None if kept == other.member_id else kept)
+
+
+def _enrolled_by(other: MemberState, state: MemberState, fact: Fact) -> tuple[Data, ...]:
+    """Whoever remains is a member from the day that either of the two became one."""
+    since = other.enrolled_on
+    if not isinstance(fact.data, core.CustomerMerged) or other.survivor is None or since is None:
+        return ()
+    if state.enrolled_on is not None and state.enrolled_on <= since:
+        return ()
+    return (policy.MemberEnrolled(member_id=other.survivor, effective=since),)
 
 
 def on_contact(state: MemberState, event: Event, _: Programme) -> Decision[MemberState]:

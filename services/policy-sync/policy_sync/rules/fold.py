@@ -4,16 +4,20 @@ A fact whose ground is not known yet (a payment before its term, an assessment b
 the fold, and counts as soon as its ground is there. Nothing is remembered between folds but the facts themselves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 from tenure.calendar import Period, union
 from tenure.contracts import core
 
 from policy_sync.rules.claims import Claim, fold_claims
-from policy_sync.rules.facts import Fact, Opening
+from policy_sync.rules.facts import Fact, Opening, Order
 from policy_sync.rules.terms import TermState, fold_terms
+
+NO_SURVIVORS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -25,7 +29,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole policy. Terms are in order of start, holders in order of time, `covers` are all terms' days together."""
+    """A whole policy. Terms are in order of start, holders in order of time, `covers` are all terms' days together.
+
+    `holders` are persons as they are numbered now; `named` are all numbers that the core called them by.
+    """
 
     policy_no: str
     product_line: str
@@ -35,6 +42,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     claims: tuple[Claim, ...]
     covers: tuple[Period, ...]
     version: int
+    named: tuple[str, ...] = ()
     agent_id: str | None = None
     region: str | None = None
     previous_policy_no: str | None = None
@@ -67,26 +75,41 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(union(parts))
 
 
-def fold(policy_no: str, facts: Iterable[Fact], *, inherited: date | None = None) -> Policy | None:
-    """The policy after these facts; None while none of them opens it. `inherited` is a rewritten policy's inception."""
+class Ties(msgspec.Struct, frozen=True):
+    """What a policy takes from elsewhere: the inception of the one it continues, and whose its holders' numbers are now.
+
+    `reheld` counts how often that changed whose it is, so that its version never stands still over such a change.
+    """
+
+    inherited: date | None = None
+    survivors: Mapping[str, str] = NO_SURVIVORS
+    reheld: int = 0
+
+
+NO_TIES: Final = Ties()
+
+
+def fold(policy_no: str, facts: Iterable[Fact], *, ties: Ties = NO_TIES) -> Policy | None:
+    """The policy after these facts; None while none of them opens it."""
     known = applicable(facts)
-    return fold_applicable(policy_no, known, inherited=inherited) if known else None
+    return fold_applicable(policy_no, known, ties=ties) if known else None
 
 
-def fold_applicable(policy_no: str, known: list[Fact], *, inherited: date | None = None) -> Policy:
+def fold_applicable(policy_no: str, known: list[Fact], *, ties: Ties = NO_TIES) -> Policy:
     """The policy after facts that all have their ground, in domain order."""
     openings = sorted((f for f in known if isinstance(f.data, Opening)), key=lambda f: (f.effective, f.order))
-    basics = next(f.data for f in openings if _introduces(f))
+    basics = next(f.data for f in openings if introduces(f))
     terms = fold_terms(openings, known)
     return Policy(
         policy_no=policy_no,
         product_line=basics.product_line,
-        inception=min(openings[0].effective, inherited or date.max),
-        holders=_holders(openings[0].effective, basics, known),
+        inception=min(openings[0].effective, ties.inherited or date.max),
+        holders=_holders(openings[0].effective, basics, known, ties.survivors),
         terms=terms,
         claims=fold_claims(known),
         covers=tuple(union(p for t in terms for p in t.covers)),
-        version=len(known),
+        version=len(known) + ties.reheld,
+        named=tuple(dict.fromkeys(named_ids(known))),
         agent_id=_first(openings, "agent_id"),
         region=_first(openings, "region"),
         previous_policy_no=_first(openings, "previous_policy_no"),
@@ -96,17 +119,59 @@ def fold_applicable(policy_no: str, known: list[Fact], *, inherited: date | None
 def applicable(facts: Iterable[Fact]) -> list[Fact]:
     """The facts that have their ground, in domain order. The others wait."""
     facts = list(facts)
-    if not any(_introduces(f) for f in facts):
+    if not any(introduces(f) for f in facts):
         return []
-    terms = {f.data.term_no for f in facts if isinstance(f.data, Opening)}
-    claims = {f.data.claim_no for f in facts if isinstance(f.data, core.ClaimReported)}
-    return sorted((f for f in facts if _has_ground(f.data, terms, claims)), key=lambda f: f.order)
+    grounds = _Grounds(facts)
+    return sorted((f for f in facts if grounds.carry(f)), key=lambda f: f.order)
+
+
+def openings_of(facts: Iterable[Fact]) -> set[int]:
+    """The numbers of the terms that were opened."""
+    return {f.data.term_no for f in facts if isinstance(f.data, Opening)}
+
+
+def named_ids(facts: Iterable[Fact]) -> Iterator[str]:
+    """The customer numbers of those who hold or held the policy, as the core said them."""
+    for fact in facts:
+        member = getattr(fact.data, "member_id", None)
+        if member is not None and isinstance(fact.data, core.PolicyFact):
+            yield member
+
+
+class _Grounds:
+    """What other facts stand on. A reversal stands on a cancellation before it, a reinstatement on a lapse."""
+
+    def __init__(self, facts: list[Fact]) -> None:
+        self.terms = openings_of(facts)
+        self.claims = {f.data.claim_no for f in facts if isinstance(f.data, core.ClaimReported)}
+        self.first: dict[tuple[type, int], Order] = {}
+        for fact in facts:
+            if isinstance(fact.data, (core.PolicyCancelled, core.PolicyLapsed)):
+                place = (type(fact.data), fact.data.term_no)
+                self.first[place] = min(fact.order, self.first.get(place, fact.order))
+
+    def carry(self, fact: Fact) -> bool:
+        data = fact.data
+        if isinstance(data, core.ClaimFact):
+            return data.claim_no in self.claims
+        if not isinstance(data, core.TermFact):
+            return True
+        follows = _FOLLOWS.get(type(data))
+        if follows is not None:
+            first = self.first.get((follows, data.term_no))
+            return data.term_no in self.terms and first is not None and first < fact.order
+        return data.term_no in self.terms
+
+
+_FOLLOWS: Final[Mapping[type, type]] = MappingProxyType(
+    {core.CancellationReversed: core.PolicyCancelled, core.PolicyReinstated: core.PolicyLapsed}
+)
 
 
 def grounds_first(fact: Fact) -> tuple[int, object]:
     """Sorts facts that begin to count together: what others stand on comes before them, and whose a term is before its money."""
     if isinstance(fact.data, Opening):
-        return (0 if _introduces(fact) else 1), fact.order
+        return (0 if introduces(fact) else 1), fact.order
     if isinstance(fact.data, core.PolicyHolderChanged):
         return 1, fact.order
     if isinstance(fact.data, core.ClaimFact):
@@ -114,7 +179,7 @@ def grounds_first(fact: Fact) -> tuple[int, object]:
     return 2, fact.order
 
 
-def _introduces(fact: Fact) -> bool:
+def introduces(fact: Fact) -> bool:
     """Whether it says whose policy of which line this is."""
     data = fact.data
     if isinstance(data, core.PolicyIssued):
@@ -122,25 +187,19 @@ def _introduces(fact: Fact) -> bool:
     return isinstance(data, core.PolicyRenewed) and data.member_id is not None and data.product_line is not None
 
 
-def _has_ground(data: object, terms: set[int], claims: set[str]) -> bool:
-    if isinstance(data, core.TermFact):
-        return data.term_no in terms
-    if isinstance(data, core.ClaimFact):
-        return data.claim_no in claims
-    return True
-
-
-def _holders(inception: date, basics: core.PolicyIssued | core.PolicyRenewed, known: list[Fact]) -> tuple[Holder, ...]:
+def _holders(
+    inception: date, basics: core.PolicyIssued | core.PolicyRenewed, known: list[Fact], survivors: Mapping[str, str]
+) -> tuple[Holder, ...]:
     assert basics.member_id is not None
     natural = getattr(basics, "holder_kind", "person") == "person"
-    holders = [Holder(inception, basics.member_id, natural)]
+    holders = [Holder(inception, survivors.get(basics.member_id, basics.member_id), natural)]
     changes = [f for f in known if isinstance(f.data, core.PolicyHolderChanged)]
     for change in sorted(changes, key=lambda f: (f.effective, f.order)):
         # Two changes of one day: the one recorded last is right.
         holders = [h for h in holders if h.since < change.effective] or holders[:1]
-        if holders[-1].member_id != change.data.member_id:
-            natural = change.data.holder_kind == "person"
-            holders.append(Holder(change.effective, change.data.member_id, natural))
+        member = survivors.get(change.data.member_id, change.data.member_id)
+        if holders[-1].member_id != member:
+            holders.append(Holder(change.effective, member, change.data.holder_kind == "person"))
     return tuple(holders)
 
 

@@ -18,11 +18,13 @@ from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 
 from policy_sync.commands import AdvanceImport, KeepContact, KeepPart, OpenImport, StartImport
+from policy_sync.rules.canonical import reheld
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, Opening, fact_of
-from policy_sync.rules.fold import Policy, applicable, fold_applicable, grounds_first
+from policy_sync.rules.fold import NO_TIES, Policy, Ties, applicable, fold_applicable, grounds_first
 from policy_sync.rules.imports import import_key
+from policy_sync.rules.mergers import Tie
 from policy_sync.rules.milestones import Milestone, implied, show
 from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
@@ -34,22 +36,27 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All facts of a policy and what they fold to.
 
     `live_from`: from which day its milestones are told, the day of its first fact that is not history. `lived_to`: the last
-    day it is known to have reached. `inherited`: the inception of the policy it continues.
+    day it is known to have reached. `ties`: what it takes from elsewhere, as last told; `news`: as it is now, if that is other
+    or may be (`stale` names the notes that said so, and that are done with when this state is saved).
     """
 
     policy_no: str
     facts: tuple[Fact, ...] = ()
     policy: Policy | None = None
-    inherited: date | None = None
+    ties: Ties = NO_TIES
     live_from: date | None = None
     lived_to: date | None = None
     told: Mapping[Milestone, bool] = msgspec.field(default_factory=lambda: _NONE_TOLD)
     due_on: date | None = None
+    news: Ties | None = None
+    stale: tuple[int, ...] = ()
 
 
 def keys(event: Event) -> tuple[str, ...]:
     """The states an event touches: its policy; the member it introduces; the policy it continues."""
     data = event.data
+    if isinstance(data, Tie) and data.merged_id != data.member_id:
+        return member_key(data.member_id), member_key(data.merged_id)
     if isinstance(data, (core.CustomerFact, KeepContact)):
         return (member_key(data.member_id),)
     if isinstance(data, (OpenImport, KeepPart, StartImport, AdvanceImport)):
@@ -70,13 +77,14 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
     if (known := duplicate_of(fact, before.facts)) is not None:
         return Decision(states, rows=(Duplicate(before.policy_no, fact, known),), reply={"status": "duplicate"})
     check(fact, len(before.facts), before.policy)
-    ready, passed = _until_yesterday(_continuing(before, fact, others), fact)
+    ready, caught_up = _caught_up(_tied(before, fact, others), fact.day)
+    ready, passed = _until_yesterday(ready, fact)
     after, emit = _recorded(ready, fact)
-    counted = after.policy is not None and after.policy != before.policy
+    counted = after.policy is not None and after.policy != ready.policy
     after, milestones = _shown(after, on=fact.effective)
     others, enrolled = _enrolled(others, fact, after)
     decided = after if not others else (after, *others)
-    emit = (*passed, *enrolled, *emit, *milestones)
+    emit = (*caught_up, *passed, *enrolled, *emit, *milestones)
     return Decision(
         decided, emit, (Recorded(before.policy_no, fact),), {"status": "accepted" if counted else "waiting"}
     )
@@ -85,9 +93,13 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
 def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicyState]:
     """Show what fell due up to this day. A policy known from history only begins to live here."""
     day: date = event.data.day
+    state, caught_up = _caught_up(state, day)
+    if state.stale and (state.due_on is None or state.due_on > day):  # nothing fell due but to look elsewhere
+        after, milestones = _shown(state, on=day)
+        return Decision(after, (*caught_up, *milestones))
     lived = max(day, state.lived_to or day)
     after, milestones = _shown(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
-    return Decision(after, milestones)
+    return Decision(after, (*caught_up, *milestones))
 
 
 def _until_yesterday(state: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
@@ -116,14 +128,14 @@ def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data,
     whole, emit = before.policy, list[Data]()
     for next_one in new:
         counting = sorted([*counting, next_one], key=lambda f: f.order)
-        earlier, whole = whole, fold_applicable(before.policy_no, counting, inherited=before.inherited)
+        earlier, whole = whole, fold_applicable(before.policy_no, counting, ties=before.ties)
         emit += told_by(next_one, earlier, whole)
     return _lived(replace(before, facts=facts, policy=whole), fact, new), tuple(emit)
 
 
 def _counting(state: PolicyState) -> list[Fact]:
     """The facts that the policy was folded from: mostly all of them."""
-    if state.policy is not None and state.policy.version == len(state.facts):
+    if state.policy is not None and state.policy.version == len(state.facts) + state.ties.reheld:
         return list(state.facts)
     return applicable(state.facts)
 
@@ -168,11 +180,33 @@ def _continued(data: Data) -> str | None:
     return data.previous_policy_no
 
 
-def _continuing(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyState:
-    if _continued(fact.data) is None:
-        return state
-    replaced = others[-1].policy
-    return replace(state, inherited=replaced.inception) if replaced else state
+def _tied(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyState:
+    """With what this fact's companions say: the policy it continues, and whose number the member it introduces has."""
+    now = state.news or state.ties
+    if _continued(fact.data) is not None and others[-1].policy is not None:
+        now = replace(now, inherited=others[-1].policy.inception)
+    if others and isinstance(others[0], MemberState) and others[0].survivor is not None:
+        now = replace(now, survivors={**now.survivors, others[0].member_id: others[0].survivor})
+    return state if now == state.ties else replace(state, news=now)
+
+
+def _caught_up(state: PolicyState, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
+    """The policy with what it takes from elsewhere as that is now; who holds it by other numbers is told."""
+    now = state.news
+    if now is None:
+        return state, ()
+    if state.policy is None:
+        return replace(state, ties=replace(now, reheld=state.ties.reheld), news=None), ()
+    before = state.policy
+    is_reheld = _holders_by(before.named, now) != _holders_by(before.named, state.ties)
+    ties = replace(now, reheld=state.ties.reheld + is_reheld)
+    after = fold_applicable(state.policy_no, applicable(state.facts), ties=ties)
+    told = tuple(reheld(before, after, ties.survivors, on)) if is_reheld else ()
+    return replace(state, policy=after, ties=ties, news=None), told
+
+
+def _holders_by(named: tuple[str, ...], ties: Ties) -> list[str]:
+    return [ties.survivors.get(member, member) for member in named]
 
 
 def _enrolled(others: list[Any], fact: Fact, after: PolicyState) -> tuple[list[Any], tuple[Data, ...]]:
@@ -182,7 +216,7 @@ def _enrolled(others: list[Any], fact: Fact, after: PolicyState) -> tuple[list[A
     member, since = others[0], _member_since(fact, after)
     if since is None or (member.enrolled_on is not None and member.enrolled_on <= since):
         return others, ()
-    enrolled = policy.MemberEnrolled(member_id=member.member_id, effective=since)
+    enrolled = policy.MemberEnrolled(member_id=member.survivor or member.member_id, effective=since)
     return [replace(member, enrolled_on=since), *others[1:]], (enrolled,)
 
 
@@ -191,6 +225,6 @@ def _member_since(fact: Fact, after: PolicyState) -> date | None:
     if isinstance(fact.data, core.PolicyHolderChanged):
         return fact.effective
     whole = after.policy
-    if whole is None or fact.data.member_id not in {h.member_id for h in whole.holders}:
+    if whole is None or fact.data.member_id not in whole.named:
         return None
     return whole.inception

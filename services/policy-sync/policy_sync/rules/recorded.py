@@ -56,3 +56,9 @@ class FindingsForgotten(NamedTuple):
     """Reading an import began at its first row again: what was found before will be found again."""
 
     import_id: str
+
+
+class Reheld(NamedTuple):
+    """Whose this number is has changed: the policies under it are to be looked at again."""
+
+    member_id: str

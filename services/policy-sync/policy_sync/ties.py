@@ -1,0 +1,108 @@
+"""What a policy takes from elsewhere, in the database: the policy it continues, and whose its holders' numbers are now.
+
+The invariant: whoever changes either leaves a note (`stale`) for every policy it concerns, in the same transaction; a note goes
+when the policy was decided upon by what was read with it or after it, so no change is lost between two transactions.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from asyncpg.connection import Connection
+from msgspec.structs import replace
+from tenure.contracts import core
+
+from policy_sync.rules.facts import Fact, fact
+from policy_sync.rules.fold import Ties, named_ids
+from policy_sync.rules.mergers import survivor
+from policy_sync.rules.policies import PolicyState
+from policy_sync.rules.recorded import Reheld
+
+CHAIN_MAX: Final = 16
+_TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
+    {"CustomerMerged": core.CustomerMerged, "CustomerUnmerged": core.CustomerUnmerged}
+)
+_OF: Final = """
+SELECT data->>'merged_id' AS merged_id, type, source, id, time, backfill, data::text FROM facts
+WHERE type IN ('CustomerMerged', 'CustomerUnmerged') AND data->>'merged_id' = ANY ($1::text[])
+  AND ($2::timestamptz IS NULL OR recorded_at <= $2) ORDER BY seq
+"""
+_HOLD: Final = "SELECT FROM members WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR SHARE"
+# Every number that is, or ever was, merged into this one, however far down.
+_REHELD: Final = """
+WITH RECURSIVE merged (id) AS (
+  SELECT unnest($1::text[])
+  UNION SELECT f.data->>'merged_id' FROM merged m JOIN facts f ON f.key = 'member ' || m.id AND f.type = 'CustomerMerged')
+INSERT INTO stale (policy_no)
+SELECT policy_no FROM policies WHERE member_ids && (SELECT array_agg(id) FROM merged) ORDER BY policy_no
+"""
+_CONTINUED: Final = """
+INSERT INTO stale (policy_no)
+SELECT policy_no FROM policies WHERE previous_policy_no = ANY ($1::text[]) ORDER BY policy_no
+"""
+
+
+async def of(
+    conn: Connection, members: Collection[str], *, is_locked: bool, until: datetime | None = None
+) -> dict[str, tuple[Fact, ...]]:
+    """Mergers and undoings by the number that was given up, as far as they lead on from these members.
+
+    A chain that is followed is held still until the end of the transaction, if it is `is_locked`. `until`: as known then.
+    """
+    found: dict[str, tuple[Fact, ...]] = {}
+    asked, new = set[str](), set(members)
+    for _ in range(CHAIN_MAX):
+        if not new:
+            break
+        asked |= new
+        rows = await conn.fetch(_OF, sorted(new), until)
+        if rows and is_locked:
+            await conn.fetch(_HOLD, sorted({r["merged_id"] for r in rows} | _kept(_read(rows))))
+            rows = await conn.fetch(_OF, sorted(new), until)
+        known = _read(rows)
+        found |= known
+        new = _kept(known) - asked
+    return found
+
+
+def _read(rows: Sequence[Any]) -> dict[str, tuple[Fact, ...]]:
+    known: dict[str, list[Fact]] = {}
+    for merged_id, name, source, id_, time, backfill, data in rows:
+        body = msgspec.json.decode(data, type=_TYPES[name])
+        known.setdefault(merged_id, []).append(fact(id_, source, time, backfill=backfill, data=body))
+    return {merged_id: tuple(facts) for merged_id, facts in known.items()}
+
+
+def _kept(known: Mapping[str, Sequence[Fact]]) -> set[str]:
+    return {f.data.member_id for facts in known.values() for f in facts}
+
+
+def then(row: Any) -> Ties:
+    """The ties by which a policy's row was last told."""
+    return Ties(row["inherited"], msgspec.json.decode(row["survivors"]), row["reheld"])
+
+
+def now(row: Any, then: Ties, facts: Sequence[Fact], known: Mapping[str, Sequence[Fact]]) -> Ties:
+    """The ties as they are."""
+    persons = {member: survivor(member, known) for member in named_ids(facts)} if known else {}
+    survivors = {member: person for member, person in persons.items() if person != member}
+    return replace(then, inherited=row["predecessor"] or then.inherited, survivors=survivors)
+
+
+async def note(
+    conn: Connection, before: Mapping[str, PolicyState], after: Sequence[PolicyState], rows: Sequence[Any]
+) -> None:
+    """Note whom a changed inception or a merger concerns, when the notes that these states answer are gone."""
+    if answered := [id_ for state in after for id_ in state.stale]:
+        await conn.execute("DELETE FROM stale WHERE id = ANY ($1::bigint[])", answered)
+    moved = [s.policy_no for s in after if _inception(s) != _inception(before[s.policy_no])]
+    if moved:
+        await conn.execute(_CONTINUED, moved)
+    if reheld := [r.member_id for r in rows if isinstance(r, Reheld)]:
+        await conn.execute(_REHELD, reheld)
+
+
+def _inception(state: PolicyState) -> Any:
+    return state.policy.inception if state.policy else None
