@@ -143,12 +143,17 @@ def test_a_query_on_a_page_asks_for_what_there_is(name: str, block: str) -> None
         asks_for_what_there_is(line)
 
 
-@pytest.mark.parametrize("name", ["notifier", "points-ledger"])
+def _asked_of(block: str) -> str:
+    named = re.match(r"-- ([a-z-]+)\n", block)
+    return named[1] if named else "points-ledger"
+
+
+@pytest.mark.parametrize("name", ["points-ledger", "notifier", "policy-sync"])
 async def test_a_statement_on_a_page_is_one_that_postgresql_takes(name: str, settings: Settings) -> None:
     """Those that only one service can answer begin with its name; all others are asked of any service's database."""
     service = next(s for s in SERVICES if s.name == name)
-    statements = [block for _, block in blocks("sql") if ("-- notifier" in block) == (name == "notifier")]
-    assert len(statements) >= 2
+    statements = [block for _, block in blocks("sql") if _asked_of(block) == name]
+    assert statements
     async with under_test(service, settings) as t:
         for statement in statements:
-            await t.pool.execute(f"EXPLAIN {statement.removeprefix('-- notifier')}")
+            await t.pool.execute(f"EXPLAIN {statement.removeprefix(f'-- {name}')}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from tenure.contracts.event import Data
 
@@ -51,3 +52,43 @@ class AdvanceImport(Data, frozen=True, kw_only=True):
     is_anew: bool = False
     is_end: bool = False
     why: str = ""
+
+
+class OpenControl(Data, frozen=True, kw_only=True):
+    """A control file of the core for one day; `lines`: its counts per product line, as JSON."""
+
+    control_id: str
+    on: date
+    lines: str
+    opened_by: str
+
+
+class KeepControlTerms(Data, frozen=True, kw_only=True):
+    """Some of the core's terms in force that day, each as the columns of `control_terms`."""
+
+    control_id: str
+    terms: tuple[Any, ...]
+
+
+class CompareControl(Data, frozen=True, kw_only=True):
+    """The comparison was made; this is what differs."""
+
+    control_id: str
+    differences: tuple[Any, ...]
+
+
+class RequestFacts(Data, frozen=True, kw_only=True):
+    """Ask the core for all facts of these policies again; `is_control`: because of a control file's differences."""
+
+    control_id: str
+    request_id: str
+    policy_nos: tuple[str, ...]
+    is_control: bool
+
+
+class SettleDifferences(Data, frozen=True, kw_only=True):
+    """The core's version of these policies is in, as correcting facts; `reply` is what the caller is told."""
+
+    control_id: str
+    policy_nos: tuple[str, ...]
+    reply: Any

@@ -21,8 +21,6 @@ FROM imports i WHERE import_id = ANY ($1::text[]) ORDER BY import_id
 
 async def load(conn: Connection, ids: Sequence[str]) -> dict[str, ImportState]:
     """The imports of these ids, locked; one that is new begins empty."""
-    if not ids:
-        return {}
     rows = await conn.fetch(_LOAD + " FOR UPDATE", list(ids))
     return {id_: ImportState(id=id_) for id_ in ids} | {row["import_id"]: _state(row) for row in rows}
 

@@ -9,9 +9,9 @@ from tenure.service import Service
 from tenure.spine import clock
 from tenure.telemetry import metrics
 
-from policy_sync import api, gap_reads, import_api, importing, rules, store
+from policy_sync import api, control_api, gap_reads, import_api, importing, rules, store
 from policy_sync.commands import KeepContact
-from policy_sync.rules import imports
+from policy_sync.rules import controls, imports
 
 _POLICY_FACTS = (
     core.PolicyIssued,
@@ -56,15 +56,25 @@ SERVICE = Service(
         DayReached: rules.on_day,
         KeepContact: rules.on_contact,
         **imports.rules(),
+        **controls.rules(),
     },
     load=store.load,
     save=store.save,
     due=store.due,
     keys=rules.keys,
-    routers=(api.router, import_api.router),
+    routers=(api.router, control_api.router, import_api.router),
     background=(clock.lead, importing.read_on),
     gauges=((metrics.gap_oldest_age_seconds, gap_reads.OLDEST_AGE),),
     under_way="SELECT count(*) FROM imports WHERE stage = 'queued'",
-    problems=MappingProxyType({**rules.PROBLEMS, **api.PROBLEMS, **imports.PROBLEMS, **import_api.PROBLEMS}),
+    problems=MappingProxyType(
+        {
+            **rules.PROBLEMS,
+            **api.PROBLEMS,
+            **imports.PROBLEMS,
+            **import_api.PROBLEMS,
+            **controls.PROBLEMS,
+            **control_api.PROBLEMS,
+        }
+    ),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -14,7 +14,8 @@ from asyncpg.connection import Connection
 from tenure.contracts.topics import TYPE_OF, TYPES
 from tenure.service import Saved
 
-from policy_sync import import_store, projection, ties
+from policy_sync import control_store, import_store, projection, ties
+from policy_sync.rules.controls import ControlState, control_key, control_of
 from policy_sync.rules.customers import MemberState, member_key, member_of
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import fold, named_ids
@@ -22,9 +23,9 @@ from policy_sync.rules.imports import ImportState, import_key, import_of
 from policy_sync.rules.mergers import survivor
 from policy_sync.rules.milestones import Milestone
 from policy_sync.rules.policies import PolicyState
-from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded
+from policy_sync.rules.recorded import ContactForgotten, ContactKept, ControlTermsKept, Duplicate, Recorded
 
-State = PolicyState | MemberState | ImportState
+State = PolicyState | MemberState | ImportState | ControlState
 
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = MappingProxyType(
     {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
@@ -45,12 +46,17 @@ _encode: Final = msgspec.json.Encoder().encode
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     """The states of these keys, locked; one that is new begins empty."""
     imports = [i for k in keys if (i := import_of(k)) is not None]
-    policies = [k for k in keys if member_of(k) is None and import_of(k) is None]
+    controls = [c for k in keys if (c := control_of(k)) is not None]
+    policies = [k for k in keys if member_of(k) is None and import_of(k) is None and control_of(k) is None]
     members = [m for k in keys if (m := member_of(k)) is not None]
     rows = await _locked_policies(conn, policies)
     enrolled = await _locked_members(conn, members)
     states = await _states(conn, rows, enrolled, is_locked=True)
-    return states | {import_key(i): s for i, s in (await import_store.load(conn, imports)).items()}
+    if imports:
+        states |= {import_key(i): s for i, s in (await import_store.load(conn, imports)).items()}
+    if controls:
+        states |= {control_key(c): s for c, s in (await control_store.load(conn, controls)).items()}
+    return states
 
 
 async def peek(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
@@ -101,6 +107,9 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
     imports = [s for s in saved.after.values() if isinstance(s, ImportState)]
     if imports:
         await import_store.save(conn, imports, saved.rows)
+    controls = [s for s in saved.after.values() if isinstance(s, ControlState)]
+    if controls or any(isinstance(r, ControlTermsKept) for r in saved.rows):
+        await control_store.save(conn, controls, saved.rows)
     await _enrol(conn, [s for s in saved.after.values() if isinstance(s, MemberState)])
 
 

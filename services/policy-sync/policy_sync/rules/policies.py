@@ -17,9 +17,21 @@ from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 
-from policy_sync.commands import AdvanceImport, KeepContact, KeepPart, OpenImport, StartImport
+from policy_sync.commands import (
+    AdvanceImport,
+    CompareControl,
+    KeepContact,
+    KeepControlTerms,
+    KeepPart,
+    OpenControl,
+    OpenImport,
+    RequestFacts,
+    SettleDifferences,
+    StartImport,
+)
 from policy_sync.rules.canonical import reheld
 from policy_sync.rules.canonical import told as told_by
+from policy_sync.rules.controls import control_key
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, Opening, fact_of
 from policy_sync.rules.fold import NO_TIES, Policy, Ties, applicable, fold_applicable, grounds_first
@@ -61,6 +73,8 @@ def keys(event: Event) -> tuple[str, ...]:
         return (member_key(data.member_id),)
     if isinstance(data, (OpenImport, KeepPart, StartImport, AdvanceImport)):
         return (import_key(data.import_id),)
+    if isinstance(data, (OpenControl, KeepControlTerms, CompareControl, RequestFacts, SettleDifferences)):
+        return (control_key(data.control_id),)
     touched = [event.key]
     if isinstance(data, core.PolicyFact) and (member := _introduced(data)):
         touched.append(member_key(member))

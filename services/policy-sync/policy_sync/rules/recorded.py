@@ -1,6 +1,6 @@
 """Rows that only grow: what a decision appends beside the states it changes."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from policy_sync.rules.facts import Fact
 
@@ -62,3 +62,25 @@ class Reheld(NamedTuple):
     """Whose this number is has changed: the policies under it are to be looked at again."""
 
     member_id: str
+
+
+class ControlTermsKept(NamedTuple):
+    """Terms of the core's snapshot (`rules.controls.ControlTerm`)."""
+
+    control_id: str
+    terms: tuple[Any, ...]
+
+
+class DifferenceFound(NamedTuple):
+    """A difference between a control file and what stands here (`rules.controls.Difference`)."""
+
+    control_id: str
+    difference: Any
+
+
+class DifferencesSettled(NamedTuple):
+    """The open differences of these policies were dealt with: `how` is requested or accepted."""
+
+    control_id: str
+    policy_nos: tuple[str, ...]
+    how: str

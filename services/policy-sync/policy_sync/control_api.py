@@ -1,0 +1,225 @@
+"""Reconciliation over REST: the core's control file, what differs, and one call to ask again or to take the core's version."""
+
+from datetime import date
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field, StringConstraints
+from tenure.contracts.event import Data, Event
+from tenure.contracts.topics import TYPE_OF
+from tenure.edge import Page, answers
+from tenure.edge.access import Caller, caller
+from tenure.edge.bodies import Body, Id
+from tenure.edge.http import App, json_response
+from tenure.edge.idempotency import IdempotencyKey
+from tenure.edge.paging import Cursor, decode_cursor, page_of
+from tenure.edge.problems import Problem
+from tenure.spine.transact import Item
+from uuid_utils import uuid7
+
+from policy_sync import commands, control_store
+from policy_sync.rules.controls import DIFFERENCES_MAX, ControlTerm, Difference, corrections
+from policy_sync.rules.refusals import EARLIEST, LATEST
+
+SOURCE: Final = "/tenure/policy-sync/reconciliation"
+TERMS_AT_ONCE_MAX: Final = 5_000
+POLICIES_AT_ONCE_MAX: Final = 500
+LINES_MAX: Final = 100
+PROBLEMS: Final = {
+    "day_out_of_range": (422, "The day lies outside the years 1900 to 2199.", "日期超出 1900 至 2199 年的范围。"),
+    "nothing_to_compare": (422, "A control file holds counts, terms or both.", "对账文件必须包含汇总或明细。"),
+}
+Fen = Annotated[int, Field(ge=-(10**15), le=10**15)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Line = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Controller = Annotated[Caller, Depends(caller("core", "operator"))]
+Watcher = Annotated[Caller, Depends(caller("core", "operator", "sre"))]
+Policies = Annotated[list[Id], Field(min_length=1, max_length=POLICIES_AT_ONCE_MAX)]
+
+
+class LineBody(Body):
+    product_line: Line
+    policies: Count
+    terms: Count
+    premium_fen: Fen
+
+
+class ControlBody(Body):
+    """`lines`: counts and premium sums of the terms in force on the day; a snapshot's terms may follow."""
+
+    on: date
+    lines: Annotated[list[LineBody], Field(default_factory=list, max_length=LINES_MAX)]
+
+
+class TermBody(Body):
+    policy_no: Id
+    term_no: Annotated[int, Field(ge=0, le=9_999)]
+    member_id: Id
+    product_line: Line
+    start: date
+    end: date
+    premium_fen: Annotated[int, Field(ge=0, le=10**12)]
+
+
+class TermsBody(Body):
+    terms: Annotated[list[TermBody], Field(min_length=1, max_length=TERMS_AT_ONCE_MAX)]
+
+
+class RequestBody(Body):
+    policy_nos: Policies
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one difference: `corrected`, `refused` (with why), or `ask_the_core` where only its own facts can tell."""
+
+    policy_no: str
+    term_no: int
+    kind: str
+    status: str
+    code: str = ""
+
+
+def router(app: App) -> APIRouter:
+    routes = APIRouter()
+    _files(routes, app)
+    _differences(routes, app)
+    _settling(routes, app)
+    return routes
+
+
+def _in_range(*days: date) -> None:
+    if not all(EARLIEST <= day < LATEST for day in days):
+        raise Problem("day_out_of_range")
+
+
+def _files(routes: APIRouter, app: App) -> None:
+    @routes.post("/reconciliation/controls", status_code=201)
+    async def open_control(request: Request, body: ControlBody, who: Controller, _: IdempotencyKey = None) -> Response:
+        """The core's control file of a day: counts per product line, and then, if it has them, its terms."""
+        _in_range(body.on)
+        command = commands.OpenControl(
+            control_id=str(uuid7()),
+            on=body.on,
+            lines=msgspec.json.encode([line.model_dump() for line in body.lines]).decode(),
+            opened_by=who.subject,
+        )
+        return await app.write(request, command, key="control", caller=who, status=201)
+
+    @routes.post("/reconciliation/controls/{control_id}/terms")
+    async def keep_terms(
+        request: Request, control_id: Id, body: TermsBody, who: Controller, _: IdempotencyKey = None
+    ) -> Response:
+        """Up to 5,000 terms in force that day; a snapshot is as many calls as it takes."""
+        for term in body.terms:
+            _in_range(term.start, term.end)
+        terms = tuple(ControlTerm(**term.model_dump()) for term in body.terms)
+        command = commands.KeepControlTerms(control_id=control_id, terms=terms)
+        return await app.write(request, command, key="control", caller=who)
+
+    @routes.post("/reconciliation/controls/{control_id}/compare")
+    async def compare(request: Request, control_id: Id, who: Controller, _: IdempotencyKey = None) -> Response:
+        """The file is whole: what differs? Terms of the snapshot against terms in force here on that day."""
+        seen = await control_store.view(app.pool, control_id)
+        if seen is None:
+            raise Problem("no_such_control")
+        has_terms = await control_store.has_snapshot(app.pool, control_id)
+        if not (has_terms or seen.lines or seen.is_compared):
+            raise Problem("nothing_to_compare")
+        differ = await control_store.compared(app.pool, control_id, seen.on, DIFFERENCES_MAX) if has_terms else []
+        command = commands.CompareControl(control_id=control_id, differences=tuple(differ))
+        return await app.write(request, command, key="control", caller=who)
+
+
+def _differences(routes: APIRouter, app: App) -> None:
+    @routes.get("/reconciliation/controls/{control_id}", openapi_extra=answers(control_store.ControlView))
+    async def control(control_id: Id, _: Watcher) -> Response:
+        """A control file: each product line's counts beside ours of now, and how many differences are open."""
+        seen = await control_store.view(app.pool, control_id)
+        if seen is None:
+            raise Problem("no_such_control")
+        return json_response(seen)
+
+    @routes.get(
+        "/reconciliation/controls/{control_id}/differences", openapi_extra=answers(Page[control_store.DifferenceView])
+    )
+    async def differences(
+        control_id: Id, _: Watcher, limit: Annotated[int, Query(ge=1, le=1_000)] = 200, cursor: Cursor = None
+    ) -> Response:
+        """What differs, by policy number: as we have it, as the core has it, and whether it was settled."""
+        after = decode_cursor(cursor, int) or 0
+        rows = await control_store.found(
+            app.pool, control_id, policy_nos=None, is_open=False, after=after, rows_max=limit + 1
+        )
+        return json_response(page_of(rows, limit, key=lambda d: d.n, show=lambda d: d))
+
+
+def _settling(routes: APIRouter, app: App) -> None:
+    @routes.post("/reconciliation/requests")
+    async def ask_again(request: Request, body: RequestBody, who: Controller, _: IdempotencyKey = None) -> Response:
+        """Ask the core for all facts of these policies again (`facts.requested` on reconciliation.v1), whatever the reason."""
+        command = _asking("", body, is_control=False)
+        return await app.write(request, command, key="control", caller=who)
+
+    @routes.post("/reconciliation/controls/{control_id}/requests")
+    async def ask_about(
+        request: Request, control_id: Id, body: RequestBody, who: Controller, _: IdempotencyKey = None
+    ) -> Response:
+        """Ask the core for the facts of policies that differ; the event says in which respects."""
+        command = _asking(control_id, body, is_control=True)
+        return await app.write(request, command, key="control", caller=who)
+
+    @routes.post("/reconciliation/controls/{control_id}/corrections")
+    async def accept(
+        request: Request, control_id: Id, body: RequestBody, who: Controller, _: IdempotencyKey = None
+    ) -> Response:
+        """Take the core's version of these policies as correcting facts; each difference is answered. Again it changes nothing."""
+        seen = await control_store.view(app.pool, control_id)
+        if seen is None:
+            raise Problem("no_such_control")
+        fates = await _corrected(app, control_id, seen.on, body.policy_nos)
+        command = commands.SettleDifferences(
+            control_id=control_id, policy_nos=tuple(body.policy_nos), reply={"corrections": fates}
+        )
+        return await app.write(request, command, key="control", caller=who)
+
+
+def _asking(control_id: str, body: RequestBody, *, is_control: bool) -> commands.RequestFacts:
+    return commands.RequestFacts(
+        control_id=control_id or "none",
+        request_id=control_id or str(uuid7()),
+        policy_nos=tuple(body.policy_nos),
+        is_control=is_control,
+    )
+
+
+async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str]) -> list[Correction]:
+    open_ = await control_store.found(
+        app.pool, control_id, policy_nos=policy_nos, is_open=True, after=0, rows_max=DIFFERENCES_MAX
+    )
+    known = await control_store.known_policies(app.pool, policy_nos)
+    moment = await app.moment()
+    items, about = list[Item](), list[control_store.DifferenceView]()
+    fates = list[Correction]()
+    for view in open_:
+        one = Difference(
+            policy_no=view.policy_no, term_no=view.term_no, kind=view.kind, ours=view.ours, theirs=view.theirs
+        )
+        facts = corrections(one, on=on, number=f"{control_id}-{view.n}", is_known=view.policy_no in known)
+        if not facts:
+            fates.append(_fate(view, "ask_the_core"))
+        known.add(view.policy_no)
+        items += [Item(_fact(data, f"{control_id}/{view.n}", moment), once=True) for data in facts]
+        about += [view] * len(facts)
+    for view, outcome in zip(about, await app.submit(items), strict=True):
+        wrong = outcome.wrong
+        fates.append(_fate(view, "refused", wrong.code) if wrong is not None else _fate(view, "corrected"))
+    return sorted(fates, key=lambda f: (f.policy_no, f.term_no, f.kind))
+
+
+def _fate(view: control_store.DifferenceView, status: str, code: str = "") -> Correction:
+    return Correction(policy_no=view.policy_no, term_no=view.term_no, kind=view.kind, status=status, code=code)
+
+
+def _fact(data: Data, id_: str, moment: Any) -> Event:
+    return Event(id=id_, source=SOURCE, type=TYPE_OF[type(data)], key=data.policy_no, time=moment, data=data)  # type: ignore[attr-defined]

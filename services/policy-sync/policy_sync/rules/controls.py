@@ -1,0 +1,194 @@
+"""A control file of the core, compared with what stands here: opened, filled, compared, and its differences settled.
+
+The invariants: terms are taken until the comparison and not after it; a difference is settled once, by a request to the core or by
+taking the core's version as correcting facts; what is corrected never edits a fact.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+from tenure.contracts import core
+from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.event import Data, Event
+from tenure.contracts.programme import Programme
+from tenure.contracts.reconciliation import FactsRequested
+
+from policy_sync import commands
+from policy_sync.rules.recorded import ControlTermsKept, DifferenceFound, DifferencesSettled
+
+_PREFIX: Final = "control "
+DIFFERENCES_MAX: Final = 10_000
+Kind = Literal["missing_here", "missing_there", "product_line", "member_id", "start", "end", "premium_fen"]
+CORRECTABLE: Final = frozenset({"missing_here", "missing_there", "member_id", "end", "premium_fen"})
+
+PROBLEMS: Final = MappingProxyType(
+    {
+        "no_such_control": (404, "There is no such control file.", "没有该对账文件。"),
+        "control_compared": (409, "The control file was compared already.", "该对账文件已完成比对。"),
+        "control_not_compared": (409, "The control file was not compared yet.", "该对账文件尚未比对。"),
+        "no_such_difference": (404, "No open difference concerns this policy.", "该保单没有未处理的差异。"),
+    }
+)
+
+
+class ControlTerm(msgspec.Struct, frozen=True):
+    """A term in force on the control's day, as one side has it."""
+
+    policy_no: str
+    term_no: int
+    member_id: str
+    product_line: str
+    start: date
+    end: date
+    premium_fen: int
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One respect in which a term differs. `ours` or `theirs` is None where that side has no such term in force."""
+
+    policy_no: str
+    term_no: int
+    kind: Kind
+    ours: ControlTerm | None
+    theirs: ControlTerm | None
+
+
+class ControlState(msgspec.Struct, frozen=True, kw_only=True):
+    """`open`: differences not settled yet, by policy."""
+
+    id: str
+    on: date | None = None
+    lines: str = "[]"
+    opened_by: str = ""
+    opened_at: datetime | None = None
+    is_compared: bool = False
+    open: Mapping[str, tuple[Kind, ...]] = MappingProxyType({})
+
+
+def control_key(id_: str) -> str:
+    return _PREFIX + id_
+
+
+def control_of(key: str) -> str | None:
+    """The control file of a state's key; None for anything else's."""
+    return key.removeprefix(_PREFIX) if key.startswith(_PREFIX) else None
+
+
+def differences(ours: ControlTerm | None, theirs: ControlTerm | None) -> Iterator[Difference]:
+    """In which respects the two sides' word on one term differs."""
+    one = theirs or ours
+    assert one is not None
+    about: dict[str, Any] = {"policy_no": one.policy_no, "term_no": one.term_no, "ours": ours, "theirs": theirs}
+    if ours is None or theirs is None:
+        yield Difference(**about, kind="missing_here" if ours is None else "missing_there")
+        return
+    kinds: tuple[Kind, ...] = ("product_line", "member_id", "start", "end", "premium_fen")
+    for kind in kinds:
+        if getattr(ours, kind) != getattr(theirs, kind):
+            yield Difference(**about, kind=kind)
+
+
+def corrections(difference: Difference, *, on: date, number: str, is_known: bool) -> tuple[Data, ...]:
+    """The facts that make the core's version true here from `on`; none if only the core's own facts can (a start, a line)."""
+    about: dict[str, Any] = {"policy_no": difference.policy_no, "term_no": difference.term_no}
+    ours, theirs = difference.ours, difference.theirs
+    match difference.kind:
+        case "missing_here" if theirs is not None:
+            cls = core.PolicyRenewed if is_known else core.PolicyIssued
+            return (cls(**msgspec.structs.asdict(theirs)),)
+        case "missing_there":
+            return (core.PolicyCancelled(**about, effective=on, kind="mid_term"),)
+        case "member_id" if theirs is not None:
+            return (core.PolicyHolderChanged(**about, effective=on, member_id=theirs.member_id),)
+        case "end" if theirs is not None:
+            return (core.PolicyEndorsed(**about, endorsement_no=number, effective=on, end=theirs.end),)
+        case "premium_fen" if ours is not None and theirs is not None:
+            delta = theirs.premium_fen - ours.premium_fen
+            return (core.PolicyEndorsed(**about, endorsement_no=number, effective=on, premium_delta_fen=delta),)
+        case _:
+            return ()
+
+
+def on_open(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
+    data: commands.OpenControl = event.data
+    assert state.opened_at is None
+    opened = replace(state, on=data.on, lines=data.lines, opened_by=data.opened_by, opened_at=event.time)
+    return Decision(opened, reply={"control_id": state.id})
+
+
+def on_terms(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
+    """Keep terms of the core's snapshot; the same term again replaces itself. Raises RefusedError."""
+    data: commands.KeepControlTerms = event.data
+    if state.opened_at is None:
+        raise RefusedError("no_such_control", "it was never opened")
+    if state.is_compared:
+        raise RefusedError("control_compared", "terms come before the comparison")
+    return Decision(state, rows=(ControlTermsKept(state.id, data.terms),), reply={"terms": len(data.terms)})
+
+
+def on_compared(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
+    """Keep what was found to differ. Raises RefusedError."""
+    data: commands.CompareControl = event.data
+    if state.opened_at is None:
+        raise RefusedError("no_such_control", "it was never opened")
+    if state.is_compared:
+        raise RefusedError("control_compared", "open another for a second look")
+    rows = tuple(DifferenceFound(state.id, one) for one in data.differences[:DIFFERENCES_MAX])
+    return Decision(replace(state, is_compared=True), rows=rows, reply={"differences": len(data.differences)})
+
+
+def on_request(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
+    """Ask the core for the facts of these policies again. Raises RefusedError."""
+    data: commands.RequestFacts = event.data
+    _check_open(state, data.policy_nos, is_control=data.is_control)
+    on = state.on or event.day
+    asked = tuple(
+        FactsRequested(
+            policy_no=no, request_id=f"{data.request_id}/{no}", on=on, reasons=state.open.get(no, ("asked",))
+        )
+        for no in dict.fromkeys(data.policy_nos)
+    )
+    return Decision(
+        _settled(state, data.policy_nos),
+        asked,
+        (DifferencesSettled(state.id, data.policy_nos, "requested"),),
+        {"requested": len(asked)},
+    )
+
+
+def on_accepted(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
+    """The core's version of these policies was taken as correcting facts. Raises RefusedError."""
+    data: commands.SettleDifferences = event.data
+    _check_open(state, data.policy_nos, is_control=True)
+    settled = DifferencesSettled(state.id, data.policy_nos, "accepted")
+    return Decision(_settled(state, data.policy_nos), rows=(settled,), reply=data.reply)
+
+
+def _check_open(state: ControlState, policy_nos: tuple[str, ...], *, is_control: bool) -> None:
+    if not is_control:
+        return
+    if state.opened_at is None:
+        raise RefusedError("no_such_control", "it was never opened")
+    if not state.is_compared:
+        raise RefusedError("control_not_compared", "compare it first")
+    if unknown := [no for no in policy_nos if no not in state.open]:
+        raise RefusedError("no_such_difference", f"nothing open concerns {', '.join(unknown[:5])}")
+
+
+def _settled(state: ControlState, policy_nos: tuple[str, ...]) -> ControlState:
+    return replace(state, open={no: kinds for no, kinds in state.open.items() if no not in policy_nos})
+
+
+def rules() -> dict[type, Any]:
+    """Which rule decides which command."""
+    return {
+        commands.OpenControl: on_open,
+        commands.KeepControlTerms: on_terms,
+        commands.CompareControl: on_compared,
+        commands.RequestFacts: on_request,
+        commands.SettleDifferences: on_accepted,
+    }

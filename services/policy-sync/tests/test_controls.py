@@ -1,0 +1,182 @@
+"""The core's control file: differences are found by policy number, asked about, or taken as correcting facts."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from policy_sync.service import SERVICE
+from tenure.contracts.reconciliation import FactsRequested
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+from .world import day, issued
+
+ON = "2024-06-30"
+
+
+@pytest.fixture
+async def t(settings: Settings) -> AsyncIterator[Under]:
+    async with under_test(SERVICE, settings) as under:
+        await under.feed(
+            issued(policy_no="P-1"),
+            issued(policy_no="P-2", yuan=500),
+            issued(policy_no="P-3", member_id="M-3"),
+            issued(policy_no="P-4", product_line="motor"),
+            issued(policy_no="P-5"),
+            issued("2023-01-01", "2024-01-01", policy_no="P-9"),
+        )
+        await under.day(day(ON))
+        await under.emitted()
+        yield under
+
+
+def term(policy_no: str, **more: Any) -> dict[str, Any]:
+    about = {"policy_no": policy_no, "term_no": 1, "member_id": "M-1", "product_line": "home"}
+    return about | {"start": "2024-03-01", "end": "2025-03-01", "premium_fen": 365_00} | more
+
+
+def agreeing() -> list[dict[str, Any]]:
+    """What stands here, in the core's words."""
+    return [
+        term("P-1"),
+        term("P-2", premium_fen=500_00),
+        term("P-3", member_id="M-3"),
+        term("P-4", product_line="motor"),
+        term("P-5"),
+    ]
+
+
+async def ask(t: Under, method: str, path: str, **more: Any) -> Any:
+    answer = await t.http.request(method, f"/v1/reconciliation{path}", headers=t.auth("operator"), **more)
+    return answer.json() if answer.status_code < 400 else (answer.status_code, answer.json()["code"])
+
+
+async def control(t: Under, terms: list[dict[str, Any]], lines: Any = ()) -> str:
+    opened = await ask(t, "POST", "/controls", json={"on": ON, "lines": list(lines)})
+    id_: str = opened["control_id"]
+    for at in range(0, len(terms), 3):
+        await ask(t, "POST", f"/controls/{id_}/terms", json={"terms": terms[at : at + 3]})
+    assert "differences" in await ask(t, "POST", f"/controls/{id_}/compare")
+    return id_
+
+
+async def differ(t: Under, id_: str) -> list[tuple[str, str]]:
+    return [(d["policy_no"], d["kind"]) for d in (await ask(t, "GET", f"/controls/{id_}/differences"))["items"]]
+
+
+OTHERWISE = [
+    term("P-2", premium_fen=450_00),
+    term("P-3", member_id="M-4"),
+    term("P-4", product_line="motor", end="2024-12-01", start="2024-03-01"),
+    term("P-5", start="2024-02-01"),
+    term("P-6", member_id="M-6"),
+]
+DIFFERENCES = [
+    ("P-1", "missing_there"),
+    ("P-2", "premium_fen"),
+    ("P-3", "member_id"),
+    ("P-4", "end"),
+    ("P-5", "start"),
+    ("P-6", "missing_here"),
+]
+
+
+async def test_books_that_agree_have_no_differences(t: Under) -> None:
+    lines = [
+        {"product_line": "home", "policies": 4, "terms": 4, "premium_fen": 1_595_00},
+        {"product_line": "motor", "policies": 1, "terms": 1, "premium_fen": 365_00},
+    ]
+    id_ = await control(t, agreeing(), lines)
+    assert await differ(t, id_) == []
+    seen = await ask(t, "GET", f"/controls/{id_}")
+    assert (seen["agrees"], seen["open"]) == (True, 0)
+    assert [line["agrees"] for line in seen["lines"]] == [True, True]
+
+
+async def test_counts_alone_tell_which_product_line_differs(t: Under) -> None:
+    lines = [
+        {"product_line": "home", "policies": 4, "terms": 4, "premium_fen": 1_595_01},
+        {"product_line": "marine", "policies": 1, "terms": 1, "premium_fen": 1},
+    ]
+    seen = await ask(t, "GET", f"/controls/{await control(t, [], lines)}")
+    assert seen["agrees"] is False
+    assert [(x["product_line"], x["agrees"]) for x in seen["lines"]] == [
+        ("home", False),
+        ("marine", False),
+        ("motor", False),
+    ]
+
+
+async def test_a_snapshot_tells_every_difference_by_policy(t: Under) -> None:
+    id_ = await control(t, OTHERWISE)
+    assert await differ(t, id_) == DIFFERENCES
+    page = await ask(t, "GET", f"/controls/{id_}/differences")
+    premium = page["items"][1]
+    assert (premium["ours"]["premium_fen"], premium["theirs"]["premium_fen"]) == (500_00, 450_00)
+
+
+async def test_one_call_asks_the_core_for_the_facts_again(t: Under) -> None:
+    id_ = await control(t, OTHERWISE)
+    assert await ask(t, "POST", f"/controls/{id_}/requests", json={"policy_nos": ["P-5", "P-2"]}) == {"requested": 2}
+    told = await t.emitted(FactsRequested)
+    assert [(e.policy_no, e.on.isoformat(), e.reasons) for e in told] == [
+        ("P-5", ON, ("start",)),
+        ("P-2", ON, ("premium_fen",)),
+    ]
+    assert (await ask(t, "GET", f"/controls/{id_}"))["open"] == 4
+    again = await ask(t, "POST", f"/controls/{id_}/requests", json={"policy_nos": ["P-5"]})
+    assert again == (404, "no_such_difference")
+    await ask(t, "POST", "/requests", json={"policy_nos": ["P-77"]})
+    assert [(e.policy_no, e.reasons) for e in await t.emitted(FactsRequested)] == [("P-77", ("asked",))]
+
+
+async def test_the_core_s_version_is_taken_as_correcting_facts(t: Under) -> None:
+    id_ = await control(t, OTHERWISE)
+    every = [no for no, _ in DIFFERENCES]
+    fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": every})
+    assert [(f["policy_no"], f["status"]) for f in fates["corrections"]] == [
+        ("P-1", "corrected"),
+        ("P-2", "corrected"),
+        ("P-3", "corrected"),
+        ("P-4", "corrected"),
+        ("P-5", "ask_the_core"),
+        ("P-6", "corrected"),
+    ]
+    told = {type(e).__name__ for e in await t.emitted()}
+    assert {"PolicyCancelled", "PolicyEndorsed", "PolicyHolderChanged", "PolicyIssued"} <= told
+    assert await differ(t, await control(t, OTHERWISE)) == [("P-5", "start")]
+    before = await t.pool.fetchval("SELECT count(*) FROM facts")
+    assert await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": every}) == (
+        404,
+        "no_such_difference",
+    )
+    assert await t.pool.fetchval("SELECT count(*) FROM facts") == before, "taken once"
+
+
+async def test_a_correction_that_cannot_be_is_told(t: Under) -> None:
+    """The core names a term that would overlap another of the same policy."""
+    id_ = await control(t, [*agreeing()[1:], term("P-1", term_no=2, start="2024-05-01")])
+    fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": ["P-1"]})
+    assert {(f["kind"], f["status"], f["code"]) for f in fates["corrections"]} == {
+        ("missing_there", "corrected", ""),
+        ("missing_here", "refused", "term_overlaps"),
+    }
+
+
+async def test_what_is_out_of_turn_is_refused(t: Under) -> None:
+    assert await ask(t, "POST", "/controls/nothing/compare") == (404, "no_such_control")
+    assert await ask(t, "POST", "/controls/nothing/terms", json={"terms": [term("P-1")]}) == (404, "no_such_control")
+    assert await ask(t, "POST", "/controls/nothing/corrections", json={"policy_nos": ["P-1"]}) == (
+        404,
+        "no_such_control",
+    )
+    id_ = (await ask(t, "POST", "/controls", json={"on": ON}))["control_id"]
+    assert await ask(t, "POST", f"/controls/{id_}/compare") == (422, "nothing_to_compare")
+    assert await ask(t, "POST", f"/controls/{id_}/requests", json={"policy_nos": ["P-1"]}) == (
+        409,
+        "control_not_compared",
+    )
+    done = await control(t, agreeing())
+    assert await ask(t, "POST", f"/controls/{done}/terms", json={"terms": [term("P-1")]}) == (409, "control_compared")
+    assert await ask(t, "POST", f"/controls/{done}/compare") == (409, "control_compared")
+    assert await ask(t, "POST", "/controls", json={"on": "1066-10-14"}) == (422, "day_out_of_range")
