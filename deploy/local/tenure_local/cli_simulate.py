@@ -141,3 +141,45 @@ def _show_months(months: Sequence[Mapping[str, Any]]) -> None:
         cells = (f"{month['current'].get(t, 0):,} -> {month['draft'].get(t, 0):,}" for t in tiers)
         table.add_row(month["day"], *cells)
     out.print(table)
+
+
+@simulate.command()
+def earning(
+    rules: Annotated[
+        Path, typer.Option(help="YAML of one version of the earning rules, as for `tenure rules propose`.")
+    ],
+    effective: Annotated[
+        date | None,
+        typer.Option(
+            help="The day the draft comes into force; the file's, or as if always.", parser=day, metavar="YYYY-MM-DD"
+        ),
+    ] = None,
+    as_of: Annotated[
+        date | None,
+        typer.Option(help="The day compared; the newest in the log without it.", parser=day, metavar="YYYY-MM-DD"),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Where to write the members who come off differently.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Let draft earning rules judge the history that the log keeps.
+
+    Shows points by rule and month, liability, and members affected, before redemption.
+    """
+    from tenure_local.cli_earning import ask, show
+
+    document = read_draft(rules)
+    of_file = document.pop("effective", None)
+    found = ask(document, effective or (date.fromisoformat(str(of_file)) if of_file else None), as_of)
+    if csv_file is not None:
+        from tenure_local.cli_data import write_csv
+
+        rows = ({"member_id": one.member_id, "live": one.live, "draft": one.draft} for one in found.affected)
+        write_csv(csv_file, ("member_id", "live", "draft"), rows, "members")
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(found))
+    else:
+        show(found)

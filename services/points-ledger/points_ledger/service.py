@@ -73,6 +73,7 @@ SERVICE: Final = Service[Account](
             "tier.at_risk",
         }
     ),
+    rulebooks=("earning",),
     load=store.load,
     save=store.save,
     due=store.due,

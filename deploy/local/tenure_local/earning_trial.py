@@ -1,0 +1,98 @@
+"""Draft earning rules on the history the log keeps: reads every topic the ledger reads, from its beginning, as nobody's group.
+
+The invariants: no offset is committed, nothing is written; the reading ends where the log ended when it began.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import date
+from typing import Any, Final
+
+from points_ledger.service import SERVICE
+from points_ledger.whatif import ALWAYS, Comparison, Trial
+from tenure.contracts.event import Event, WrongEventError
+from tenure.contracts.programme import EarningRules, Programme, Versions
+from tenure.rulebook.kinds import version_of
+from tenure.settings import Settings
+from tenure.spine.codec import decode
+from tenure.spine.log import Consumer, Log, Record, TopicPartition, open_log
+
+RECORDS_MAX: Final = 2_000
+POLL_S: Final = 1.0
+SILENT_POLLS_MAX: Final = 30
+Told = Callable[[int, int], None]
+"""How many records were read, of how many."""
+
+
+class LogSilentError(Exception):
+    """The log does not give what it says it has; try again."""
+
+
+def draft_of(document: dict[str, Any], effective: date | None, live: Programme) -> EarningRules:
+    """A draft as a version behind the newest; without a day it holds as if always. Raises WrongEventError rules_invalid."""
+    number = max(version.version for version in live.earning.all) + 1
+    rules: EarningRules = version_of("earning", document, version=number, effective=effective or ALWAYS)
+    return rules
+
+
+def live_of(base: Programme, versions: Iterable[dict[str, Any]]) -> Programme:
+    """The programme with the versions that are published, as the platform tells them."""
+    known = [
+        version_of(
+            "earning", _bare(one["rules"]), version=one["version"], effective=date.fromisoformat(one["effective"])
+        )
+        for one in versions
+    ]
+    return Programme(**{**vars(base), "earning": Versions(known)}) if known else base
+
+
+def _bare(rules: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in rules.items() if name not in ("version", "effective")}
+
+
+async def run(
+    settings: Settings, live: Programme, draft: EarningRules, *, as_of: date | None, told: Told
+) -> Comparison:
+    """Let both sets of rules hear the log. Raises WorldDown, LogSilentError."""
+    trial = Trial(live, draft)
+    log = open_log(settings.kafka)
+    try:
+        await _read(log, trial, told)
+    finally:
+        await log.close()
+    return trial.compare(as_of)
+
+
+async def _read(log: Log, trial: Trial, told: Told) -> None:
+    topics = {topic.name: topic.partitions for topic in SERVICE.reads if topic.name != "time.v1"}
+    places: dict[TopicPartition, int] = {(name, n): 0 for name, partitions in topics.items() for n in range(partitions)}
+    ends = {place: end for place, end in (await log.ends(places)).items() if end > 0}
+    consumer = await log.consumer(f"trial-{uuid.uuid4().hex[:12]}", list(topics))
+    try:
+        await _read_to(consumer, ends, trial, told)
+    finally:
+        await consumer.close()
+
+
+async def _read_to(consumer: Consumer, ends: dict[TopicPartition, int], trial: Trial, told: Told) -> None:
+    at: dict[TopicPartition, int] = {}
+    read = silent = 0
+    while any(at.get(place, 0) < end for place, end in ends.items()):
+        records = await consumer.poll(records_max=RECORDS_MAX, timeout_s=POLL_S)
+        at |= {place: n for place, n in consumer.positions().items() if place in ends}
+        silent = 0 if records else silent + 1
+        if silent > SILENT_POLLS_MAX:
+            raise LogSilentError("the log does not give what it says it has; try again")
+        trial.hear(event for record in records if (event := _event(record, ends)) is not None)
+        read += len(records)
+        told(read, sum(ends.values()))
+
+
+def _event(record: Record, ends: dict[TopicPartition, int]) -> Event | None:
+    """What came after the beginning of the trial is no part of it; what is no event the ledger would park."""
+    if record.offset >= ends.get((record.topic, record.partition), 0):
+        return None
+    try:
+        return decode(record.headers, record.value)
+    except WrongEventError:
+        return None

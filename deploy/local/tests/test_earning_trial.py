@@ -1,0 +1,75 @@
+"""A draft of earning rules on what the log holds: read from the beginning, by nobody's group, up to where it ended."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from tenure.contracts.activity import ActivityCompleted
+from tenure.contracts.event import WrongEventError
+from tenure.contracts.programme import Programme
+from tenure.contracts.topics import TOPICS
+from tenure.settings import Settings
+from tenure.spine.codec import encode, event_of
+from tenure.spine.log import Outgoing, open_log
+from tenure_local.earning_trial import draft_of, live_of, run
+
+DAY = date(2026, 5, 1)
+
+
+def quiz(n: int) -> Outgoing:
+    data = ActivityCompleted(member_id=f"M-{n}", activity_id=f"q-{n}", kind="quiz", on=DAY)
+    return encode(event_of(data, id=f"e-{n}", source="/test", time=datetime(2026, 5, 1, 4, tzinfo=UTC), backfill=False))
+
+
+def document(rules: Programme, points: int) -> dict[str, Any]:
+    """The rules as they are, with so many points for a quiz."""
+    found = msgspec.to_builtins(rules.earning.newest)
+    for name in ("version", "effective"):
+        found.pop(name)
+    for rule in found["rules"]:
+        rule["fixed"] = points if rule["code"] == "quiz" else rule["fixed"]
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
+    return plain
+
+
+async def test_the_log_is_judged_twice_and_left_as_it_was(settings: Settings, rules: Programme) -> None:
+    log, told = open_log(settings.kafka), list[tuple[int, int]]()
+    await log.ensure_topics({topic.name: topic.partitions for topic in TOPICS})
+    producer = await log.producer()
+    garbage = Outgoing("activity.v1", b"M-1", b"{", [("ce_type", b"activity.completed")])
+    await producer.send([*(quiz(n) for n in range(20)), garbage])
+    draft = draft_of(document(rules, 25), None, rules)
+    for _ in range(2):
+        found = await run(settings, rules, draft, as_of=None, told=lambda read, total: told.append((read, total)))
+        assert (found.events, found.members, found.better, found.worse) == (20, 20, 20, 0)
+        assert [(row.rule, row.live, row.draft) for row in found.by_rule] == [("quiz", 200, 500)]
+    assert told[-1] == (21, 21)
+    await producer.close()
+    await log.close()
+
+
+async def test_an_empty_log_is_an_answer(settings: Settings, rules: Programme) -> None:
+    log = open_log(settings.kafka)
+    await log.ensure_topics({topic.name: topic.partitions for topic in TOPICS})
+    found = await run(settings, rules, draft_of(document(rules, 25), None, rules), as_of=DAY, told=lambda *_: None)
+    assert (found.events, found.by_rule) == (0, [])
+    await log.close()
+
+
+def test_the_published_versions_are_the_live_ones(rules: Programme) -> None:
+    told = [
+        {
+            "version": 7,
+            "effective": "2026-01-01",
+            "rules": {**document(rules, 12), "version": 7, "effective": "2026-01-01"},
+        }
+    ]
+    assert live_of(rules, told).earning.newest.version == 7
+    assert live_of(rules, []) is rules
+
+
+@pytest.mark.parametrize("wrong", [{"fixd": 1}, {"caps": [{"code": "c"}]}, {"campaigns": 5}])
+def test_a_draft_that_does_not_fit_is_refused(rules: Programme, wrong: dict[str, Any]) -> None:
+    with pytest.raises(WrongEventError, match="rules_invalid"):
+        draft_of({**document(rules, 10), **wrong}, None, rules)

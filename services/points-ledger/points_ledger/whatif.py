@@ -1,0 +1,191 @@
+"""What draft earning rules would have made of the history that the log keeps: the live rules' own code, run twice, in memory.
+
+The invariants: nothing is written anywhere; both sides hear the same events in the same order and live to the same day; what is
+compared is what was earned, before anybody redeemed: points spent, held or adjusted by hand are no part of it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+from tenure.contracts.event import Event, WrongEventError
+from tenure.contracts.programme import EarningRules, Programme, Versions
+
+from points_ledger.budgets import allot
+from points_ledger.rules.account import Account, BudgetClaim, BudgetNews
+from points_ledger.rules.decide import keys
+from points_ledger.service import SERVICE
+
+ALWAYS: Final = date(1900, 1, 1)
+
+
+class RuleMonth(msgspec.Struct, frozen=True):
+    """What one rule comes to in one month of the facts' dates, under the rules as they are and under the draft."""
+
+    rule: str
+    wallet: str
+    month: date
+    live: int
+    draft: int
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """Points of a wallet not expired on the day, active or pending, if nobody had redeemed any; and at the reference value."""
+
+    wallet: str
+    live: int
+    draft: int
+    live_fen: int
+    draft_fen: int
+
+
+class Affected(msgspec.Struct, frozen=True):
+    """A member who comes off differently: points earned and not expired, in all wallets but growth."""
+
+    member_id: str
+    live: int
+    draft: int
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    as_of: date
+    events: int
+    refused_live: int
+    refused_draft: int
+    members: int
+    better: int
+    worse: int
+    by_rule: list[RuleMonth]
+    liability: list[Owed]
+    affected: list[Affected]
+
+
+def with_draft(live: Programme, draft: EarningRules) -> Programme:
+    """The programme in which the draft follows what is in force before its day, and nothing follows it."""
+    before = [version for version in live.earning.all if version.effective < draft.effective]
+    return Programme(**{**vars(live), "earning": Versions([*before, draft])})
+
+
+class Side:
+    """All accounts under one programme."""
+
+    def __init__(self, programme: Programme) -> None:
+        self.programme = programme
+        self.accounts: dict[str, Account] = {}
+        self.claims: list[BudgetClaim] = []
+        self.refused = 0
+
+    def hear(self, event: Event) -> None:
+        """Decide an event as the ledger would. What it would park or refuse is counted, and changes nothing."""
+        names = keys(event)
+        states = tuple(self.accounts.get(name) for name in names)
+        try:
+            decided = SERVICE.decide(states[0] if len(names) == 1 else states, event, self.programme)
+        except WrongEventError:
+            self.refused += 1
+            return
+        after = (decided.state,) if len(names) == 1 else decided.state
+        self.accounts.update((name, state) for name, state in zip(names, after, strict=True) if state is not None)
+        self.claims += [row for row in decided.rows if isinstance(row, BudgetClaim)]
+
+    def close(self, day: date) -> None:
+        """Serve the budgets in the order of their claims, and let the day come for everybody."""
+        by_campaign: dict[str, list[BudgetClaim]] = {}
+        for claim in self.claims:
+            by_campaign.setdefault(claim.campaign, []).append(claim)
+        for claims in by_campaign.values():
+            got = allot([claim.points for claim in claims], claims[-1].budget_points_max)
+            for claim, points in zip(claims, got, strict=True):
+                self._tell(BudgetNews(claim.member_id, claim.lot_id, points, claim.points))
+        self.claims = []
+        for name in self.accounts:
+            self.hear(SERVICE.day_reached(name, day))
+
+    def _tell(self, news: BudgetNews) -> None:
+        while merged_into := self.accounts[news.member_id].memory.merged_into:
+            news = replace(news, member_id=merged_into)
+        account = self.accounts[news.member_id]
+        self.accounts[news.member_id] = replace(account, allotted=(*account.allotted, news))
+
+    def earned(self) -> Counter[tuple[str, str, date]]:
+        """By rule, wallet and month."""
+        found: Counter[tuple[str, str, date]] = Counter()
+        for account in self.accounts.values():
+            for lot in account.lots.values():
+                found[lot.rule, lot.wallet, lot.earned_on.replace(day=1)] += lot.standing
+        return found
+
+    def owed(self) -> Counter[str]:
+        return Counter(
+            {
+                wallet: sum(
+                    a.balances[f"{wallet}_available"] + a.balances[f"{wallet}_pending"] for a in self.accounts.values()
+                )
+                for wallet in ("points", "agent")
+            }
+        )
+
+    def of(self, member_id: str) -> int:
+        account = self.accounts.get(member_id)
+        names = ("points_available", "points_pending", "agent_available", "agent_pending")
+        return sum(account.balances[name] for name in names) if account else 0
+
+
+class Trial:
+    """The rules as they are and a draft, side by side."""
+
+    def __init__(self, live: Programme, draft: EarningRules) -> None:
+        self.sides = (Side(live), Side(with_draft(live, draft)))
+        self.points_per_cny = draft.points_per_cny
+        self.events = 0
+        self.newest = ALWAYS
+
+    def hear(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if type(event.data) not in SERVICE.rules:
+                continue
+            self.events += 1
+            self.newest = max(self.newest, event.day)
+            for side in self.sides:
+                side.hear(event)
+
+    def compare(self, as_of: date | None = None) -> Comparison:
+        """Both sides on a day: the newest heard of, unless a later one is named."""
+        day = max(as_of or self.newest, self.newest)
+        for side in self.sides:
+            side.close(day)
+        live, draft = self.sides
+        affected = list(self._affected())
+        return Comparison(
+            as_of=day,
+            events=self.events,
+            refused_live=live.refused,
+            refused_draft=draft.refused,
+            members=len(live.accounts),
+            better=sum(1 for one in affected if one.draft > one.live),
+            worse=sum(1 for one in affected if one.draft < one.live),
+            by_rule=self._by_rule(),
+            liability=[self._owed(w, live.owed()[w], draft.owed()[w]) for w in ("points", "agent")],
+            affected=affected,
+        )
+
+    def _by_rule(self) -> list[RuleMonth]:
+        live, draft = (side.earned() for side in self.sides)
+        every = sorted(live.keys() | draft.keys(), key=lambda key: (key[0], key[1], key[2]))
+        return [RuleMonth(*key, live[key], draft[key]) for key in every if live[key] or draft[key]]
+
+    def _owed(self, wallet: str, live: int, draft: int) -> Owed:
+        def cost(points: int) -> int:
+            return points * 100 // self.points_per_cny
+
+        return Owed(wallet, live, draft, cost(live), cost(draft))
+
+    def _affected(self) -> Iterator[Affected]:
+        live, draft = self.sides
+        for member_id in sorted(live.accounts.keys() | draft.accounts.keys()):
+            pair: tuple[Any, Any] = live.of(member_id), draft.of(member_id)
+            if pair[0] != pair[1]:
+                yield Affected(member_id, *pair)

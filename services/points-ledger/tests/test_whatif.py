@@ -1,0 +1,163 @@
+"""Draft earning rules on real history, and their publishing by two persons."""
+
+import os
+import time
+from typing import Any
+
+from msgspec.structs import replace
+from points_ledger.rules.account import Account
+from points_ledger.service import SERVICE
+from points_ledger.whatif import ALWAYS, Side, Trial, with_draft
+from tenure.calendar import start_of
+from tenure.contracts.event import Data, Event
+from tenure.contracts.policy import CustomerMerged
+from tenure.contracts.programme import Programme
+from tenure.contracts.programme.earning import Campaign, EarningRules, Window
+from tenure.contracts.topics import TYPE_OF
+from tenure.testing import under_test
+
+from .world import D, M, World, cancelled, did, paid, renewed, served, term, tiers
+
+MEMBERS = int(os.environ.get("TENURE_TRIAL_MEMBERS", "50"))
+
+
+def draft(live: Programme, /, **changes: Any) -> EarningRules:
+    return replace(live.earning.newest, version=2, **{"effective": ALWAYS, **changes})
+
+
+def doubled(rules: Programme, code: str) -> tuple[Any, ...]:
+    return tuple(
+        replace(rule, fixed=rule.fixed * 2) if rule.code == code else rule for rule in rules.earning.newest.rules
+    )
+
+
+def event(n: int, data: Data, at: str, key: str = M) -> Event:
+    return Event(id=f"e-{n}", source="/test", type=TYPE_OF[type(data)], key=key, time=start_of(D(at)), data=data)
+
+
+def life(member: str = M) -> list[tuple[Data, str, str]]:
+    first, second = (term(n, member_id=member, policy_no=f"P-{member}") for n in (1, 2))
+    return [
+        (paid(first), "2026-01-01", member),
+        (tiers(("2026-01-01", "gold"), member_id=member), "2026-01-01", member),
+        *((replace(did("quiz", f"2026-03-{n:02}"), member_id=member), f"2026-03-{n:02}", member) for n in range(1, 6)),
+        (renewed(second, "2026-12-20", early=12), "2026-12-20", member),
+        (cancelled(second, "2027-02-01", "flat"), "2027-02-01", member),
+        (served("mentoring", "2026-05-01"), "2026-05-01", "A-7"),
+    ]
+
+
+def history(members: int) -> list[Event]:
+    facts = [fact for n in range(members) for fact in life(f"M-{n}")]
+    return [event(n, *fact) for n, fact in enumerate(facts)]
+
+
+def test_a_draft_alike_changes_nothing(rules: Programme) -> None:
+    trial = Trial(rules, draft(rules))
+    trial.hear(history(3))
+    found = trial.compare()
+    assert (found.better, found.worse, found.affected) == (0, 0, [])
+    assert all(row.live == row.draft for row in found.by_rule)
+
+
+def test_the_live_side_is_what_the_ledger_itself_decides(rules: Programme) -> None:
+    trial, world = Trial(rules, draft(rules)), World(rules)
+    for data, at, key in life():
+        world.hear(data, at, key=key)
+    trial.hear(event(n, *fact) for n, fact in enumerate(life()))
+    trial.compare()
+    mine: Account = trial.sides[0].accounts[M]
+    assert mine.balances == world.accounts[M].balances
+    assert {no: lot.standing for no, lot in mine.lots.items()} == {
+        no: lot.standing for no, lot in world.accounts[M].lots.items()
+    }
+
+
+def test_points_by_rule_and_month_liability_and_members(rules: Programme) -> None:
+    trial = Trial(rules, draft(rules, rules=doubled(rules, "quiz")))
+    trial.hear([*history(2), event(9_999, replace(did("article", "2026-03-01"), member_id="M-9"), "2026-03-01", "M-9")])
+    found = trial.compare()
+    quiz = [row for row in found.by_rule if row.rule == "quiz"]
+    assert [(str(row.month), row.live, row.draft) for row in quiz] == [("2026-03-01", 100, 200)]
+    assert (found.better, found.worse, found.members) == (2, 0, 4)
+    points = found.liability[0]
+    assert (points.draft - points.live, points.draft_fen - points.live_fen) == (100, 100)
+
+
+def test_a_draft_judges_from_its_day_on(rules: Programme) -> None:
+    later = draft(rules, rules=doubled(rules, "quiz"), effective=D("2026-03-03"))
+    trial = Trial(rules, later)
+    trial.hear(history(1))
+    (quiz,) = [row for row in trial.compare().by_rule if row.rule == "quiz"]
+    assert (quiz.live, quiz.draft) == (50, 2 * 10 + 3 * 20)
+    assert [v.version for v in with_draft(rules, later).earning.all] == [1, 2]
+
+
+def test_a_budget_in_a_draft_is_served_in_order_and_to_the_point(rules: Programme) -> None:
+    march = Window(start=D("2026-03-01"), end=D("2026-04-01"))
+    spring = Campaign(code="spring", window=march, percent=300, rules=frozenset({"quiz"}), budget_points_max=130)
+    trial = Trial(rules, draft(rules, campaigns=(spring,)))
+    facts = history(2)
+    trial.hear(
+        [
+            *facts,
+            event(
+                9_999, CustomerMerged(member_id="M-0", merged_id="M-1", effective=D("2026-06-01")), "2026-06-01", "M-0"
+            ),
+        ]
+    )
+    (quiz,) = [row for row in trial.compare().by_rule if row.rule == "quiz"]
+    assert quiz.draft - quiz.live == 130
+
+
+def test_what_the_ledger_would_park_is_counted(rules: Programme) -> None:
+    side = Side(rules)
+    side.hear(event(1, did("quiz", "2026-03-09"), "2026-03-01"))
+    assert (side.refused, side.accounts) == (1, {})
+
+
+def test_as_many_members_as_asked_for(rules: Programme) -> None:
+    """TENURE_TRIAL_MEMBERS=20000 for the figure; 50 by default."""
+    events = history(MEMBERS)
+    trial, begun = Trial(rules, draft(rules, rules=doubled(rules, "renewal"))), time.process_time()
+    trial.hear(events)
+    found = trial.compare()
+    took = time.process_time() - begun
+    print(  # noqa: T201 - the figure of the long form
+        f"{len(events):,} events, {found.members:,} accounts: {len(events) / took:,.0f} events/s of one core, both sides"
+    )
+    assert found.events == len(events)
+    assert sum(row.draft - row.live for row in found.by_rule if row.rule == "quiz") == 0
+
+
+# --- publishing ---
+
+
+async def test_two_persons_publish_earning_rules_for_a_day_to_come(settings: Any, rules: Programme) -> None:
+    import msgspec
+
+    document = msgspec.to_builtins(draft(rules, rules=doubled(rules, "quiz")))
+    for name in ("version", "effective"):
+        document.pop(name)
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        await t.day(D("2026-05-01"))
+
+        async def post(path: str, body: Any, who: str) -> Any:
+            return await t.http.post(
+                f"/v1/rules/earning/drafts{path}", json=body, headers=t.auth("operator", subject=who)
+            )
+
+        bad = await post(
+            "", {"rules": {**document, "rules": [{"code": "x"}]}, "effective": "2026-06-01", "reason": "test"}, "op-1"
+        )
+        assert bad.json()["code"] == "rules_invalid"
+        made = (
+            await post("", {"rules": document, "effective": "2026-06-01", "reason": "a better quiz"}, "op-1")
+        ).json()
+        assert (await post(f"/{made['draft_id']}/approve", {"reason": "mine"}, "op-1")).status_code in (403, 409)
+        done = await post(f"/{made['draft_id']}/approve", {"reason": "simulated"}, "op-2")
+        assert done.json()["version"] == 2
+        await t.feed(did("quiz", "2026-05-31"), at=D("2026-06-01"))
+        await t.feed(did("quiz", "2026-06-01"), at=D("2026-06-01"))
+        rows = await t.pool.fetch("SELECT earned_on::text, granted, rules_version FROM lots ORDER BY lot_no")
+        assert [tuple(row) for row in rows] == [("2026-05-31", 10, 1), ("2026-06-01", 20, 2)]
