@@ -1,7 +1,7 @@
 """`tenure simulate`: what draft rules would do to all members, asked of the running platform; nothing live is touched."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -71,7 +71,7 @@ def tiers(
     if as_json:
         print_json(done)
     else:
-        _show(done["result"], csv_file)
+        _show(done["result"], csv_file, ladder=[tier["name"] for tier in document["tiers"]])
 
 
 def _until_done(api: "Api", asked: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -100,13 +100,13 @@ def _write_changed(api: "Api", simulation_id: str, csv_file: Path) -> None:
     write_csv(csv_file, CHANGED_COLUMNS, rows(), "members")
 
 
-def _show(result: Mapping[str, Any], csv_file: Path | None) -> None:
+def _show(result: Mapping[str, Any], csv_file: Path | None, *, ladder: Sequence[str]) -> None:
     first, last = result["by_month"][0], result["by_month"][-1]
     out.print(f"{result['members']:,} members: {result['helped']:,} helped, {result['harmed']:,} harmed")
-    _show_moves(f"on {first['day']}", result["moves_on_first_day"])
+    _show_moves(f"on {first['day']}", result["moves_on_first_day"], ladder)
     if last is not first:
-        _show_moves(f"on {last['day']}", result["moves_on_last_day"])
-    _show_months(result["by_month"])
+        _show_moves(f"on {last['day']}", result["moves_on_last_day"], ladder)
+    _show_months(result["by_month"], ladder)
     for what, key in (("benefits", "benefits_fen"), ("points", "points_fen")):
         now, then, more = (result["costs"][side][key] / FEN for side in ("current", "draft", "more"))
         out.print(f"{what}: CNY {now:,.2f} as it stands, {then:,.2f} by the draft ({more:+,.2f})", markup=False)
@@ -115,24 +115,29 @@ def _show(result: Mapping[str, Any], csv_file: Path | None) -> None:
         out.print(f"wrote {result['listed']:,} members to {csv_file}", markup=False)
 
 
-def _show_moves(when: str, moves: Sequence[Mapping[str, Any]]) -> None:
+def _from_below(tiers: Iterable[str], ladder: Sequence[str]) -> list[str]:
+    """Tiers as the draft ranks them; before them those it does not know, `none` first."""
+    return sorted(set(tiers), key=lambda tier: (ladder.index(tier) if tier in ladder else -1, tier != "none", tier))
+
+
+def _show_moves(when: str, moves: Sequence[Mapping[str, Any]], ladder: Sequence[str]) -> None:
     from rich.table import Table
 
-    to = sorted({m["draft"] for m in moves})
+    to = _from_below((m["draft"] for m in moves), ladder)
     table = Table(title=f"members {when}: from the rules that stand to the draft", title_justify="left")
     table.add_column("current")
     for tier in to:
         table.add_column(tier, justify="right")
     counts = {(m["current"], m["draft"]): m["members"] for m in moves}
-    for tier in sorted({m["current"] for m in moves}):
+    for tier in _from_below((m["current"] for m in moves), ladder):
         table.add_row(tier, *(f"{counts.get((tier, other), 0):,}" for other in to))
     out.print(table)
 
 
-def _show_months(months: Sequence[Mapping[str, Any]]) -> None:
+def _show_months(months: Sequence[Mapping[str, Any]], ladder: Sequence[str]) -> None:
     from rich.table import Table
 
-    tiers = sorted({tier for month in months for side in ("current", "draft") for tier in month[side]})
+    tiers = _from_below((tier for month in months for side in ("current", "draft") for tier in month[side]), ladder)
     table = Table(title="members by tier: as it stands -> by the draft", title_justify="left")
     table.add_column("day")
     for tier in tiers:
