@@ -222,13 +222,17 @@ def shares_that_count(terms: tuple[InsuredTerm, ...]) -> tuple[InsuredTerm, ...]
     core speaks of the term under the remaining id alone. So a newer share that is void, or has a day in common with an older
     one, stands for it.
     """
-    if len({(t.policy_no, t.term_no) for t in terms}) == len(terms):
+    shares: dict[tuple[str, int], list[InsuredTerm]] = {}
+    for term in terms:
+        shares.setdefault((term.policy_no, term.term_no), []).append(term)
+    if len(shares) == len(terms):
         return terms
-    return tuple(t for t in terms if not any(_stands_for(other, t) for other in terms))
+    return tuple(t for t in terms if not any(_stands_for(other, t) for other in shares[t.policy_no, t.term_no]))
 
 
 def _stands_for(newer: InsuredTerm, older: InsuredTerm) -> bool:
-    if (newer.policy_no, newer.term_no) != (older.policy_no, older.term_no) or newer.version <= older.version:
+    """Whether a share of the same term does."""
+    if newer.version <= older.version:
         return False
     return newer.void or any(a < d and c < b for a, b in newer.covers for c, d in older.covers)
 
