@@ -1,0 +1,175 @@
+"""Reservations as an insurance person would ask about them: each line is a story, what was asked for, and what is there afterwards.
+
+A member has 500 points of a check-up (over at the end of January 2028) and 100 of two classes (at the end of March 2028).
+`there` is (available, held, spent, expired). The pure rules; PostgreSQL and REST have tests of their own.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHold
+from tenure.contracts import points as told
+from tenure.contracts.decision import RefusedError
+
+from .test_against_the_model import assert_books
+from .world import M, World, cancelled, did, paid, term
+
+WALL = datetime(2040, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def member(world: World) -> World:
+    world.hear(did("check_up", "2026-01-10"))
+    world.hear(did("class", "2026-03-01", session_id="S-1"))
+    world.hear(did("class", "2026-03-02", session_id="S-2"))
+    return world
+
+
+def place(points: int, hold_id: str = "H-1", **more: Any) -> PlaceHold:
+    whole = {"wallet": "points", "reference": "O-1", "expires_at": WALL, **more}
+    return PlaceHold(hold_id=hold_id, member_id=M, points=points, **whole)
+
+
+def capture(points: int | None = None, hold_id: str = "H-1") -> CaptureHold:
+    return CaptureHold(hold_id=hold_id, points=points)
+
+
+def release(hold_id: str = "H-1", **more: Any) -> ReleaseHold:
+    return ReleaseHold(hold_id=hold_id, **more)
+
+
+def refund(points: int | None = None, hold_id: str = "H-1") -> RefundHold:
+    return RefundHold(hold_id=hold_id, points=points)
+
+
+def there(world: World) -> tuple[int, int, int, int]:
+    lots = [lot for lot in world.accounts[M].lots.values() if lot.wallet == "points"]
+    return (
+        world.balance("points_available"),
+        world.balance("points_held"),
+        sum(lot.spent for lot in lots) - sum(lot.granted for lot in lots if lot.rule == "refund_grace"),
+        sum(lot.expired for lot in lots),
+    )
+
+
+TIMED_OUT = release(reason="timed_out")
+STORIES: dict[str, tuple[list[tuple[str, Any]], tuple[int, int, int, int]]] = {
+    "reserved": ([("2026-04-01", place(200))], (400, 200, 0, 0)),
+    "reserved and spent": ([("2026-04-01", place(200)), ("2026-04-02", capture())], (400, 0, 200, 0)),
+    "half of it spent, the rest set free": ([("2026-04-01", place(200)), ("2026-04-02", capture(80))], (520, 0, 80, 0)),
+    "set free": ([("2026-04-01", place(200)), ("2026-04-02", release())], (600, 0, 0, 0)),
+    "timed out": ([("2026-04-01", place(200)), ("2026-04-02", TIMED_OUT)], (600, 0, 0, 0)),
+    "the timer comes after the capture: nothing happens": (
+        [("2026-04-01", place(200)), ("2026-04-02", capture()), ("2026-04-02", TIMED_OUT)],
+        (400, 0, 200, 0),
+    ),
+    "spent and given back": (
+        [("2026-04-01", place(200)), ("2026-04-02", capture()), ("2026-04-03", refund())],
+        (600, 0, 0, 0),
+    ),
+    "spent, and given back in two parts": (
+        [("2026-04-01", place(200)), ("2026-04-02", capture()), ("2026-04-03", refund(50)), ("2026-04-04", refund(30))],
+        (480, 0, 120, 0),
+    ),
+    "two reservations side by side": (
+        [("2026-04-01", place(300)), ("2026-04-01", place(300, "H-2"))],
+        (0, 600, 0, 0),
+    ),
+    "the last point of all": ([("2026-04-01", place(600)), ("2026-04-02", capture())], (0, 0, 600, 0)),
+    "what is held does not expire under the reservation": (
+        [("2028-01-20", place(500)), ("2028-02-10", did("quiz", "2028-02-10"))],
+        (110, 500, 0, 0),
+    ),
+    "it can still be spent after its day": (
+        [("2028-01-20", place(500)), ("2028-02-10", capture())],
+        (100, 0, 500, 0),
+    ),
+    "set free after its day, it is over at once": (
+        [("2028-01-20", place(500)), ("2028-02-10", release())],
+        (100, 0, 0, 500),
+    ),
+    "half spent after its day, the rest is over": (
+        [("2028-01-20", place(500)), ("2028-02-10", capture(200))],
+        (100, 0, 200, 300),
+    ),
+    "given back after its day: thirty days of grace": (
+        [("2028-01-20", place(500)), ("2028-01-21", capture()), ("2028-02-10", refund())],
+        (600, 0, 0, 0),
+    ),
+    "and the grace ends": (
+        [
+            ("2028-01-20", place(500)),
+            ("2028-01-21", capture()),
+            ("2028-02-10", refund()),
+            ("2028-03-12", did("quiz", "2028-03-12")),
+        ],
+        (110, 0, 0, 500),
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "expected"), STORIES.values(), ids=STORIES)
+def test_what_is_there_after(member: World, steps: list[tuple[str, Any]], expected: tuple[int, int, int, int]) -> None:
+    for day, step in steps:
+        member.hear(step, day)
+    assert there(member) == expected
+    assert_books(member)
+
+
+REFUSALS: dict[str, tuple[list[Any], Any, str]] = {
+    "more than there is": ([], place(601), "insufficient_points"),
+    "more than other reservations leave": ([place(400)], place(201, "H-2"), "insufficient_points"),
+    "the same number again": ([place(100)], place(100), "hold_exists"),
+    "more than one reservation may have": ([], place(1_000_001), "hold_too_large"),
+    "captured twice": ([place(100), capture()], capture(), "hold_resolved"),
+    "captured after it was set free": ([place(100), release()], capture(), "hold_resolved"),
+    "captured after it timed out": ([place(100), TIMED_OUT], capture(), "hold_resolved"),
+    "set free after it was captured": ([place(100), capture()], release(), "hold_resolved"),
+    "set free twice": ([place(100), release()], release(), "hold_resolved"),
+    "captured for more than it has": ([place(100)], capture(101), "hold_too_small"),
+    "given back before it was captured": ([place(100)], refund(), "hold_not_captured"),
+    "given back after it was set free": ([place(100), release()], refund(), "hold_not_captured"),
+    "given back twice": ([place(100), capture(), refund()], refund(), "refund_too_large"),
+    "given back for more than was captured": ([place(100), capture(60)], refund(61), "refund_too_large"),
+    "given back for more than is left": ([place(100), capture(), refund(70)], refund(31), "refund_too_large"),
+    "one that never was": ([], capture(hold_id="H-9"), "hold_resolved"),
+}
+
+
+@pytest.mark.parametrize(("before", "asked", "code"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_refused_changes_nothing(member: World, before: list[Any], asked: Any, code: str) -> None:
+    for step in before:
+        member.hear(step, "2026-04-01")
+    account, rows, said = member.accounts[M], len(member.rows), len(member.told)
+    with pytest.raises(RefusedError) as refused:
+        member.hear(asked, "2026-04-01")
+    assert refused.value.code == code
+    assert (member.accounts[M], len(member.rows), len(member.told)) == (account, rows, said)
+
+
+def test_a_debt_blocks_new_reservations_and_leaves_open_ones_alone(member: World) -> None:
+    first = term(cooling_off_end=None)
+    member.hear(paid(first, 30_000), "2026-04-01")
+    member.hear(place(700), "2026-04-02")
+    member.hear(place(200, "H-2"), "2026-04-02")
+    member.hear(cancelled(replace(first, version=2), "2026-04-03"), "2026-04-03")
+    assert member.balance("points_debt") == 300
+    with pytest.raises(RefusedError, match="owed"):
+        member.hear(place(1, "H-3"), "2026-04-04")
+    member.hear(capture(), "2026-04-04")
+    member.hear(release("H-2"), "2026-04-04")
+    assert (there(member)[:3], member.balance("points_debt")) == ((0, 0, 700), 100), "what is set free repays first"
+    assert_books(member)
+
+
+def test_points_come_out_of_the_lot_that_ends_first_and_go_back_where_they_came_from(member: World) -> None:
+    member.hear(place(550), "2026-04-01")
+    assert [(no, points) for no, points in member.accounts[M].holds["H-1"].parts] == [(1, 500), (2, 50)]
+    member.hear(capture(520), "2026-04-02")
+    member.hear(refund(40), "2026-04-03")
+    lots = member.accounts[M].lots
+    assert (lots[1].spent, lots[2].spent) == (480, 0), "the last taken goes back first"
+    kinds = [type(data) for data in member.told if isinstance(data, told.PointsEvent)][-4:]
+    assert kinds == [told.PointsHeld, told.PointsCaptured, told.PointsReleased, told.PointsRefunded]
