@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,16 @@ def test_the_command_line_answers_as_the_api_does(ran: Ran, tmp_path: Path) -> N
     assert json.loads(_tenure(ran, "wait", "--json"))["drained"] is True
     assert _tenure(ran, "parked", "list").strip() == "nothing is parked"
     assert "✗" not in _tenure(ran, "doctor")
+
+
+def test_every_entry_of_the_ledger_is_sealed_and_is_what_was_sealed(ran: Ran) -> None:
+    """The sealer works beside the demo; a batch that does not fill up waits five seconds."""
+    until = time.monotonic() + 60
+    while (report := json.loads(_tenure(ran, "verify", "ledger", "--json")))["sealed"] < report["entries"]:
+        assert time.monotonic() < until, report
+        time.sleep(1)
+    assert (report["wrong"], report["entries"] > 1_000) == ([], True)
+    assert "✗" not in _tenure(ran, "verify", "ledger")
 
 
 def test_tiers_and_wallets_are_exported_as_csv(ran: Ran, tmp_path: Path) -> None:
