@@ -187,8 +187,8 @@ async def test_what_cannot_be_simulated_is_refused(t):
         (dict(rules={}), 422, "rules_invalid"),
         (dict(rules={**DEARER, "colour": "red"}), 422, "rules_invalid"),
         (dict(rules=DEARER, months=61), 422, "validation_failed"),
-        (dict(rules=DEARER, as_of="2099-01-01"), 422, "day_out_of_range"),
-        (dict(rules=DEARER, as_of="1066-01-01"), 422, "day_out_of_range"),
+        (dict(rules=DEARER, as_of="2099-01-01"), 422, "simulated_day_out_of_range"),
+        (dict(rules=DEARER, as_of="1066-01-01"), 422, "simulated_day_out_of_range"),
         (dict(rules=DEARER, kind="earning"), 422, "validation_failed"),
     ]
     for body, status, code in refused:

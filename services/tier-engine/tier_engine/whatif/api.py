@@ -48,7 +48,7 @@ PROBLEMS: Mapping[str, tuple[int, str, str]] = {
         f"At most {store.WAITING_MAX} simulations wait or run at a time.",
         f"同时等待或运行的模拟最多 {store.WAITING_MAX} 个。",
     ),
-    "day_out_of_range": (422, "That day is too far away to simulate.", "该日期超出可模拟的范围。"),
+    "simulated_day_out_of_range": (422, "That day is too far away to simulate.", "该日期超出可模拟的范围。"),
 }
 
 Operator = Annotated[Caller, Depends(caller("operator"))]
@@ -154,10 +154,12 @@ def router(app: App) -> APIRouter:
 
 
 def question_of(body: Asked, programme: Programme, today: date) -> Question:
-    """Raises WrongEventError rules_invalid, day_out_of_range."""
+    """Raises WrongEventError rules_invalid, simulated_day_out_of_range."""
     as_of = body.as_of or max(today, body.effective or today)
     if not BACK_TO <= as_of <= today + timedelta(days=AHEAD_DAYS_MAX):
-        raise WrongEventError("day_out_of_range", f"as_of lies between {BACK_TO} and {AHEAD_DAYS_MAX} days from today")
+        raise WrongEventError(
+            "simulated_day_out_of_range", f"as_of lies between {BACK_TO} and {AHEAD_DAYS_MAX} days from today"
+        )
     current = programme.tiers.all
     number = max(rules.version for rules in current) + 1
     draft = version_of("tiers", body.rules, version=number, effective=body.effective or current[0].effective)
