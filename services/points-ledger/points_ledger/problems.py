@@ -29,6 +29,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
         "该活动须由见证方上报，不能由本人上报。",
     ),
     "self_referral": (422, "Nobody refers themselves.", "不能推荐本人。"),
+    "hold_open": (409, "Points that go back are reserved for an order.", "相关积分已被预留，暂不能拆分。"),
     "account_frozen": (
         409,
         "This account is frozen: nothing can be redeemed until two persons release it.",

@@ -15,6 +15,7 @@ from points_ledger.proof import sealer
 from points_ledger.rules import activities, adjustments, decide, earning, holds, standing, terms
 from points_ledger.rules.account import Account
 from points_ledger.rules.decide import rule
+from points_ledger.rules.unmerger import on_unmerged
 
 SERVICE: Final = Service[Account](
     name="points-ledger",
@@ -36,6 +37,7 @@ SERVICE: Final = Service[Account](
         policy.NoClaimYearRevoked: rule(terms.on_no_claim_year_revoked),
         tier.TierChanged: rule(terms.on_tier_changed),
         policy.CustomerMerged: decide.on_merger,
+        policy.CustomerUnmerged: decide.rule_of_two(on_unmerged),
         # Activities, agents' services, referrals.
         activity.ActivityCompleted: rule(activities.on_activity),
         activity.AgentServiceRecorded: rule(activities.on_activity),
@@ -66,7 +68,6 @@ SERVICE: Final = Service[Account](
             "customer.consent_changed",
             "customer.erased",  # the ledger is pseudonymous: it knows no name to erase
             "customer.household_linked",
-            "customer.unmerged",
             "coverage_extension.confirmed",
             "coverage_extension.rejected",
             "tier.progressed",

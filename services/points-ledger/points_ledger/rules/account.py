@@ -182,6 +182,14 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
         return sum(self.refunds.values())
 
 
+class Absorbed(msgspec.Struct, frozen=True, array_like=True):
+    """What came with a merged customer, so that it can go back: lots (number here: number there), holds, what they remembered."""
+
+    lots: dict[int, int]
+    holds: frozenset[str]
+    memory: "Memory"
+
+
 class Memory(msgspec.Struct, frozen=True, array_like=True):
     """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became.
 
@@ -196,6 +204,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     frozen: str = ""
     persons: frozenset[str] = frozenset()
     left_on: date | None = None
+    absorbed: dict[str, Absorbed] = {}
 
     def tier_on(self, day: date) -> str:
         return next((tier for since, tier in reversed(self.tiers) if since <= day), "")

@@ -118,6 +118,15 @@ class Book:
         """The lots one fact earned by one rule: the first, and top-ups after it."""
         return [lot for lot in self.lots.values() if lot.fact == fact and lot.rule == rule and lot.wallet == wallet]
 
+    def drop(self, no: int) -> None:
+        """A lot that is another account's now."""
+        self.lots = {known: lot for known, lot in self.lots.items() if known != no}
+        self.changed = True
+
+    def drop_hold(self, hold_id: str) -> None:
+        self.holds = {known: hold for known, hold in self.holds.items() if known != hold_id}
+        self.changed = True
+
     def put_hold(self, hold: Hold) -> Hold:
         self.holds = {**self.holds, hold.hold_id: hold}
         self.changed = True

@@ -13,6 +13,7 @@ from tenure.contracts.decision import DayReached, Decision, RefusedError
 from tenure.contracts.event import Event
 from tenure.contracts.policy import (
     CustomerMerged,
+    CustomerUnmerged,
     PolicyEndorsed,
     PolicyRenewed,
     PremiumPaid,
@@ -94,6 +95,8 @@ def keys(event: Event) -> tuple[str, ...]:
             return (referrer, referee)
         case LinkMembership(agent_id=agent, member_id=member) if agent != member:
             return (agent, member)
+        case CustomerUnmerged(survivor_id=survivor, merged_id=merged):
+            return (survivor, merged)
         case CustomerMerged(member_id=survivor, merged_id=merged) if survivor != merged:
             return (survivor, merged)
     return (event.key,)

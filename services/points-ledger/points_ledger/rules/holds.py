@@ -5,7 +5,7 @@ back to those lots in reverse order, with their own dates, so no loop of redeemi
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -203,27 +203,32 @@ def _set_free(book: Book, hold: Hold, parts: Parts, reason: Literal["requested",
 
 
 def _return(book: Book, hold: Hold, no: int, amount: int) -> Lot:
-    """Points return to their lot; from an expired one they go, once, to a lot with some days of grace."""
-    lot, on = book.lots[no], book.day
-    if lot.is_expired(book.lived_to) and lot.rule != GRACE:
-        lot = _grace_lot(book, hold, lot, amount)
+    """Points return to their lot; from an expired one they go, once, to a lot with some days of grace.
+
+    So they do where the lot went back to another customer with a merger undone.
+    """
+    lot, on = book.lots.get(no), book.day
+    if lot is None:
+        lot = _grace_lot(book, hold, no, hold.placed_on, amount)
+    elif lot.is_expired(book.lived_to) and lot.rule != GRACE:
+        lot = _grace_lot(book, hold, lot.no, lot.earned_on, amount)
     else:
         lot = replace(lot, spent=lot.spent - amount, remaining=lot.remaining + amount)
     book.post(lot.wallet, "redemption", "available", amount, lot_no=lot.no, kind="refund", on=on, hold_id=hold.hold_id)
     return book.put(lot)
 
 
-def _grace_lot(book: Book, hold: Hold, lot: Lot, amount: int) -> Lot:
+def _grace_lot(book: Book, hold: Hold, no: int, earned_on: date, amount: int) -> Lot:
     on = book.lived_to
     expires_on = on + timedelta(book.rules.refund_grace_days)
     return Lot(
         no=book.next_lot_no(),
-        wallet=lot.wallet,
+        wallet=hold.wallet,
         rule=GRACE,
-        fact=f"{hold.hold_id}:{lot.no}",
+        fact=f"{hold.hold_id}:{no}",
         granted=amount,
         remaining=amount,
-        earned_on=lot.earned_on,
+        earned_on=earned_on,
         activates_on=on,
         expires_on=expires_on,
         rules_version=book.rules.version,

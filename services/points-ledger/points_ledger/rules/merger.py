@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from tenure.contracts.points import Wallet
 from tenure.contracts.policy import CustomerMerged
 
-from points_ledger.rules.account import DEBT, WALLETS, Bucket, Lot, Memory
+from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Bucket, Lot, Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay
 
 _WITHOUT_LOT: Final = 0
+_CORE: Final = "insurer core"
 
 
 def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
@@ -21,9 +22,10 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
     assert (survivor.member_id, merged.member_id) == (told.member_id, told.merged_id)
     numbers = {no: survivor.next_lot_no() for no in merged.lots}
     for lot in list(merged.lots.values()):
-        _move_lot(survivor, merged, lot, numbers)
+        move_lot(survivor, merged, lot, numbers)
     for wallet in WALLETS:
-        _move(survivor, merged, wallet, "debt", merged.of(wallet, "debt"), _WITHOUT_LOT, _WITHOUT_LOT)
+        move(survivor, merged, wallet, "debt", merged.of(wallet, "debt"), _WITHOUT_LOT, _WITHOUT_LOT)
+    absorbed = _absorbed(survivor.memory, merged, numbers)
     for hold in merged.holds.values():
         parts = tuple((numbers[no], amount) for no, amount in hold.parts if no in numbers)
         survivor.put_hold(replace(hold, parts=parts))
@@ -31,20 +33,33 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
         survivor.put_proposal(proposal)
     for no in numbers.values():
         repay(survivor, no, survivor.event.day)
-    survivor.remember(_united(survivor.memory, merged.memory))
+    if merged.memory.merged_into != survivor.member_id:
+        survivor.note("merged", f"took over {merged.member_id}", _CORE)
+        merged.note("merged", f"became {survivor.member_id}", _CORE)
+    united = _united(survivor.memory, merged.memory)
+    survivor.remember(replace(united, absorbed={**united.absorbed, merged.member_id: absorbed}))
     merged.empty(merged_into=survivor.member_id)
 
 
-def _move_lot(survivor: Book, merged: Book, lot: Lot, numbers: dict[int, int]) -> None:
+def _absorbed(memory: Memory, merged: Book, numbers: dict[int, int]) -> Absorbed:
+    """What is taken over now, beside what was taken over of the same customer before: a merger may be told again."""
+    lots, holds = {new: old for old, new in numbers.items()}, frozenset(merged.holds)
+    known = memory.absorbed.get(merged.member_id)
+    if known is None:
+        return Absorbed(lots, holds, merged.memory)
+    return Absorbed({**known.lots, **lots}, known.holds | holds, known.memory)
+
+
+def move_lot(survivor: Book, merged: Book, lot: Lot, numbers: dict[int, int]) -> None:
     no = numbers[lot.no]
     fresh: Bucket = "pending" if lot.is_pending(merged.lived_to) else "available"
-    _move(survivor, merged, lot.wallet, fresh, lot.remaining, lot.no, no)
-    _move(survivor, merged, lot.wallet, "held", lot.held, lot.no, no)
+    move(survivor, merged, lot.wallet, fresh, lot.remaining, lot.no, no)
+    move(survivor, merged, lot.wallet, "held", lot.held, lot.no, no)
     taken = tuple((numbers.get(source, DEBT), amount) for source, amount in lot.taken)
     survivor.put(replace(lot, no=no, taken=taken, origin=lot.origin or merged.lot_id(lot)))
 
 
-def _move(survivor: Book, merged: Book, wallet: Wallet, bucket: Bucket, amount: int, old: int, new: int) -> None:
+def move(survivor: Book, merged: Book, wallet: Wallet, bucket: Bucket, amount: int, old: int, new: int) -> None:
     if not amount:
         return
     day = survivor.event.day

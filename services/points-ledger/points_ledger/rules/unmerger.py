@@ -1,0 +1,168 @@
+"""Two customers after all: a merger is undone, and the lots that came go back with their dates and what is left in them.
+
+The invariants: every point leaves one account through `merger` and enters the other from it; a lot goes back once; what was spent
+while both were one stays spent in the lots it was taken from.
+
+What goes back: the lots that came, their top-ups, what their policies earned since, the debts of these, and what was remembered of
+these policies. What was earned otherwise since then (steps, quizzes) stays where it was earned.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+from tenure.contracts.decision import RefusedError
+from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
+from tenure.contracts.policy import CustomerUnmerged
+
+from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Lot
+from points_ledger.rules.book import Book
+from points_ledger.rules.lots import repay
+from points_ledger.rules.merger import move, move_lot
+
+UNMERGED: Final = "customer_unmerged"
+_CORE: Final = "insurer core"
+
+
+def on_unmerged(survivor: Book, merged: Book, told: CustomerUnmerged) -> None:
+    """Give back what came. A second telling finds nothing. Raises RefusedError hold_open."""
+    absorbed = survivor.memory.absorbed.get(told.merged_id)
+    if absorbed is None or merged.memory.merged_into != survivor.member_id:
+        return
+    lots = _going(survivor, absorbed)
+    numbers = {lot.no: merged.next_lot_no() for lot in lots}
+    _must_be_free(survivor, numbers)
+    before = {wallet: _fresh(survivor, wallet) for wallet in WALLETS}
+    for lot in lots:
+        move_lot(merged, survivor, replace(lot, origin=""), numbers)
+        survivor.drop(lot.no)
+    debts = {wallet: _debt_of(survivor, lots, wallet) for wallet in WALLETS}
+    for wallet, debt in debts.items():
+        move(merged, survivor, wallet, "debt", debt, 0, 0)
+    _divide(survivor, merged, absorbed, numbers)
+    for wallet in WALLETS:
+        _tell(survivor, merged, wallet, before[wallet], debts[wallet], [numbers[lot.no] for lot in lots])
+
+
+def _going(survivor: Book, absorbed: Absorbed) -> list[Lot]:
+    """The lots that came, their top-ups, and what their policies earned since."""
+    came = {(t.rule, t.wallet, t.fact) for t in survivor.lots.values() if t.no in absorbed.lots}
+    policies = {key.rpartition("/")[0] for key in absorbed.memory.terms}
+    return [
+        lot
+        for lot in survivor.lots.values()
+        if lot.no in absorbed.lots or (lot.rule, lot.wallet, lot.fact) in came or lot.policy_no in policies
+    ]
+
+
+def _must_be_free(survivor: Book, going: dict[int, int]) -> None:
+    """An open reservation holds points together: it ends within minutes, and then this can be done."""
+    for hold in survivor.holds.values():
+        if hold.state == "held" and any(no in going for no, _ in hold.parts):
+            raise RefusedError(
+                "hold_open", "points that go back are reserved for an order: do it again when that is done"
+            )
+
+
+def _debt_of(survivor: Book, lots: list[Lot], wallet: Wallet) -> int:
+    """What of the survivor's debt these lots made."""
+    made = sum(n for lot in lots if lot.wallet == wallet for source, n in lot.taken if source == DEBT)
+    return min(made, survivor.of(wallet, "debt"))
+
+
+def _fresh(book: Book, wallet: Wallet) -> tuple[int, int]:
+    return book.of(wallet, "pending"), book.of(wallet, "available")
+
+
+def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int, int]) -> None:
+    """Memories part as the policies do; each keeps being frozen until two persons say otherwise."""
+    theirs, mine = absorbed.memory, survivor.memory
+    policies = {key.rpartition("/")[0] for key in theirs.terms}
+    moved = {key: term for key, term in mine.terms.items() if key.rpartition("/")[0] in policies}
+    rest = {name: one for name, one in mine.absorbed.items() if name != merged.member_id}
+    survivor.remember(
+        replace(
+            mine,
+            terms={key: term for key, term in mine.terms.items() if key not in moved},
+            rescinded=mine.rescinded - policies,
+            referred_by={no: who for no, who in mine.referred_by.items() if no not in policies},
+            absorbed={name: one for name, one in rest.items() if name not in theirs.absorbed},
+        )
+    )
+    back = {there: numbers[here] for here, there in absorbed.lots.items() if here in numbers}
+    merged.remember(
+        replace(
+            theirs,
+            merged_into="",
+            terms={**theirs.terms, **moved},
+            rescinded=theirs.rescinded | (mine.rescinded & policies),
+            absorbed={name: _renumbered(one, back) for name, one in theirs.absorbed.items()},
+        )
+    )
+    for hold_id in absorbed.holds & survivor.holds.keys():
+        _give_hold(survivor, merged, hold_id, numbers)
+    survivor.note("unmerged", f"parted from {merged.member_id}", _CORE)
+    merged.note("unmerged", f"parted from {survivor.member_id}", _CORE)
+
+
+def _give_hold(survivor: Book, merged: Book, hold_id: str, numbers: dict[int, int]) -> None:
+    """A captured hold that came goes back, if all its lots do; otherwise its refund stays the survivor's."""
+    hold = survivor.holds[hold_id]
+    if all(no in numbers for no, _ in hold.parts):
+        merged.put_hold(replace(hold, parts=tuple((numbers[no], n) for no, n in hold.parts)))
+        survivor.drop_hold(hold_id)
+
+
+def _renumbered(one: Absorbed, numbers: dict[int, int]) -> Absorbed:
+    return Absorbed({numbers[no]: there for no, there in one.lots.items() if no in numbers}, one.holds, one.memory)
+
+
+def _tell(survivor: Book, merged: Book, wallet: Wallet, before: tuple[int, int], debt: int, lots: list[int]) -> None:
+    """Readers add up what they are told, so the points leave one and reach the other by name. Growth is divided with the terms."""
+    if wallet == "growth":
+        return
+    day = survivor.event.day
+    after = _fresh(survivor, wallet)
+    pending, available = before[0] - after[0], before[1] - after[1]
+    if debt:
+        survivor.tell(_granted(survivor, wallet, debt, repaid=debt))
+        merged.tell(_reversed(merged, wallet, as_debt=debt))
+    if pending or available:
+        survivor.tell(_reversed(survivor, wallet, pending=pending, available=available))
+    for no in lots:
+        lot = merged.lots[no]
+        if lot.wallet == wallet and lot.remaining:
+            repaid = repay(merged, no, day)
+            merged.tell(_granted(merged, wallet, lot.remaining, repaid=repaid, lot=lot))
+
+
+def _reversed(book: Book, wallet: Wallet, *, pending: int = 0, available: int = 0, as_debt: int = 0) -> PointsReversed:
+    return PointsReversed(
+        member_id=book.member_id,
+        wallet=wallet,
+        amount=pending + available + as_debt,
+        effective=book.event.day,
+        entry_id="",
+        rule=UNMERGED,
+        from_pending=pending,
+        from_lots=available,
+        as_debt=as_debt,
+    )
+
+
+def _granted(book: Book, wallet: Wallet, amount: int, *, repaid: int, lot: Lot | None = None) -> PointsGranted:
+    day = book.event.day
+    entry_id = "" if lot is None else book.lot_id(lot)
+    return PointsGranted(
+        member_id=book.member_id,
+        wallet=wallet,
+        amount=amount,
+        effective=day,
+        lot_id=entry_id,
+        entry_id=entry_id,
+        rule=UNMERGED,
+        rules_version=book.rules.version if lot is None else lot.rules_version,
+        activates_on=day if lot is None else lot.activates_on,
+        expires_on=None if lot is None else lot.ends_on,
+        source_type=book.event.type,
+        repaid_debt=repaid,
+    )

@@ -1,0 +1,165 @@
+"""A merger undone: lots go back with their dates, policies with their debts, and both books hold."""
+
+import pytest
+from msgspec.structs import replace
+from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHold
+from points_ledger.proof import replay
+from points_ledger.rules.account import AccountChange
+from points_ledger.service import SERVICE
+from tenure.contracts.decision import RefusedError
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
+from tenure.settings import Settings
+from tenure.testing import under_test
+
+from .test_against_the_model import as_a_reader_adds_up
+from .world import WALL, D, M, World, cancelled, did, paid, renewed, term, uncancelled
+
+OTHER = "M-2"
+THEIRS = term(policy_no="P-2", member_id=OTHER)
+MERGED = CustomerMerged(member_id=M, merged_id=OTHER, effective=D("2026-06-01"))
+
+
+def unmerged(on: str, to: str = M, merged: str = OTHER, survivor: str = M) -> CustomerUnmerged:
+    return CustomerUnmerged(member_id=to, survivor_id=survivor, merged_id=merged, effective=D(on))
+
+
+def one(world: World) -> None:
+    world.hear(paid(THEIRS, 30_000, "2026-02-01"))
+    world.hear(paid(term(), 50_000))
+    world.hear(MERGED)
+
+
+def parted(world: World, on: str) -> None:
+    """Told to both, as policy-sync does."""
+    world.hear(unmerged(on))
+    world.hear(unmerged(on, to=OTHER))
+
+
+def spend(world: World, points: int, on: str, hold_id: str = "H-1") -> None:
+    world.hear(
+        PlaceHold(hold_id=hold_id, member_id=M, wallet="points", points=points, reference="", expires_at=WALL), on
+    )
+    world.hear(CaptureHold(hold_id=hold_id), on)
+
+
+def dates(world: World, member: str) -> set[tuple[str, str, int]]:
+    lots = world.accounts[member].lots.values()
+    return {(str(lot.earned_on), str(lot.expires_on), lot.remaining) for lot in lots}
+
+
+def test_the_lots_go_back_with_their_dates(world: World) -> None:
+    one(world)
+    assert (world.points(), world.points(OTHER)) == ((0, 800, 0), (0, 0, 0))
+    parted(world, "2026-07-01")
+    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
+    assert dates(world, OTHER) == {("2026-02-01", "2028-03-01", 300)}
+    assert world.accounts[OTHER].memory.merged_into == ""
+    assert [row.what for row in world.rows if isinstance(row, AccountChange)] == [
+        "merged",
+        "merged",
+        "unmerged",
+        "unmerged",
+    ]
+
+
+def test_policies_are_settled_by_whose_they_are_again(world: World) -> None:
+    one(world)
+    parted(world, "2026-07-01")
+    world.hear(cancelled(THEIRS, "2026-08-01", "flat"))
+    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 0, 0))
+    world.hear(uncancelled(THEIRS, "2026-09-01"))
+    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
+
+
+def test_what_their_policy_earned_meanwhile_goes_too_and_other_earnings_stay(world: World) -> None:
+    one(world)
+    world.hear(renewed(replace(term(2, policy_no="P-2"), member_id=M), on="2026-06-15"))
+    world.hear(did("quiz", "2026-06-16"))
+    parted(world, "2026-07-01")
+    assert (world.points(), world.points(OTHER)) == ((0, 510, 0), (0, 600, 0))
+
+
+def test_what_was_spent_stays_spent_in_the_lots_it_was_taken_from(world: World) -> None:
+    one(world)
+    spend(world, 600, "2026-06-10")
+    parted(world, "2026-07-01")
+    assert (world.points(), world.points(OTHER)) == ((0, 0, 0), (0, 200, 0)), "500 of the earlier lot, 100 of theirs"
+    world.hear(RefundHold(hold_id="H-1"), "2026-07-02")
+    assert world.points() == (0, 600, 0), "the refund is the survivor's, who bought; 100 of it with 30 days"
+
+
+def test_a_debt_of_their_policy_goes_back_with_it(world: World) -> None:
+    one(world)
+    spend(world, 800, "2026-06-10")
+    world.hear(cancelled(replace(THEIRS, member_id=M), "2026-06-20", "flat"))
+    assert world.points() == (0, 0, 300)
+    parted(world, "2026-07-01")
+    assert (world.points(), world.points(OTHER)) == ((0, 0, 0), (0, 0, 300))
+
+
+def test_points_under_an_open_reservation_wait(world: World) -> None:
+    one(world)
+    world.hear(
+        PlaceHold(hold_id="H-1", member_id=M, wallet="points", points=600, reference="", expires_at=WALL), "2026-06-10"
+    )
+    with pytest.raises(RefusedError, match="hold_open"):
+        world.hear(unmerged("2026-07-01"))
+    world.hear(ReleaseHold(hold_id="H-1"), "2026-07-01")
+    parted(world, "2026-07-01")
+    assert world.points(OTHER) == (0, 300, 0)
+
+
+def test_who_adds_up_the_events_comes_to_the_same(world: World) -> None:
+    """A merger is told by the customer's own event; from then on every point is told."""
+    one(world)
+    world.hear(cancelled(replace(THEIRS, member_id=M), "2026-06-20", "flat"))
+    world.hear(uncancelled(replace(THEIRS, member_id=M), "2026-06-21"))
+    told = len(world.told)
+    before = {name: dict(account.balances) for name, account in world.accounts.items()}
+    parted(world, "2026-07-01")
+    for name, account in world.accounts.items():
+        change = as_a_reader_adds_up(world.told[told:], name)
+        for key in account.balances:
+            if not key.startswith("growth"):
+                assert account.balances[key] - before[name][key] == change[key], (name, key)
+
+
+def test_a_merger_can_be_done_undone_and_done_again(world: World) -> None:
+    one(world)
+    parted(world, "2026-07-01")
+    parted(world, "2026-07-01")
+    world.hear(replace(MERGED, effective=D("2026-07-02")))
+    assert world.points() == (0, 800, 0)
+    parted(world, "2026-07-03")
+    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
+
+
+def test_a_chain_of_mergers_is_undone_link_by_link(world: World) -> None:
+    one(world)
+    world.hear(
+        did("check_up", "2026-06-02").__class__(member_id="M-3", activity_id="c", kind="check_up", on=D("2026-06-02"))
+    )
+    world.hear(CustomerMerged(member_id="M-3", merged_id=M, effective=D("2026-06-05")))
+    assert world.points("M-3") == (0, 1_300, 0)
+    world.hear(unmerged("2026-07-01", merged=M, survivor="M-3"))
+    assert (world.points("M-3"), world.points()) == ((0, 500, 0), (0, 800, 0))
+    parted(world, "2026-07-02")
+    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
+
+
+async def test_both_books_hold_on_a_real_database(settings: Settings) -> None:
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        await t.feed(paid(THEIRS, 30_000, "2026-02-01"), paid(term(), 50_000), at=D("2026-02-01"))
+        for _ in range(2):
+            await t.feed(MERGED, at=D("2026-06-01"))
+            await t.feed(did("quiz", "2026-06-16"), at=D("2026-06-16"))
+            await t.feed(unmerged("2026-07-01"), unmerged("2026-07-01", to=OTHER), at=D("2026-07-01"))
+        assert await t.parked() == []
+        rows = await t.pool.fetch("SELECT member_id, points_available FROM accounts ORDER BY 1")
+        assert [tuple(row) for row in rows] == [(M, 510), (OTHER, 300)]
+        assert set((await t.http.get("/v1/ledger/verify", headers=t.auth("operator"))).json().values()) == {True}
+        assert await replay.differences(t.pool) == [], (
+            "nor does the proof find anything that the entries do not explain"
+        )
+        await t.day(D("2028-04-01"))
+        assert await t.pool.fetchval("SELECT sum(points_available) FROM accounts") == 10, "each expired by its own date"
