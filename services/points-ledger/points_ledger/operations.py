@@ -5,17 +5,16 @@ from datetime import date, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime
 from tenure.edge import answers
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import After, Day
+from tenure.edge.bodies import After, Day, Instant
 from tenure.edge.http import App, json_response
 
 from points_ledger import audit, liability, sheets
 from points_ledger.liability import Liability
 
 WALLETS_MAX: Final = 5_000
-Instant = Annotated[AwareDatetime, Query(description="by what was recorded up to this instant")]
+Known = Annotated[Instant | None, Query(description="by what was recorded up to this instant")]
 Audits = Annotated[Caller, Depends(caller("operator", "sre"))]
 
 
@@ -46,7 +45,7 @@ def _books(routes: APIRouter, app: App) -> None:
         return json_response(await audit.wallets(app.pool, after, limit))
 
     @routes.get("/liability", openapi_extra=answers(Liability))
-    async def owed(who: Audits, as_of: Day | None = None, known_at: Instant | None = None) -> Response:
+    async def owed(who: Audits, as_of: Day | None = None, known_at: Known = None) -> Response:
         """What was owed at the end of a day, by vintage, with the redemption curve and expected breakage. For ever the same for one
         `as_of` and `known_at`, if that lies a minute back: what is being written then may still come.
         """
@@ -57,7 +56,7 @@ def _books(routes: APIRouter, app: App) -> None:
     async def owed_file(
         who: Audits,
         as_of: Day | None = None,
-        known_at: Instant | None = None,
+        known_at: Known = None,
         form: Annotated[sheets.Format, Query(alias="format")] = "csv",
     ) -> Response:
         """Its vintages as CSV or Excel."""
