@@ -61,10 +61,8 @@ def granted(code: str, *, effective: date = D, change: Any = "new", to: str = "s
     )
 
 
-def revoked(code: str, *, effective: date = D) -> benefit.BenefitRevoked:
-    return benefit.BenefitRevoked(
-        member_id=M, grant_id=f"G-{code}", benefit=code, effective=effective, reason="tier_lost"
-    )
+def revoked(code: str, *, effective: date = D, reason: Any = "tier_lost") -> benefit.BenefitRevoked:
+    return benefit.BenefitRevoked(member_id=M, grant_id=f"G-{code}", benefit=code, effective=effective, reason=reason)
 
 
 def term(policy_no: str = "P-1", *, end: date = D + timedelta(days=31), version: int = 1) -> policy.Term:

@@ -121,6 +121,26 @@ def test_an_upgrade_reversed_within_minutes_is_never_told(rules: Programme) -> N
     assert desk.why_not() == [("tier_upgraded", "superseded")]
 
 
+def test_what_an_upgrade_that_was_never_told_had_brought_goes_without_a_word(rules: Programme) -> None:
+    code = rules.benefits.newest.benefits[-1].code
+    desk = Desk(rules, book=Book(tier="basic"))
+    desk.hears(tier_changed("basic", "silver"), at(12)).hears(granted(code), at(12))
+    desk.hears(tier_changed("silver", "basic"), at(12, 9)).hears(revoked(code, reason="corrected"), at(12, 9))
+    assert desk.tells() == []
+
+
+def test_a_grant_that_a_correction_only_dates_anew_is_not_lost(rules: Programme) -> None:
+    kept, lost = [b.code for b in rules.benefits.newest.benefits[:2]]
+    desk = Desk(rules, book=Book(tier="silver"))
+    desk.hears(granted(kept)).hears(granted(lost)).hears(granted(kept, effective=D - timedelta(days=900)))
+    desk.hears(revoked(kept, reason="corrected")).hears(revoked(lost, reason="corrected"))
+    (told,) = desk.tells()
+    assert told.template == "benefit_revoked"
+    label = {b.code: b.label_en for b in rules.benefits.newest.benefits}
+    assert label[lost] in told.text_en
+    assert label[kept] not in told.text_en
+
+
 def test_an_upgrade_reversed_after_it_was_told_is_told_too(rules: Programme) -> None:
     """Even when a replay's sender has not run in between: the events' own times decide."""
     desk = Desk(rules, book=Book(tier="basic"))

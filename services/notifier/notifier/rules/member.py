@@ -18,6 +18,7 @@ from tenure.contracts.tier import NO_TIER, Condition
 ITEMS_MAX: Final = 100
 PENDING_MAX: Final = 500
 MOVES_MAX: Final = 60
+UNSAID_MAX: Final = 10
 EXTENSIONS_MAX: Final = 20
 Params = Mapping[str, str | int]
 
@@ -63,7 +64,8 @@ class Move(Struct, frozen=True, array_like=True):
 class Book(Struct, frozen=True, kw_only=True):
     """What only this service's rules read: kept as one value.
 
-    `live_since` is the day of the first tier told live; `merged`: the person has another number now.
+    `live_since` is the day of the first tier told live; `merged`: the person has another number now. `unsaid` are the days of
+    upgrades that were undone before they were told.
     """
 
     tier: str = NO_TIER
@@ -73,6 +75,7 @@ class Book(Struct, frozen=True, kw_only=True):
     moves: tuple[Move, ...] = ()
     extensions: tuple[tuple[str, str], ...] = ()
     pending: tuple[Pending, ...] = ()
+    unsaid: tuple[str, ...] = ()
 
 
 class Member(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from tenure.contracts.programme.messages import Messages, Template
 from notifier.rules.asking import member_of, message_id, told_not
 from notifier.rules.member import Member, Pending, Suppressed, with_pending
 from notifier.rules.quiet import sendable
-from notifier.rules.tiers import complete, is_about_tier, is_told_by_tier
+from notifier.rules.tiers import complete, is_about_tier, is_told_by_tier, still_lost
 from notifier.rules.wording import Words, write
 
 
@@ -125,7 +125,7 @@ def _counted(member: Member, pending: Pending, at: datetime, template: Template)
 
 
 def _told(member: Member, pending: Pending, at: datetime, template: Template, turn: Turn) -> Told:
-    ready = complete(pending, member) if is_about_tier(pending) else pending
+    ready = complete(pending, member) if is_about_tier(pending) else still_lost(pending, member)
     extensions = dict(member.book.extensions)
     chinese = Words(ready, "zh", turn.programme, turn.rules(pending), extensions)
     english = chinese._replace(language="en")

@@ -15,7 +15,7 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.tier import NO_TIER, TierChanged
 
 from notifier.rules.asking import Draft, ask, both, member_of, superseded, suppress
-from notifier.rules.member import MOVES_MAX, Item, Member, Move, Pending, waiting_at, with_book, without
+from notifier.rules.member import MOVES_MAX, UNSAID_MAX, Item, Member, Move, Pending, waiting_at, with_book, without
 
 TEMPLATES: Final = frozenset({"tier_upgraded", "tier_dropped", "tier_ended"})
 REVOKED: Final = "benefit_revoked"
@@ -35,6 +35,8 @@ def on_tier_changed(state: Member | None, event: Event, programme: Programme) ->
     drafts = () if _is_no_news(member, data) else _drafts(base, data, event, programme)
     if waiting is None or any(waiting.dedupe == f"{d.template}:{d.subject}" for d in drafts):
         return ask(member, event, programme, *drafts)
+    unsaid = (*member.book.unsaid, *str(waiting.params["days"]).split(" "))[-UNSAID_MAX:]
+    member = with_book(member, unsaid=tuple(dict.fromkeys(unsaid)))
     cancelled = suppress(without(member, waiting), [superseded(member, waiting, event.time)])
     return both(cancelled, ask(cancelled.state, event, programme, *drafts))
 
@@ -104,7 +106,9 @@ def on_benefit_revoked(state: Member | None, event: Event, programme: Programme)
         return Decision(member)
     on = data.effective.isoformat()
     member = _moved(member, Move(data.effective, "", data.benefit, granted=False))
-    return ask(member, event, programme, Draft(REVOKED, on, {"on": on}, (Item(data.grant_id, data.benefit),)))
+    corrected = data.reason == "corrected"
+    subject, params = (f"{on}:corrected", {"on": on, "corrected": 1}) if corrected else (on, {"on": on})
+    return ask(member, event, programme, Draft(REVOKED, subject, params, (Item(data.grant_id, data.benefit),)))
 
 
 def _moved(member: Member, move: Move) -> Member:
@@ -123,8 +127,26 @@ def complete(pending: Pending, member: Member) -> Pending:
 
 
 def is_told_by_tier(pending: Pending, member: Member, told: Sequence[Pending]) -> bool:
-    """Whether a revocation goes without saying, because the message about the lost tier or membership says it."""
+    """Whether a revocation goes without saying: the message about the lost tier or membership says it, or it was never given as far
+    as the member was told.
+    """
+    if pending.template != REVOKED:
+        return False
     day = str(pending.params.get("on"))
     about_tier = [p for p in (*told, *member.book.pending) if p.template in TEMPLATES - {"tier_upgraded"}]
     said = any(p.template == "tier_ended" or day in str(p.params["days"]).split(" ") for p in about_tier)
-    return pending.template == REVOKED and said
+    unsaid = "corrected" in pending.params and day in member.book.unsaid
+    return said or unsaid or not still_lost(pending, member).items
+
+
+def still_lost(pending: Pending, member: Member) -> Pending:
+    """A revocation without what the member has again: where a correction only moved the day of a grant, nothing was lost."""
+    if "corrected" not in pending.params:
+        return pending
+    on = str(pending.params["on"])
+    return replace(pending, items=tuple(i for i in pending.items if not _is_held_again(i.code, on, member)))
+
+
+def _is_held_again(benefit: str, on: str, member: Member) -> bool:
+    others = [m for m in member.book.moves if m.benefit == benefit and m.effective.isoformat() != on]
+    return bool(others) and max(others, key=lambda m: (m.effective, not m.granted)).granted
