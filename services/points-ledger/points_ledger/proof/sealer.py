@@ -45,6 +45,8 @@ SUMMARIZE: Final = "SELECT brin_summarize_new_values('transfers_by_seq')"
 UNSEALED: Final = """
     SELECT CASE WHEN is_called THEN last_value ELSE 0 END
            - coalesce((SELECT seq_to FROM seals ORDER BY batch_no DESC LIMIT 1), 0) FROM transfers_seq_seq"""
+ONE_CORE: Final = "SET max_parallel_workers_per_gather = 0"
+"""The sealer has time; those who write want the cores."""
 DAYS_TO_PUBLISH: Final = """
     SELECT DISTINCT day FROM seals WHERE day < $1 AND day > coalesce((SELECT max(day) FROM roots), '-infinity') ORDER BY day"""
 SEALS_OF_DAY: Final = """
@@ -144,6 +146,7 @@ async def _lead(worker: Worker, lost: deque[int], backoff: Backoff) -> None:
         if conn is None:
             return
         with metrics.leading.labels(worker.door.service.name, "sealer").track_inprogress():
+            await conn.execute(ONE_CORE)
             sealer = Sealer(conn)
             while not worker.stopping.is_set():
                 today = await worker.today()
