@@ -15,7 +15,7 @@ from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
 from .long_forms import LONG, sized
-from .test_proof import seal, unguarded
+from .sealed_ledger import seal, unguarded
 from .world import D
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from points_ledger import audit
 from points_ledger.proof import entries as e
 from points_ledger.proof import merkle, replay
 
-SEALS_AT_ONCE: Final = 32
+SEALS_AT_ONCE: Final = 8
 NAMED_MAX: Final = 20
 ENTRIES: Final = f"{e.SELECT} WHERE t.seq > $1 AND t.seq <= $2 ORDER BY t.seq"
 SEALS: Final = """
