@@ -19,7 +19,7 @@ def ask(document: dict[str, Any], effective: date | None, as_of: date | None) ->
     from tenure.contracts.event import WrongEventError
 
     from tenure_local.api import Api
-    from tenure_local.earning_trial import LogSilentError, draft_of, live_of, run
+    from tenure_local.earning_trial import LogSilentError, draft_of, live_of, run_here
 
     home = Home()
     with Api(home) as api:
@@ -37,7 +37,7 @@ def ask(document: dict[str, Any], effective: date | None, as_of: date | None) ->
             bars.update(task, completed=read, total=max(total, read))
 
         try:
-            return asyncio.run(run(settings, live, draft, as_of=as_of, told=told))
+            return asyncio.run(run_here(settings, live, draft, as_of=as_of, told=told))
         except LogSilentError as error:
             fail(str(error))
 
@@ -49,6 +49,7 @@ def show(found: "Comparison") -> None:
     unmoved = found.members - found.better - found.worse
     out.print(f"{found.events:,} events up to {found.as_of}; {found.members:,} accounts: ", end="")
     out.print(f"{found.better:,} better off, {found.worse:,} worse, {unmoved:,} as before; before redemption")
+    out.print("history: what the log keeps, and what was reported over REST as far as it earned", markup=False)
     table = Table(title="points by rule and month: as it stands -> by the draft", title_justify="left")
     for name in ("rule", "wallet", "month", "live", "draft", "more"):
         table.add_column(name, justify="left" if name in ("rule", "wallet", "month") else "right")

@@ -1,4 +1,5 @@
-"""Draft earning rules on the history the log keeps: reads every topic the ledger reads, from its beginning, as nobody's group.
+"""Draft earning rules on real history: what the log keeps of every topic the ledger reads, from its beginning, as nobody's group;
+and what was reported over REST, from the ledger's lots.
 
 The invariants: no offset is committed, nothing is written; the reading ends where the log ended when it began.
 """
@@ -8,8 +9,10 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any, Final
 
+from points_ledger import whatif_history
 from points_ledger.service import SERVICE
 from points_ledger.whatif import ALWAYS, Comparison, Trial
+from tenure import database
 from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.programme import EarningRules, Programme, Versions
 from tenure.rulebook.kinds import version_of
@@ -51,16 +54,29 @@ def _bare(rules: dict[str, Any]) -> dict[str, Any]:
 
 
 async def run(
-    settings: Settings, live: Programme, draft: EarningRules, *, as_of: date | None, told: Told
+    settings: Settings, pool: Any, live: Programme, draft: EarningRules, *, as_of: date | None, told: Told
 ) -> Comparison:
-    """Let both sets of rules hear the log. Raises WorldDown, LogSilentError."""
+    """Let both sets of rules hear the log, and what the ledger on `pool` was told over REST. Raises WorldDown, LogSilentError."""
     trial = Trial(live, draft)
     log = open_log(settings.kafka)
     try:
         await _read(log, trial, told)
     finally:
         await log.close()
+    async for events in whatif_history.reported(pool, live):
+        trial.hear(events)
     return trial.compare(as_of)
+
+
+async def run_here(
+    settings: Settings, live: Programme, draft: EarningRules, *, as_of: date | None, told: Told
+) -> Comparison:
+    """`run` on the platform's own ledger."""
+    pool = await database.open_pool(settings, SERVICE.database, size_max=1)
+    try:
+        return await run(settings, pool, live, draft, as_of=as_of, told=told)
+    finally:
+        await pool.close()
 
 
 async def _read(log: Log, trial: Trial, told: Told) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from points_ledger.service import SERVICE
 from tenure.contracts.activity import ActivityCompleted
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.programme import Programme
@@ -12,6 +13,7 @@ from tenure.contracts.topics import TOPICS
 from tenure.settings import Settings
 from tenure.spine.codec import encode, event_of
 from tenure.spine.log import Outgoing, open_log
+from tenure.testing import Under, under_test
 from tenure_local.earning_trial import draft_of, live_of, run
 
 DAY = date(2026, 5, 1)
@@ -33,7 +35,14 @@ def document(rules: Programme, points: int) -> dict[str, Any]:
     return plain
 
 
-async def test_the_log_is_judged_twice_and_left_as_it_was(settings: Settings, rules: Programme) -> None:
+@pytest.fixture
+async def t(settings: Settings):
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as under:
+        await under.day(DAY)
+        yield under
+
+
+async def test_the_log_is_judged_twice_and_left_as_it_was(t: Under, settings: Settings, rules: Programme) -> None:
     log, told = open_log(settings.kafka), list[tuple[int, int]]()
     await log.ensure_topics({topic.name: topic.partitions for topic in TOPICS})
     producer = await log.producer()
@@ -41,7 +50,9 @@ async def test_the_log_is_judged_twice_and_left_as_it_was(settings: Settings, ru
     await producer.send([*(quiz(n) for n in range(20)), garbage])
     draft = draft_of(document(rules, 25), None, rules)
     for _ in range(2):
-        found = await run(settings, rules, draft, as_of=None, told=lambda read, total: told.append((read, total)))
+        found = await run(
+            settings, t.pool, rules, draft, as_of=None, told=lambda read, total: told.append((read, total))
+        )
         assert (found.events, found.members, found.better, found.worse) == (20, 20, 20, 0)
         assert [(row.rule, row.live, row.draft) for row in found.by_rule] == [("quiz", 200, 500)]
     assert told[-1] == (21, 21)
@@ -49,11 +60,50 @@ async def test_the_log_is_judged_twice_and_left_as_it_was(settings: Settings, ru
     await log.close()
 
 
-async def test_an_empty_log_is_an_answer(settings: Settings, rules: Programme) -> None:
+async def test_an_empty_log_is_an_answer(t: Under, settings: Settings, rules: Programme) -> None:
     log = open_log(settings.kafka)
     await log.ensure_topics({topic.name: topic.partitions for topic in TOPICS})
-    found = await run(settings, rules, draft_of(document(rules, 25), None, rules), as_of=DAY, told=lambda *_: None)
+    found = await run(
+        settings, t.pool, rules, draft_of(document(rules, 25), None, rules), as_of=DAY, told=lambda *_: None
+    )
     assert (found.events, found.by_rule) == (0, [])
+    await log.close()
+
+
+REPORTS = [
+    {"member_id": "M-1", "activity_id": "q-1", "kind": "quiz", "on": "2026-05-01"},
+    *(
+        {"member_id": "M-1", "activity_id": f"s-{n}", "kind": "steps", "on": f"2026-04-{n:02}", "value": 12_000}
+        for n in range(24, 31)
+    ),
+    {"member_id": "M-1", "activity_id": "s-x", "kind": "steps", "on": "2026-04-30", "value": 3},
+    {"member_id": "M-1", "activity_id": "c-1", "kind": "class", "on": "2026-05-01", "session_id": "S-1"},
+    {"member_id": "M-1", "activity_id": "d-1", "kind": "safe_driving", "on": "2026-05-01", "product_line": "motor"},
+    {"agent_id": "A-7", "activity_id": "m-1", "kind": "mentoring", "on": "2026-05-01", "rank": "manager"},
+    {"member_id": "M-1", "referee_id": "M-2", "policy_no": "P-2", "on": "2026-05-01", "cooling_off_end": "2026-05-20"},
+]
+
+
+async def test_what_was_reported_over_rest_is_history_as_far_as_it_earned(
+    t: Under, settings: Settings, rules: Programme
+) -> None:
+    log = open_log(settings.kafka)
+    await log.ensure_topics({topic.name: topic.partitions for topic in TOPICS})
+    answer = await t.http.post("/v1/activities", json=REPORTS, headers=t.auth("service"))
+    assert all("code" not in (one or {}) for one in answer.json()["items"]), answer.text
+    found = await run(
+        settings, t.pool, rules, draft_of(document(rules, 25), None, rules), as_of=None, told=lambda *_: None
+    )
+    rows = await t.pool.fetch(
+        "SELECT rule, sum(granted - reversed)::bigint FROM lots WHERE wallet <> 'growth' GROUP BY 1"
+    )
+    live: dict[str, int] = {}
+    for row in found.by_rule:
+        if row.wallet != "growth":
+            live[row.rule] = live.get(row.rule, 0) + row.live
+    assert live == {rule: points for rule, points in rows if points}, "the live side is what the ledger holds"
+    assert [(row.live, row.draft) for row in found.by_rule if row.rule == "quiz"] == [(10, 25)]
+    assert [(one.member_id, one.draft - one.live) for one in found.affected] == [("M-1", 15)]
     await log.close()
 
 
