@@ -387,6 +387,8 @@ def histories(draw):
             facts.append(known(amended(t, version=2, premium_fen=draw(st.sampled_from([20_000, 100_000])))))
         if draw(st.integers(0, 4)) == 0:
             facts.append(known(amended(t, version=3, status="void", covers=())))
+            if draw(st.booleans()):  # reversed and applied again
+                facts.append(known(amended(t, version=4, premium_fen=draw(st.sampled_from([31_000, 90_000])))))
     for on, points in draw(
         st.lists(st.tuples(st.dates(date(2015, 1, 1), date(2020, 1, 1)), st.integers(1, 60)), max_size=3)
     ):
@@ -422,6 +424,40 @@ def test_any_order_of_facts_and_days_ends_in_the_same_place(facts, ticks, seed, 
         assert _end(straight, member) == _end(shuffled, member)
         assert straight.believed(member) == _end(straight, member)[-1]
         assert shuffled.believed(member) == _end(shuffled, member)[-1]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    facts=histories(),
+    ticks=st.lists(st.dates(date(2014, 1, 1), LAST), max_size=4),
+    cut=st.integers(0, 20),
+    again=st.booleans(),
+)
+def test_whenever_rules_are_published_or_withdrawn_all_ends_in_the_same_place(facts, ticks, cut, again):
+    """Some facts are judged by the rules of before, then everybody is judged again; a version taken back leaves no trace."""
+    before, after = programme(RULES), programme(RULES, stricter("2018-02-28"), stricter("2020-02-29", version=3))
+    straight, published = World(after), World(before)
+    for fact in facts:
+        straight.happen(fact)
+    straight.let_days_come(LAST)
+    mixed = [*facts, *ticks]
+    for n, one in enumerate(mixed):
+        if n == min(cut, len(mixed) - 1):
+            for rules in (after, before, after) if again else (after,):
+                _publish(published, rules)
+        published.let_days_come(one) if isinstance(one, date) else published.happen(one)
+    _publish(published, after)
+    published.let_days_come(LAST)
+    for member in ("M-1", "M-2"):
+        assert _end(straight, member) == _end(published, member)
+        assert published.believed(member) == _end(published, member)[-1]
+
+
+def _publish(world, rules):
+    world.rules = rules
+    for m in list(world.members.values()):
+        if m.judged_by != rules.tiers.digest:
+            world.happen(event(Reviewed(member_id=m.member_id), m.lived_to, key=m.member_id))
 
 
 def _keep_the_order_of_mergers(mixed):
