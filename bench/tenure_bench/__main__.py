@@ -17,7 +17,7 @@ from tenure_local.services import SERVICES
 
 from tenure_bench import children, results
 from tenure_bench.bench import Bench
-from tenure_bench.cases import catch_up, growth, latency, ledger, pipeline, relay
+from tenure_bench.cases import catch_up, growth, latency, ledger, pipeline, relay, tiers
 from tenure_bench.plan import FULL, SMOKE
 from tenure_bench.results import Case
 from tenure_bench.world import POSTGRES, World
@@ -29,6 +29,7 @@ CASES: Final[dict[str, Callable[[Bench], list[Case]]]] = {
     "latency": latency.run,
     "catch-up": catch_up.run,
     "pipeline": pipeline.run,
+    "tiers": tiers.run,
     "growth": growth.run,
 }
 
@@ -39,6 +40,7 @@ LEAST_S: Final = {
     "latency": 20,
     "catch-up": 20,
     "pipeline": 30,
+    "tiers": 10,
     "growth": 60,
 }
 """Seconds without which a case of the full run is not begun: nothing runs past the ten minutes."""
