@@ -221,6 +221,11 @@ WRONG = (
     (without(["tiers", 1, "any_of", 0, "threshold"]), "missing required field `threshold` - at `$.tiers[1].any_of[0]`"),
     (document(tiers=[]), "$.tiers"),
     (document(tiers=[{"name": "basic", "label_zh": "基础", "label_en": "Basic"}] * 2), "different names"),
+    (
+        document(tiers=[*document()["tiers"], {**document()["tiers"][3], "name": "platinum"}]),
+        "a new tier comes with the files",
+    ),
+    (document(tiers=[document()["tiers"][n] for n in (0, 2, 1)]), "in that order"),
     (document(version=7), "$.version"),
     (document(effective="2018-07-01"), "$.effective"),
 )

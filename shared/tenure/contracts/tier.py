@@ -62,7 +62,10 @@ class TierChanged(Data, frozen=True, kw_only=True):
 
 
 class TierProgressed(Data, frozen=True, kw_only=True):
-    """The measured progress towards the next tier, after a fact that moved it. Time alone tells no progress."""
+    """The measured progress towards the next tier, after a fact that moved it. Time alone tells no progress.
+
+    `confirmed`: a condition of the tier itself holds on that day, by the rules in force on it; None: not said.
+    """
 
     member_id: str
     tier: str
@@ -71,6 +74,7 @@ class TierProgressed(Data, frozen=True, kw_only=True):
     annual_premium_fen: int
     nearest: Condition | None
     covered: bool
+    confirmed: bool | None = None
 
 
 class TierAtRisk(Data, frozen=True, kw_only=True):

@@ -208,7 +208,8 @@ class _Desk:
         versions = getattr(programme, self.kind)
         number_max, waiting = await tables.counts(conn, self.kind)
         highest = max(number_max, *(version.version for version in versions.all))
-        return Known(versions=versions, number_max=highest, waiting=waiting, today=today)
+        files = getattr(self.app.door.rulebook.base, self.kind)
+        return Known(versions=versions, files=files, number_max=highest, waiting=waiting, today=today)
 
     async def _rules(self) -> Rules:
         today = await self.app.today()

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.programme import Versions
-from tenure.rulebook.kinds import version_of
+from tenure.rulebook.kinds import must_fit, version_of
 
 State = Literal["proposed", "approved", "withdrawn"]
 DRAFTS_OPEN_MAX = 50
@@ -42,9 +42,12 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step is decided by: the versions there are, the numbers ever given, the drafts that wait, and the date."""
+    """What a step is decided by: the versions there are, those of the files, the numbers ever given, the drafts that wait, and the
+    date.
+    """
 
     versions: Versions[Any]
+    files: Versions[Any]
     number_max: int
     waiting: int
     today: date
@@ -52,7 +55,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 def proposed(draft: Draft, known: Known) -> Draft:
     """Raises WrongEventError rules_invalid, effective_passed, effective_taken, effective_far, too_many_drafts."""
-    version_of(draft.kind, draft.document, version=known.number_max + 1, effective=draft.effective)
+    _fits(draft, known)
     _date_is_free(draft, known)
     if known.waiting >= DRAFTS_OPEN_MAX:
         raise WrongEventError("too_many_drafts", f"at most {DRAFTS_OPEN_MAX} drafts wait for approval")
@@ -65,10 +68,9 @@ def approved(draft: Draft, known: Known, *, by: str, at: datetime) -> Draft:
         raise WrongEventError("draft_resolved", f"this draft is {draft.state}")
     if by == draft.proposed_by:
         raise WrongEventError("same_person", "another person than the one who proposed it must approve")
-    number = known.number_max + 1
-    version_of(draft.kind, draft.document, version=number, effective=draft.effective)
+    _fits(draft, known)
     _date_is_free(draft, known)
-    return replace(draft, state="approved", version=number, approved_by=by, approved_at=at)
+    return replace(draft, state="approved", version=known.number_max + 1, approved_by=by, approved_at=at)
 
 
 def withdrawn(draft: Draft, known: Known, *, by: str, at: datetime, why: str) -> Draft:
@@ -80,6 +82,11 @@ def withdrawn(draft: Draft, known: Known, *, by: str, at: datetime, why: str) ->
             "rules_in_force", f"in force since {draft.effective}: publish rules that follow them instead"
         )
     return replace(draft, state="withdrawn", withdrawn_by=by, withdrawn_at=at, withdrawn_why=why)
+
+
+def _fits(draft: Draft, known: Known) -> None:
+    version = version_of(draft.kind, draft.document, version=known.number_max + 1, effective=draft.effective)
+    must_fit(draft.kind, version, known.files)
 
 
 def _date_is_free(draft: Draft, known: Known) -> None:

@@ -48,6 +48,22 @@ def version_of(kind: str, document: Mapping[str, Any], *, version: int, effectiv
         raise WrongEventError("rules_invalid", str(error)) from None
 
 
+def must_fit(kind: str, version: Any, files: Versions[Any]) -> None:
+    """What other services read from their files must stay true of what is published. Raises WrongEventError rules_invalid.
+
+    They rank tiers by name, so a tier none of them knows would be below all others there: it comes with a release of the files.
+    """
+    if kind != "tiers":
+        return
+    known = [tier.name for tier in files.newest.tiers]
+    names = [tier.name for tier in version.tiers]
+    if names != [name for name in known if name in names]:
+        raise WrongEventError(
+            "rules_invalid",
+            f"tiers must be some of {', '.join(known)}, in that order - at `$.tiers`; a new tier comes with the files",
+        )
+
+
 _WHERE: Final[Mapping[str, str]] = MappingProxyType(
     {"version": "it is given when they are approved", "effective": "it is part of the proposal"}
 )

@@ -135,7 +135,7 @@ def on_tier_changed(view: View, data: tier.TierChanged, programme: Programme) ->
 
 def on_progressed(view: View, data: tier.TierProgressed, programme: Programme) -> View:
     was = view.standing
-    if was.drops_on is not None and _holds(programme, was.tier, data):
+    if was.drops_on is not None and _is_confirmed(programme, was.tier, data):
         was = replace(was, drops_to=None, drops_on=None)
     standing = replace(
         was,
@@ -147,6 +147,13 @@ def on_progressed(view: View, data: tier.TierProgressed, programme: Programme) -
         measured_on=data.effective,
     )
     return replace(view, standing=standing)
+
+
+def _is_confirmed(programme: Programme, name: str, data: tier.TierProgressed) -> bool:
+    """As tier-engine says, whose rules may be newer than our files; an event of before it did is judged by the files."""
+    if data.confirmed is not None:
+        return data.confirmed and data.tier == name
+    return _holds(programme, name, data)
 
 
 def _holds(programme: Programme, name: str, data: tier.TierProgressed) -> bool:

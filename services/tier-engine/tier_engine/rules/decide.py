@@ -218,6 +218,8 @@ class _Turn:
             annual_premium_fen=measures.annual_premium_fen,
             nearest=nearest(segment.ladder.rules, tier, measures, day),
             covered=measures.covered,
+            confirmed=segment.ladder.qualified(measures.insured_days, measures.annual_premium_fen)
+            >= segment.ladder.rank(tier),
         )
         return (told,)
 
