@@ -23,11 +23,12 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from points_ledger.proof import check
 from tenure import database
 from tenure.embedded.choose import Chosen
 from tenure.embedded.kafka import Kafka
 from tenure.embedded.postgres import Postgres
-from tenure.spine.faults import POINTS, SAGA_POINTS
+from tenure.spine.faults import POINTS, SAGA_POINTS, SEAL_POINTS
 from tenure.spine.log import open_log
 from tenure_local.api import ApiError
 from tenure_local.drained import watch
@@ -51,6 +52,7 @@ DRAIN_WITHIN_S, STOP_WITHIN_S = 300, 60
 CI_POINTS = 2
 TAMPERS_MAX = 10
 TELLS_NOTHING = ("relay.sent", "relay.marked", "transact.emitted")
+SEALING = SEAL_POINTS[:2]  # no day is over while these die, so none is published
 NEEDS_A_LOST_HOLD = ("saga.release.asking", "saga.release.asked", "saga.release.told")
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(7_200 if LONG else 900)]
 
@@ -65,6 +67,8 @@ def deaths(seed: int) -> dict[str, list[str]]:
 
 
 def points_of(service: str) -> list[str]:
+    if service == "points-ledger":
+        return [*POINTS, *SEALING]
     return [point for point in POINTS if service != "member-view" or point not in TELLS_NOTHING]
 
 
@@ -255,6 +259,15 @@ async def test_processes_died_where_they_were_meant_to(fired: Fired) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_invariant_of_every_service_holds(fired: Fired) -> None:
     assert await broken(fired) == set()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_entry_of_the_ledger_is_what_was_sealed(fired: Fired) -> None:
+    conn = await fired.connect("points-ledger")
+    report = await check.examine(conn)
+    await conn.close()
+    assert report.wrong == []
+    assert report.sealed > 0
 
 
 async def broken(fired: Fired, only: str = "") -> set[str]:

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from points_ledger.proof import entries as e
 from points_ledger.proof import merkle, sealer
 from points_ledger.service import SERVICE
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.spine import faults
 from tenure.testing import Under, under_test
 
 from .long_forms import sized
-from .sealed_ledger import AFTER, DAY, a_ledger_with_everything, examined, seal
+from .sealed_ledger import AFTER, DAY, a_ledger_with_everything, examined, hold, seal
 from .test_store import life, records
-from .world import did
+from .world import D, M, did, paid, term
 
 
 @pytest.fixture
@@ -153,3 +154,18 @@ async def test_a_sealer_killed_anywhere_leaves_a_chain_the_next_one_goes_on_with
     await seal(t, publish=AFTER)
     report = await examined(t)
     assert (report.wrong, report.sealed, report.days) == ([], report.entries, 1)
+
+
+async def test_mergers_and_their_undoing_replay(t: Under) -> None:
+    """Lots go to another account and come back, some spent meanwhile; every figure still follows from the entries."""
+    theirs = term(member_id="M-3", policy_no="P-3")
+    for round_ in range(2):
+        await t.feed(paid(theirs, 30_000, n=round_ + 1), paid(term(), 50_000, n=round_ + 1))
+        await t.feed(CustomerMerged(member_id=M, merged_id="M-3", effective=D("2026-06-01")), at=D("2026-06-01"))
+        await hold(t, 450, f"H-{round_}", "capture", part=400)
+        for name in (M, "M-3"):
+            undone = CustomerUnmerged(member_id=name, survivor_id=M, merged_id="M-3", effective=D("2026-06-02"))
+            await t.feed(undone, at=D("2026-06-02"))
+        assert await t.parked() == []
+    await seal(t)
+    assert (await examined(t)).wrong == []
