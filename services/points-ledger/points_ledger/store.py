@@ -65,7 +65,7 @@ RARE: Final = """
            EXISTS (SELECT FROM referral_news WHERE member_id = ANY($1)),
            EXISTS (SELECT FROM budget_news WHERE member_id = ANY($1))"""
 ALLOTTED: Final = f"SELECT {c.listed(c.ALLOTTED)} FROM budget_news WHERE member_id = ANY($1) ORDER BY member_id, lot_id"
-LOTS_OF_CAPTURED: Final = f"""
+LOTS_WANTED: Final = f"""
     SELECT member_id, {c.listed(c.LOT)} FROM lots
     WHERE (member_id, lot_no) IN (SELECT * FROM unnest($1::text[], $2::int[])) ORDER BY member_id, lot_no"""
 
@@ -112,7 +112,9 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
     proposals = _by_member(await conn.fetch(PROPOSALS, keys) if any_proposals else (), lambda row: Proposal(*row[1:]))
     news = _by_member(await conn.fetch(NEWS, keys) if any_news else (), lambda row: ReferralNews(*row))
     allotted = _by_member(await conn.fetch(ALLOTTED, keys) if any_allotted else (), lambda row: BudgetNews(*row))
-    await _add_lots_of_captured(conn, lots, holds)
+    wanted = {(m, no) for m, of_member in holds.items() for hold in of_member for no, _ in hold.parts}
+    wanted |= {(m, int(one.lot_id.rpartition(":")[2])) for m, of_member in allotted.items() for one in of_member}
+    await _add_lots(conn, lots, wanted)
     return {
         member_id: _account_of(
             member_id,
@@ -129,12 +131,11 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
     }
 
 
-async def _add_lots_of_captured(conn: Connection, lots: dict[str, list[Lot]], holds: dict[str, list[Hold]]) -> None:
-    """A refund needs the lots its hold took, however long ago they were used up."""
+async def _add_lots(conn: Connection, lots: dict[str, list[Lot]], wanted: set[tuple[str, int]]) -> None:
+    """A refund needs the lots its hold took, a budget's share the lot it is for, however long ago they were used up."""
     known = {(member, lot.no) for member, of_member in lots.items() for lot in of_member}
-    wanted = {(m, no) for m, of_member in holds.items() for hold in of_member for no, _ in hold.parts} - known
-    if wanted:
-        rows = await conn.fetch(LOTS_OF_CAPTURED, *c.arrays(sorted(wanted)))
+    if missing := wanted - known:
+        rows = await conn.fetch(LOTS_WANTED, *c.arrays(sorted(missing)))
         for member, more in _by_member(rows, _lot).items():
             lots[member] = sorted([*lots.get(member, ()), *more], key=lambda lot: lot.no)
 

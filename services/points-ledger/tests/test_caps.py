@@ -1,5 +1,6 @@
 """Caps, campaigns and budgets: never exceeded, exact to the point, counted by the dates of the facts, and explained."""
 
+import asyncio
 from datetime import date, timedelta
 from typing import Any
 
@@ -78,6 +79,21 @@ def test_a_late_activity_counts_in_the_month_it_was_done(rules: Programme) -> No
     world.hear(did("quiz", "2026-05-31"), at="2026-06-02")
     world.hear(did("quiz", "2026-05-30"), at="2026-06-03")
     assert earned(world) == 20, "10 of May and 10 of June"
+
+
+def test_however_late_an_activity_comes_its_months_cap_is_remembered(rules: Programme) -> None:
+    """The lots of May are long spent and forgotten but for the cap: a quiz that may come 100 days late still meets it."""
+    late = tuple(
+        replace(rule, late_days_max=100) if rule.code == "quiz" else rule for rule in rules.earning.newest.rules
+    )
+    world = World(under_rules(rules, rules=late, caps=(cap(10),)))
+    world.hear(did("quiz", "2026-05-01"))
+    assert world.accounts[M].lots[1].remembered_until == D("2026-05-31") + timedelta(107)
+    world.hear(did("quiz", "2026-05-02"), at="2026-08-09")
+    assert earned(world) == 10
+    unbounded = World(under_rules(rules, caps=(cap(600, "year", frozenset({"premium"})),)))
+    unbounded.hear(paid(term()))
+    assert unbounded.accounts[M].lots[1].remembered_until == date.max, "a premium may be told years later"
 
 
 def test_what_is_corrected_away_makes_room_and_takes_none_back(rules: Programme) -> None:
@@ -197,6 +213,30 @@ async def test_a_budget_that_runs_out_in_the_middle_of_a_batch_is_exact_and_expl
     assert why["extra_max"] == 10, "the last ten of the budget"
     verified = await t.http.get("/v1/ledger/verify", headers=t.auth("operator"))
     assert set(verified.json().values()) == {True}
+
+
+async def test_many_who_earn_and_several_who_allot_at_once_spend_exactly_the_budget(t: Under) -> None:
+    day, earning = D("2026-05-02"), True
+
+    async def allots() -> None:
+        while earning:
+            await t.door.fall_due(day, keys_max=7)
+
+    async def earns(chunk: int) -> None:
+        for n in range(chunk * 50, chunk * 50 + 50, 10):
+            facts = (replace(did("quiz", "2026-05-01"), member_id=f"M-{m:03}") for m in range(n, n + 10))
+            await t.deliver(t.records(*facts))
+
+    await t.door.transact([], day=day)
+    allotters = [asyncio.create_task(allots()) for _ in range(3)]
+    await asyncio.gather(*(earns(chunk) for chunk in range(4)))
+    earning = False
+    await asyncio.gather(*allotters)
+    await t.day(day)
+    assert sum(await available(t)) == 200 * 10 + 1_010
+    assert await t.pool.fetchval("SELECT allotted FROM budgets") == 1_010
+    assert max(await available(t)) == 30
+    assert (await t.pool.fetchval("SELECT count(*) FROM budget_claims")) == 0
 
 
 async def test_a_merged_customers_share_reaches_who_they_became(t: Under) -> None:

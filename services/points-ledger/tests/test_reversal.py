@@ -10,7 +10,7 @@ from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsExpired, PointsExpiring, PointsReversed
 from tenure.contracts.policy import CustomerMerged, PolicyRescinded
-from tenure.contracts.programme import Programme
+from tenure.contracts.programme import Programme, Versions
 
 from .world import (
     D,
@@ -311,6 +311,19 @@ def test_a_policy_void_before_its_referral_was_heard_earns_nothing(world: World)
     world.hear(cancelled(THEIRS, "2026-05-10"))
     world.hear(REFERRAL)
     assert world.points() == (0, 0, 0)
+
+
+def test_what_is_taken_back_is_taken_by_the_rules_it_was_earned_by(rules: Programme) -> None:
+    """From July on a premium earns double and a refund takes nothing back; what January earned is January's to take."""
+    v1 = rules.earning.newest
+    kinder = tuple(replace(r, per_cny=2, refund="keep") if r.code == "premium" else r for r in v1.rules)
+    both = Versions([v1, replace(v1, version=2, effective=D("2026-07-01"), rules=kinder)])
+    world = World(Programme(**{**vars(rules), "earning": both}))
+    world.hear(paid(FIRST, 50_000, "2026-01-01"))
+    world.hear(paid(FIRST, 10_000, "2026-07-01", n=2))
+    assert world.points() == (0, 500 + 200, 0)
+    world.hear(refunded(FIRST, 30_000, "2026-08-01"))
+    assert world.points() == (0, 250 + 200, 0), "half of the premium is back: half of January's points, none of July's"
 
 
 def test_a_merged_member_brings_lots_with_their_dates_and_policies_with_their_debts(world: World) -> None:

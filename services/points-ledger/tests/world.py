@@ -138,7 +138,7 @@ def served(kind: str, on: str, rank: str = "agent", **more: Any) -> activity.Age
     return activity.AgentServiceRecorded(agent_id="A-7", kind=kind, on=D(on), rank=rank, **more)  # type: ignore[arg-type]
 
 
-def under_rules(rules: Programme, **changes: Any) -> Programme:
+def under_rules(rules: Programme, /, **changes: Any) -> Programme:
     """The programme with one version of the earning rules, changed so."""
     earning = Versions([replace(rules.earning.newest, **changes)])
     return Programme(

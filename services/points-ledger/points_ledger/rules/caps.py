@@ -8,31 +8,30 @@ once and claims the rest (`BudgetClaim`); claims are allotted in the order they 
 it got (`BudgetNews`) on its own turn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Final
 
 from msgspec.structs import replace
 from tenure.calendar import end_of_month
 from tenure.contracts.programme import EarningRules
-from tenure.contracts.programme.earning import Campaign, Cap
+from tenure.contracts.programme.earning import Campaign, Cap, Rule
 
 from points_ledger.rules.account import FOREVER, BudgetClaim, BudgetNews, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.reversal import settle
 from points_ledger.rules.worth import PERCENT, tier_percent, without_campaign, worth
 
-LATE_DAYS: Final = 38
-"""How long after a period's end facts of it may still come (activities up to 30 days), and a week."""
+MARGIN_DAYS: Final = 7
 WAITS: Final = "waits for the budget of campaign "
 
 
 def under_caps(book: Book, lot: Lot, rules: EarningRules, campaign: Campaign | None) -> Lot:
     """The lot with what its campaign and its caps leave it. To be asked before it is granted."""
     if campaign is not None:
-        lot = _in_campaign(book, lot, campaign)
+        lot = _in_campaign(book, lot, campaign, rules)
     caps = rules.caps_for(lot.rule)
-    return _in_caps(book, lot, caps) if caps else lot
+    return _in_caps(book, lot, caps, rules) if caps else lot
 
 
 def claim(book: Book, lot: Lot, campaign: Campaign | None) -> None:
@@ -86,13 +85,12 @@ def _allot(book: Book, lot: Lot, news: BudgetNews) -> None:
     settle(book, book.group(lot.rule, lot.wallet, lot.fact), lot.earned_on)
 
 
-def _in_campaign(book: Book, lot: Lot, campaign: Campaign) -> Lot:
-    lot = replace(
-        lot,
-        campaign=campaign.code,
-        campaign_percent=campaign.percent,
-        remembered_until=_later(lot.remembered_until, campaign.window.end),
-    )
+def _in_campaign(book: Book, lot: Lot, campaign: Campaign, rules: EarningRules) -> Lot:
+    until = lot.remembered_until
+    if campaign.member_points_max is not None:
+        covered = (rule for rule in rules.rules if campaign.rules is None or rule.code in campaign.rules)
+        until = _remembered(lot, campaign.window.end, covered)
+    lot = replace(lot, campaign=campaign.code, campaign_percent=campaign.percent, remembered_until=until)
     full = _full_extra(book, lot)
     if not full or (campaign.member_points_max is None and campaign.budget_points_max is None):
         return lot
@@ -122,13 +120,14 @@ def _extra_of(book: Book, lot: Lot) -> int:
     return full if lot.extra_max is None or lot.capped_by.startswith(WAITS) else min(full, lot.extra_max)
 
 
-def _in_caps(book: Book, lot: Lot, caps: tuple[Cap, ...]) -> Lot:
+def _in_caps(book: Book, lot: Lot, caps: tuple[Cap, ...], rules: EarningRules) -> Lot:
     """The narrowest of the caps that cover the rule decides. What a budget may still add is under them, too."""
     possible = worth(book, lot)
     if lot.capped_by.startswith(WAITS):
         possible += _full_extra(book, lot)
     room, narrowest = min(((_room(book, lot, cap), cap) for cap in caps), key=lambda found: found[0])
-    until = max(_later(lot.remembered_until, _end_of(cap, lot.earned_on)) for cap in caps)
+    covered = [rule for rule in rules.rules if any(rule.code in cap.rules for cap in caps)]
+    until = max(_remembered(lot, _end_of(cap, lot.earned_on), covered) for cap in caps)
     capped_by = f"cap {narrowest.code}" if room < possible else lot.capped_by
     return replace(lot, amount_max=min(possible, room), remembered_until=until, capped_by=capped_by)
 
@@ -167,5 +166,9 @@ def _end_of(cap: Cap, day: date) -> date:
     return FOREVER
 
 
-def _later(until: date, end: date) -> date:
-    return FOREVER if end == FOREVER else max(until, end + timedelta(LATE_DAYS))
+def _remembered(lot: Lot, end: date, covered: Iterable[Rule]) -> date:
+    """As long as another fact of the period may still come, however late; what has no bound may always."""
+    late = [rule.late_days_max for rule in covered]
+    if end == FOREVER or None in late:
+        return FOREVER
+    return max(lot.remembered_until, end + timedelta(max((days or 0 for days in late), default=0) + MARGIN_DAYS))
