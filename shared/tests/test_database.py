@@ -13,6 +13,7 @@ from tenure.settings import Settings
 from tenure.spine import transact
 from tenure.spine.batch import Batch
 from tenure.spine.codec import decode, event_of
+from tenure.spine.leading import leading, lost_sessions
 from tenure.spine.log import Record
 from tenure.spine.retry import WORLD_DOWN
 from tenure.spine.transact import Door, Item
@@ -45,12 +46,13 @@ async def test_every_session_notices_a_server_that_is_gone_without_a_word(toy: U
                 assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
 
 
-async def test_a_limit_set_in_a_session_does_not_outlive_its_use(toy: Under) -> None:
-    """As the relay's does, which wants its silent session ended."""
+async def test_who_led_leaves_neither_its_lock_nor_its_limit_in_a_session(toy: Under) -> None:
+    """A session is handed back as it is, so whoever sets something in one takes it back."""
     async with await database.open_pool(toy.settings, await name_of(toy), size_max=1) as pool:
-        async with pool.acquire() as conn:
-            before = await conn.fetchval("SHOW idle_session_timeout")
-            await conn.execute("SET idle_session_timeout = '90s'; SELECT pg_advisory_lock(1)")
+        before = await pool.fetchval("SHOW idle_session_timeout")
+        async with leading(pool, 1, asyncio.Event(), lost_sessions()) as conn:
+            assert conn is not None
+            assert await conn.fetchval("SHOW idle_session_timeout") != before
         async with pool.acquire() as conn:
             assert await conn.fetchval("SHOW idle_session_timeout") == before
             assert await conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0

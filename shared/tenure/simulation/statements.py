@@ -225,5 +225,6 @@ STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxy
         leading.END_LOST: end_lost,
         leading.UNLOCK: unlock,
         leading.LIMIT_SILENCE: nothing,
+        leading.FORGET_SILENCE: nothing,
     }
 )

@@ -26,6 +26,7 @@ SILENCE_MAX_S: Final = 90
 
 TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1)"
 LIMIT_SILENCE: Final = f"SET idle_session_timeout = '{SILENCE_MAX_S}s'"
+FORGET_SILENCE: Final = "RESET idle_session_timeout"
 END_LOST: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = $1 AND pid = ANY ($2::int[])
@@ -60,6 +61,7 @@ async def leading(
                     return
             await conn.execute(LIMIT_SILENCE)
             yield conn
+            await conn.execute(FORGET_SILENCE)
             await conn.execute(UNLOCK, lock)
         except BaseException:
             lost.append(session)
