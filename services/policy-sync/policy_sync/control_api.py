@@ -27,7 +27,11 @@ TERMS_AT_ONCE_MAX: Final = 5_000
 POLICIES_AT_ONCE_MAX: Final = 500
 LINES_MAX: Final = 100
 PROBLEMS: Final = {
-    "day_out_of_range": (422, "The day lies outside the years 1900 to 2199.", "日期超出 1900 至 2199 年的范围。"),
+    "control_day_out_of_range": (
+        422,
+        "The day lies outside the years 1900 to 2199.",
+        "日期超出 1900 至 2199 年的范围。",
+    ),
     "nothing_to_compare": (422, "A control file holds counts, terms or both.", "对账文件必须包含汇总或明细。"),
 }
 Fen = Annotated[int, Field(ge=-(10**15), le=10**15)]
@@ -90,7 +94,7 @@ def router(app: App) -> APIRouter:
 
 def _in_range(*days: date) -> None:
     if not all(EARLIEST <= day < LATEST for day in days):
-        raise Problem("day_out_of_range")
+        raise Problem("control_day_out_of_range")
 
 
 def _files(routes: APIRouter, app: App) -> None:

@@ -179,4 +179,4 @@ async def test_what_is_out_of_turn_is_refused(t: Under) -> None:
     done = await control(t, agreeing())
     assert await ask(t, "POST", f"/controls/{done}/terms", json={"terms": [term("P-1")]}) == (409, "control_compared")
     assert await ask(t, "POST", f"/controls/{done}/compare") == (409, "control_compared")
-    assert await ask(t, "POST", "/controls", json={"on": "1066-10-14"}) == (422, "day_out_of_range")
+    assert await ask(t, "POST", "/controls", json={"on": "1066-10-14"}) == (422, "control_day_out_of_range")
