@@ -145,6 +145,8 @@ def test_draft_rules_are_simulated_on_the_command_line(ran: Ran, tmp_path: Path)
         rows = list(csv.DictReader(file))
     assert len(rows) == result["helped"] + result["harmed"] == result["listed"]
     assert ran.ask.operator.get("/v1/tiers/H-01") == before
+    example = Path(__file__).parents[1] / "examples/rules/dearer-silver.yaml"
+    assert " harmed" in _tenure(ran, "simulate", "tiers", "--rules", str(example), "--effective", "2027-01-01")
     assert "members by tier" in _tenure(ran, "simulate", "tiers", "--rules", str(draft), "--months", "2")
 
 

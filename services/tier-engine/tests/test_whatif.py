@@ -18,8 +18,8 @@ from tier_engine.rules import Member
 from tier_engine.rules.compare import Question, Scales, carried_on
 from tier_engine.rules.value import YearlyPoints, yearly_fen
 from tier_engine.service import SERVICE
+from tier_engine.whatif import process, work
 from tier_engine.whatif import store as jobs
-from tier_engine.whatif import work
 
 from .cases import RULES, continuous, day, insured, stricter, term
 from .model import tiers_by_day
@@ -170,6 +170,32 @@ async def test_who_was_overtaken_stops(t, monkeypatch):
     async with work.weighing(slow.job.question) as scales:
         assert not await slow.all_pages(scales, asyncio.Event())
     assert (await get(t, "/" + simulation_id))["result"]["members"] == 4
+
+
+async def test_the_process_that_weighs_ends_when_nobody_speaks_to_it(rules):
+    """A worker that is killed leaves nothing behind: the pipe ends with it, and so does the process."""
+    async with process.weighing(question(rules, RULES)) as scales:
+        assert (await scales.weigh([store._pack(someone(1))])).members == 1
+        child = scales._process
+        child.stdin.close()  # as the kernel does it for a parent that is gone
+        async with asyncio.timeout(30):
+            assert await child.wait() == 0
+        with pytest.raises(process.WeighingFailedError):
+            await scales.weigh([store._pack(someone(2))])
+
+
+async def test_a_simulation_whose_process_dies_says_so_and_the_next_one_works(t, monkeypatch):
+    async def dies(self, states):
+        raise process.WeighingFailedError("the process that weighs gave no answer")
+
+    simulation_id = (await ask(t, rules=DEARER)).json()["simulation_id"]
+    with monkeypatch.context() as broken:
+        broken.setattr(process.Weighing, "weigh", dies)
+        assert await work.simulate_one(t.door, asyncio.Event())
+    found = await get(t, "/" + simulation_id)
+    assert (found["state"], found["result"]) == ("failed", None)
+    assert "gave no answer" in found["error"]
+    assert (await simulated(t, rules=DEARER))["state"] == "done"
 
 
 async def test_the_list_is_paged(t):
