@@ -60,6 +60,12 @@ def _audits(routes: APIRouter, app: App) -> None:
         del who
         return json_response(await desk.story(app.pool, member_id))
 
+    @routes.get("/budgets", openapi_extra=answers(list[desk.Budget]))
+    async def budgets(who: Audits) -> Response:
+        """Campaigns with a budget: what of it is allotted, and what waits for a moment."""
+        del who
+        return json_response(await desk.budgets(app.pool))
+
     @routes.get("/debts", openapi_extra=answers(desk.DebtPage))
     async def debts(who: Audits, after: After = "", limit: Annotated[int, Query(ge=3, le=DEBTS_MAX)] = 200) -> Response:
         """Who owes points since when; `put_forward` once a debt is older than the rules let it grow."""

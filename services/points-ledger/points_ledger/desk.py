@@ -28,6 +28,12 @@ CHANGES: Final = """
 FROZEN: Final = """
     SELECT what = 'frozen' FROM account_changes WHERE member_id = $1 AND what IN ('frozen', 'unfrozen')
     ORDER BY change_no DESC LIMIT 1"""
+BUDGETS: Final = """
+    SELECT coalesce(b.campaign, w.campaign), coalesce(b.points_max, w.points_max), coalesce(b.allotted, 0)::bigint,
+           coalesce(w.claims, 0)::bigint, coalesce(w.points, 0)::bigint
+    FROM budgets b FULL JOIN (
+      SELECT campaign, max(budget_points_max) AS points_max, count(*) AS claims, sum(points) AS points FROM budget_claims GROUP BY 1
+    ) w USING (campaign) ORDER BY 1"""
 _OWED: Final = " UNION ALL ".join(
     f"SELECT member_id, '{w}' AS wallet, {w}_debt AS owed FROM accounts WHERE {w}_debt > 0 AND member_id > $1"
     for w in WALLETS
@@ -78,6 +84,16 @@ class DebtPage(msgspec.Struct, frozen=True):
     next_after: str | None
 
 
+class Budget(msgspec.Struct, frozen=True):
+    """What a campaign may add for all members together, what of it is allotted, and what still waits to be."""
+
+    campaign: str
+    points_max: int
+    allotted: int
+    waiting_claims: int
+    waiting_points: int
+
+
 class Place(msgspec.Struct, frozen=True, array_like=True):
     """Where a list of adjustments goes on."""
 
@@ -114,6 +130,10 @@ async def story(pool: Any, member_id: str) -> AccountStory:
     frozen = await pool.fetchval(FROZEN, member_id)
     rows = await pool.fetch(CHANGES, member_id, CHANGES_MAX)
     return AccountStory(member_id, bool(frozen), [Change(*row) for row in rows])
+
+
+async def budgets(pool: Any) -> list[Budget]:
+    return [Budget(*row) for row in await pool.fetch(BUDGETS)]
 
 
 async def debts(pool: Any, today: date, *, age_days_max: int, after: str, rows_max: int) -> DebtPage:

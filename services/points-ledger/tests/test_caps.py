@@ -197,10 +197,18 @@ async def available(t: Under) -> list[int]:
     return [row[0] for row in rows]
 
 
+async def budgets(t: Under) -> Any:
+    return (await t.http.get("/v1/budgets", headers=t.auth("operator"))).json()
+
+
 async def test_a_budget_that_runs_out_in_the_middle_of_a_batch_is_exact_and_explained(t: Under) -> None:
     await feed_quizzes(t, 100)
     assert await available(t) == [10] * 100, "everybody has the plain points at once"
+    assert (await budgets(t)) == [
+        {"campaign": "may", "points_max": 1_010, "allotted": 0, "waiting_claims": 100, "waiting_points": 2_000}
+    ]
     await t.day(D("2026-05-02"))
+    assert [(one["allotted"], one["waiting_claims"]) for one in await budgets(t)] == [(1_010, 0)]
     assert await available(t) == [30] * 50 + [20] + [10] * 49
     rows = await t.pool.fetch("SELECT capped_by, count(DISTINCT member_id) FROM lots GROUP BY 1 ORDER BY 1")
     assert {row[0]: row[1] for row in rows if row[0]} == {"budget of campaign may": 50}
