@@ -26,7 +26,7 @@ from points_ledger.proof import entries as e
 from points_ledger.proof import merkle
 
 log: Final = structlog.get_logger(__name__)
-LOCK: Final = 7_200_004
+LOCK: Final = 7_200_005
 ENTRIES_MAX: Final = 2_048
 LOOK_EVERY_S: Final = 0.5
 SEAL_AFTER_S: Final = 5.0
