@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
+from tenure_local.cli_contract import contract
 from tenure_local.cli_data import data
 from tenure_local.cli_imports import imports
 from tenure_local.cli_ledger import ledger
@@ -27,7 +28,7 @@ from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-for group in (platform, imports, policies, data, ledger):
+for group in (platform, imports, contract, policies, data, ledger):
     app.registered_commands += group.registered_commands
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")

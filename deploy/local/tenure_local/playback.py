@@ -36,7 +36,7 @@ class CalendarError(Exception):
 async def publish_history(settings: Settings, events: Iterable[Event], targets: Targets, *, told: Progress) -> int:
     """Publish facts as backfill: they change state and history, earn nothing, send nothing. Returns how many."""
     count = 0
-    async with _producer(settings) as producer:
+    async with sending(settings) as producer:
         for batch in _batches(events):
             targets.add(await producer.send([encode(replace(e, backfill=True)) for e in batch]))
             count += len(batch)
@@ -67,7 +67,7 @@ async def replay(
     history = [e for e in events if e.day < since]
     count = await publish_history(settings, history, targets, told=told)
     await watch.until_facts_read(targets.positions())
-    async with _producer(settings) as producer:
+    async with sending(settings) as producer:
         count += await _stream(
             producer, [e for e in events if since <= e.day <= until], targets, watch, since, until, told
         )
@@ -131,7 +131,7 @@ def _batches(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 
 @asynccontextmanager
-async def _producer(settings: Settings) -> AsyncIterator[Producer]:
+async def sending(settings: Settings) -> AsyncIterator[Producer]:
     log = open_log(settings.kafka)
     try:
         await ensure_topics(log)
@@ -153,6 +153,6 @@ def in_order(events: Iterable[Event]) -> list[Event]:
 async def publish_days(settings: Settings, after: date, until: date, targets: Targets) -> None:
     """Start every day after `after` up to and including `until`."""
     days = [after + DAY * n for n in range(1, (until - after).days + 1)]
-    async with _producer(settings) as producer:
+    async with sending(settings) as producer:
         targets.add(await producer.send([tick(day) for day in days]))
     targets.save()

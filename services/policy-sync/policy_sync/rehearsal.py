@@ -16,7 +16,7 @@ from tenure.spine.transact import Door
 from policy_sync import rules, store
 from policy_sync.sources.rows import FileError
 
-STATES_MAX: Final = 400_000
+STATES_MAX: Final = 200_000
 
 
 class Rehearsal:

@@ -13,28 +13,31 @@ import msgspec
 from asyncpg.connection import Connection
 from msgspec.structs import replace
 from tenure.contracts import core
+from tenure.contracts.topics import TYPE_OF
 
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import Ties, named_ids
-from policy_sync.rules.mergers import survivor
+from policy_sync.rules.mergers import Tie, survivor
 from policy_sync.rules.policies import PolicyState
-from policy_sync.rules.recorded import Reheld
+from policy_sync.rules.recorded import Recorded, Reheld
 
 CHAIN_MAX: Final = 16
 _TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
     {"CustomerMerged": core.CustomerMerged, "CustomerUnmerged": core.CustomerUnmerged}
 )
 _OF: Final = """
-SELECT data->>'merged_id' AS merged_id, type, source, id, time, backfill, data::text FROM facts
-WHERE type IN ('CustomerMerged', 'CustomerUnmerged') AND data->>'merged_id' = ANY ($1::text[])
-  AND ($2::timestamptz IS NULL OR recorded_at <= $2) ORDER BY seq
+SELECT merged_id, type, source, id, time, backfill, data::text FROM mergers
+WHERE merged_id = ANY ($1::text[]) AND ($2::timestamptz IS NULL OR recorded_at <= $2) ORDER BY seq
+"""
+_TIED: Final = """
+INSERT INTO mergers (merged_id, survivor_id, type, source, id, time, backfill, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 _HOLD: Final = "SELECT FROM members WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR SHARE"
 # Every number that is, or ever was, merged into this one, however far down.
 _REHELD: Final = """
 WITH RECURSIVE merged (id) AS (
   SELECT unnest($1::text[])
-  UNION SELECT f.data->>'merged_id' FROM merged m JOIN facts f ON f.key = 'member ' || m.id AND f.type = 'CustomerMerged')
+  UNION SELECT g.merged_id FROM merged m JOIN mergers g ON g.survivor_id = m.id)
 INSERT INTO stale (policy_no)
 SELECT policy_no FROM policies WHERE member_ids && (SELECT array_agg(id) FROM merged) ORDER BY policy_no
 """
@@ -100,8 +103,16 @@ async def note(
     moved = [s.policy_no for s in after if _inception(s) != _inception(before[s.policy_no])]
     if moved:
         await conn.execute(_CONTINUED, moved)
+    if tied := [r.fact for r in rows if isinstance(r, Recorded) and isinstance(r.fact.data, Tie)]:
+        await conn.executemany(_TIED, [_row(f) for f in tied])
     if reheld := [r.member_id for r in rows if isinstance(r, Reheld)]:
         await conn.execute(_REHELD, reheld)
+
+
+def _row(tie: Fact) -> tuple[Any, ...]:
+    data = tie.data
+    body = msgspec.json.encode(data).decode()
+    return data.merged_id, data.member_id, TYPE_OF[type(data)], tie.source, tie.id, tie.time, tie.backfill, body
 
 
 def _inception(state: PolicyState) -> Any:
