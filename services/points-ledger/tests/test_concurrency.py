@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 CLIENTS, HOT = 64, 10
 SECONDS = sized(5.0, 60.0)
 FIRST = D("2026-03-01")
+PATIENT = {"clock": "events", "answer_timeout_s": 60.0, "lock_timeout_ms": 20_000}
 CLEAR = {  # what a client may be told, and nothing else
     "insufficient_points", "hold_resolved", "hold_not_captured", "refund_too_large", "hold_too_small", "debt_outstanding",
     "idempotency_key_in_flight",
@@ -40,7 +41,7 @@ CLEAR = {  # what a client may be told, and nothing else
 
 @pytest.fixture
 async def t(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as under:
+    async with under_test(SERVICE, settings.model_copy(update=PATIENT)) as under:
         yield under
 
 
@@ -138,7 +139,7 @@ async def test_hot_members_under_many_clients_end_as_the_replay_says(t: Under) -
         await t.pool.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") - before
     )
     log.info("measured", seconds=SECONDS, deadlocks_undone=deadlocks, **told)
-    assert told["accepted"] > 100
+    assert told["accepted"] > 20
     assert await t.parked() == []
     assert (await check.examine(t.pool)).wrong == []
     stored = await t.pool.fetchval("SELECT count(*) FROM idempotency WHERE ok")

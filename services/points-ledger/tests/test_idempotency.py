@@ -18,12 +18,13 @@ from tenure.testing import Under, under_test
 from .test_concurrency import another_replica
 from .world import D, M, did
 
+PATIENT = {"clock": "events", "answer_timeout_s": 60.0, "lock_timeout_ms": 20_000}
 BODY = {"member_id": M, "points": 100, "reference": "O-1"}
 
 
 @pytest.fixture
 async def t(settings: Settings) -> AsyncIterator[Under]:
-    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as under:
+    async with under_test(SERVICE, settings.model_copy(update=PATIENT)) as under:
         await under.feed(did("check_up", "2026-01-10"))
         await under.day(D("2026-01-11"))
         yield under

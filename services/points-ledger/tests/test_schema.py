@@ -1,16 +1,18 @@
 """Schemathesis against the ledger's own description, on a real PostgreSQL: all its checks, and two of ours, find nothing.
 
-What a schema cannot say stands in `schema_hooks`. With TENURE_LEDGER_LONG=1 the park's
-routes, too, and forty times as many requests.
+What a schema cannot say stands in `schema_hooks`. By default the routes of reservations, activities, entries and roots are asked; with
+TENURE_LEDGER_LONG=1 every route the service has, and many times as often.
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from points_ledger.proof import check
 from points_ledger.service import SERVICE
 from tenure.edge import create_app, serve
@@ -22,7 +24,9 @@ from .long_forms import LONG, sized
 from .world import D, did, paid, term
 
 HERE = Path(__file__).parent
-EXAMPLES = sized(5, 200)
+EXAMPLES = sized(5, 60)
+MINE = "^/v1/(holds|activities|entries|ledger/roots)"
+PATIENT = {"clock": "events", "answer_timeout_s": 60.0, "pool_acquire_timeout_s": 30.0}
 CONFIG = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
@@ -32,13 +36,20 @@ enabled = true
 """400 and 422 are looked at by a check of ours, which tells a rule's refusal from one of the form."""
 
 
+@asynccontextmanager
+async def without_a_pulse(_: FastAPI) -> AsyncIterator[None]:
+    """A machine that is busy with other tests would look like a database that is down."""
+    yield
+
+
 @pytest.fixture
 async def served(settings: Settings) -> AsyncIterator[tuple[Under, str]]:
-    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+    async with under_test(SERVICE, settings.model_copy(update=PATIENT)) as t:
         await t.feed(paid(term(), 50_000), did("check_up", "2026-01-10"))
         await t.day(D("2026-01-11"))
         stopping, port = asyncio.Event(), free_port()
         app = create_app([(SERVICE, t.door)], t.settings)
+        app.router.lifespan_context = without_a_pulse
         serving = asyncio.create_task(serve(app, "127.0.0.1", port, stopping=stopping, grace_s=1))
         yield t, f"http://127.0.0.1:{port}/openapi.json"
         stopping.set()
@@ -55,7 +66,7 @@ async def test_the_api_is_as_it_describes_itself(served: tuple[Under, str], tmp_
         *("-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run", url, "--checks", "all"),
         *("--max-examples", str(EXAMPLES), "--phases", "examples,coverage,fuzzing,stateful", "--no-color"),
         *("--header", f"Authorization: Bearer {token}", "--suppress-health-check", "all", "--continue-on-failure"),
-        *(() if LONG else ("--generation-deterministic", "--exclude-path-regex", "parked|adjustment-files")),
+        *(() if LONG else ("--generation-deterministic", "--include-path-regex", MINE)),
     ]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schema_hooks", "PYTHONPATH": str(HERE)}
     ran = await asyncio.create_subprocess_exec(
