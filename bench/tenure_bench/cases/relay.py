@@ -28,6 +28,6 @@ def run(bench: Bench) -> list[Case]:
         return bench.told(name, measured)
 
     rounds: list[Round] = [
-        {name: leg(name) for name in order} for order in bench.rounds("relay", ("bare_send", "relay"), share=0.1)
+        {name: leg(name) for name in order} for order in bench.rounds("relay", ("bare_send", "relay"), share=0.15)
     ]
     return [compared("relay", "bare send of the same records", rounds, ("relay", "bare_send"), faster, Bounds())]
