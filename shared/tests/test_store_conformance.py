@@ -19,7 +19,7 @@ from tenure.simulation.tables import Store
 from tenure.spine import inbox, leading, outbox, parking
 from tenure.spine.codec import encode, event_key, event_of
 from tenure.spine.floor import DRAWN, WRITERS
-from tenure.spine.log import Position, Record
+from tenure.spine.log import Outgoing, Position, Record
 from tenure.spine.park import drain
 from tenure.spine.transact import Door, Idempotency, Item
 from tenure.testing import under_test
@@ -38,6 +38,7 @@ class Stand:
         self.door, self.states, self.dump = door, states, dump
         door.new_id = lambda: f"effect-{next(ids)}"
         self.offsets = itertools.count(1)
+        self.looks_at = list(TABLES)
         self.seen: list[Any] = []
 
     def items(self, *grants: tuple[str, int], ids: str = "e", **more: Any) -> list[Item]:
@@ -57,7 +58,13 @@ class Stand:
         self.seen.append([(o.body, o.wrong and o.wrong.code, o.seen) for o in outcomes])
 
     async def look(self) -> None:
-        self.seen.append([await self.states(), *[await self.dump(table) for table in TABLES]])
+        self.seen.append([await self.states(), *[await self.dump(table) for table in self.looks_at]])
+
+    async def told(self) -> list[Outgoing]:
+        """What waits in the outbox."""
+        async with self.door.pool.acquire() as conn:
+            rows = await outbox.waiting(conn, rows_max=100, events_max=100)
+        return [record for _, records in rows for record in records]
 
 
 @asynccontextmanager
@@ -173,10 +180,12 @@ async def due_work(s: Stand) -> None:
 
 
 async def two_at_once(s: Stand) -> None:
-    """Two consumers read the same records, and one meets them in another order."""
+    """Two consumers read the same records, and one meets them in another order. Either may be first, and tells in its order."""
     items = s.items(("M-1", 5), ("M-2", 7), ("M-3", 3))
     both = await asyncio.gather(s.door.transact(items), s.door.transact(items[::-1]))
     s.seen.append(sorted(sum(not o.seen for o in outcomes) for outcomes in both))
+    s.looks_at = [table for table in TABLES if table != "outbox"]
+    s.seen.append(sorted(record.value for record in await s.told()))
 
 
 async def the_log_goes_backwards(s: Stand) -> None:
