@@ -20,6 +20,7 @@ from tenure_bench.measure import Cost, Measured
 from tenure_bench.world import Place
 
 LEG_S_MAX: Final = 120.0
+HEARD_WITHIN_S: Final = 0.005
 READY: Final = b"ready"
 STOP: Final = b"stop"
 _context = multiprocessing.get_context("forkserver")
@@ -32,6 +33,8 @@ class Driver(Protocol):
 
     def asked_to_stop(self) -> bool: ...
 
+    async def until_told(self) -> None: ...
+
 
 class _Pipe:
     def __init__(self, pipe: Connection) -> None:
@@ -43,6 +46,12 @@ class _Pipe:
     def asked_to_stop(self) -> bool:
         self._stop = self._stop or self._pipe.poll()
         return self._stop
+
+    async def until_told(self) -> None:
+        """Returns when the driver has said something more."""
+        while not self._pipe.poll():
+            await asyncio.sleep(HEARD_WITHIN_S)
+        self._pipe.recv_bytes()
 
 
 class Child:
@@ -62,7 +71,13 @@ class Child:
         """Returns when the leg says so; also when it failed, as its result will tell."""
         self._early = self._next()
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether its result has come already, though it was only asked to be ready."""
+        return self._early != READY
+
     def stop(self) -> None:
+        """Whoever asks `asked_to_stop` hears it once and for all, whoever waits `until_told` each time."""
         try:
             self._pipe.send_bytes(STOP)
         except OSError:

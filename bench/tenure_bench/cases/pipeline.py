@@ -1,17 +1,26 @@
-"""The whole pipeline against bare COPY of all services' rows, each service's into its own database, side by side."""
+"""The whole pipeline against bare COPY of all services' rows, each service's into its own database, side by side.
 
+Each service runs in a worker process of its own, as in production.
+"""
+
+import asyncio
+import time
 from pathlib import Path
+from typing import Final
 
 import asyncpg
+from tenure import programme
 from tenure_local.services import SERVICES
 
 from tenure_bench import books, children, facts
 from tenure_bench.bench import Bench, Round, as_tuples, compared, faster
-from tenure_bench.measure import Measured
+from tenure_bench.line import Watch, ends
+from tenure_bench.measure import Cost, Measured, Meter
 from tenure_bench.results import Bounds, Case
 from tenure_bench.world import Place
 
-CHUNK_EVENTS = 4_000
+CHUNK_EVENTS: Final = 4_000
+Positions = list[tuple[str, int, int]]
 
 
 class Line:
@@ -34,12 +43,40 @@ class Line:
             places = [p for p in before if p.topic in topics]
             self.bench.do(self.world.stand_at(f"tenure.{service.name}", places))
         place = self.bench.do(self.world.fresh_all(SERVICES))
-        arguments = {"before": as_tuples(before), "facts": as_tuples(written), "events": 2 * self.members}
-        measured = children.run("pipeline", place, **arguments)
+        measured = self._drained(place, as_tuples(before), as_tuples(written))
         if keep and not measured.wrong:
             self.rows = self.bench.do(self._keep(place))
         self.bench.do(self.world.drop(*place.databases.values()))
         return measured
+
+    def _drained(self, place: Place, before: Positions, written: Positions) -> Measured:
+        parts = [children.Child("pipeline", place, service=service.name) for service in SERVICES]
+        for part in parts:
+            part.until_ready()
+        if any(part.has_answered for part in parts):
+            wrong = [reason for part in parts for reason in _ended(part).wrong]
+            return children.void("; ".join(wrong))
+        return self.bench.do(self._measured(place, parts, before, written))
+
+    async def _measured(
+        self, place: Place, parts: list[children.Child], before: Positions, written: Positions
+    ) -> Measured:
+        """The clock runs from when all may poll until the last commit of the cluster."""
+        async with Watch(place) as watch:
+            meter, begun, late = Meter(place.trees), time.time(), list[str]()
+            for part in parts:
+                part.stop()
+            try:
+                async with asyncio.timeout(children.LEG_S_MAX - 10):
+                    through = await watch.until_through(ends(before), ends(written))
+            except TimeoutError:
+                through, late = time.time(), ["the pipeline took too long"]
+            cpu_s = meter.stop().cpu_s
+            ended = [_ended(part) for part in parts]
+            wrong = late + [reason for part in ended for reason in part.wrong]
+            wrong = wrong or await watch.faults(programme.load(place.settings().programme_dir), members=self.members)
+        cpu_s["services"] = sum(part.cost.cpu_s.get("services", 0.0) for part in ended)
+        return Measured(2 * self.members, Cost(through - begun, cpu_s), wrong)
 
     async def _keep(self, place: Place) -> dict[str, str]:
         saved = {}
@@ -55,6 +92,11 @@ class Line:
         measured = children.run("copy_floor", place, rows=self.rows, events=2 * self.members)
         self.bench.do(self.world.drop(*place.databases.values()))
         return measured
+
+
+def _ended(part: children.Child) -> Measured:
+    part.stop()
+    return part.result()
 
 
 def run(bench: Bench) -> list[Case]:

@@ -6,18 +6,17 @@ committed up to `ends`. What it measures is its own CPU alone; the clock, Postgr
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 from points_ledger.service import SERVICE
 from tenure import database, programme
 from tenure.spine.consumer import Consumer
-from tenure.spine.log import Consumer as LogConsumer
-from tenure.spine.log import Log, OnPartitions, Record, open_log
+from tenure.spine.log import open_log
 from tenure.spine.transact import Door
 
 from tenure_bench.children import Driver
+from tenure_bench.legs.held import Holding
 from tenure_bench.measure import Cost, Measured
 from tenure_bench.world import Place
 
@@ -30,51 +29,10 @@ SELECT count(*) FROM progress p JOIN unnest($1::text[], $2::int[], $3::bigint[])
 """
 
 
-class _Held:
-    """A member of the group that polls nothing until it may."""
-
-    def __init__(self, client: LogConsumer, may: asyncio.Event) -> None:
-        self.client, self.may = client, may
-
-    async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
-        await self.may.wait()
-        return await self.client.poll(records_max=records_max, timeout_s=timeout_s)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.client, name)
-
-
-class _Holding:
-    """A log whose consumers are held."""
-
-    def __init__(self, log: Log) -> None:
-        self.log, self.may = log, asyncio.Event()
-        self.client: LogConsumer | None = None
-
-    async def consumer(
-        self,
-        group: str,
-        topics: Sequence[str],
-        *,
-        on_assigned: OnPartitions | None = None,
-        on_revoked: OnPartitions | None = None,
-    ) -> _Held:
-        self.client = await self.log.consumer(group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
-        return _Held(self.client, self.may)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.log, name)
-
-    def mine(self, ends: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Which of these partitions this member was given."""
-        given = self.client.assignment() if self.client is not None else frozenset()
-        return [end for end in ends if end[:2] in given]
-
-
 async def run(place: Place, driver: Driver, *, ends: list[tuple[str, int, int]]) -> Measured:
     settings = place.settings()
     pool = await database.open_pool(settings, place.database)
-    log = _Holding(open_log(settings.kafka))
+    log = Holding(open_log(settings.kafka))
     consumer = Consumer(
         Door(SERVICE, pool, programme.load(settings.programme_dir)),
         log,
@@ -94,7 +52,7 @@ async def run(place: Place, driver: Driver, *, ends: list[tuple[str, int, int]])
         consumer.committed.clear()
         await consumer.committed.wait()
     cost = Cost(time.perf_counter() - begun, {"services": time.process_time() - cpu})
-    wrong = [] if log.mine(ends) == mine else ["partitions moved while it was measured"]
+    wrong = [] if _mine(log, ends) == mine else ["partitions moved while it was measured"]
     driver.ready()
     await _other_half(pool, ends)
     consumer.stop()
@@ -110,8 +68,13 @@ async def _other_half(pool: "asyncpg.Pool[asyncpg.Record]", ends: list[tuple[str
             await asyncio.sleep(ASK_EVERY_S)
 
 
-async def _half_of(log: _Holding, ends: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+def _mine(log: Holding, ends: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Which of these partitions this member was given."""
+    return [end for end in ends if end[:2] in log.given]
+
+
+async def _half_of(log: Holding, ends: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     async with asyncio.timeout(JOIN_S_MAX):
-        while len(mine := log.mine(ends)) * 2 != len(ends):
+        while len(mine := _mine(log, ends)) * 2 != len(ends):
             await asyncio.sleep(LOOK_EVERY_S)
     return mine
