@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from member_view.rules.arithmetic import MOVES, moved
 from member_view.rules.render import render
-from member_view.rules.view import Purse, View
+from member_view.rules.view import Purse, View, settled
 from member_view.service import SERVICE
 from msgspec.structs import replace
 from tenure.calendar import start_of
@@ -51,6 +51,17 @@ def after(rules: Programme, *data: Data, view: View | None = None) -> View:
         view = SERVICE.decide(view, event(one), rules).state
     assert view is not None
     return view
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_an_event_leaves_alone_is_settled_already(rules: Programme, seed: int) -> None:
+    """Only what an event or a later day touches is settled anew: settling the whole view again finds nothing."""
+    story = [one for topic in STORY for one in topic]
+    random.Random(seed).shuffle(story)
+    view: View | None = None
+    for one in story:
+        view = after(rules, one, view=view)
+        assert settled(view) == view
 
 
 def shown(view: View) -> dict[str, Any]:

@@ -45,13 +45,27 @@ class Life(NamedTuple):
     lived_to: date
 
 
-def planned(life: Life) -> dict[str, Grant]:
-    """Every grant that the facts imply up to `lived_to`, by id, as if the core had not answered any request yet."""
+class Entitlements(NamedTuple):
+    """What a member is entitled to and when, and the newest rules met (None where there was no tier yet)."""
+
+    benefits: Sequence[tuple[Benefit, list[Span]]]
+    rules: BenefitRules | None
+
+
+def entitlements(life: Life) -> Entitlements:
+    """They rest on the timeline, the rules and the days lived alone, whatever was granted or used."""
     found = stretches(life)
+    return Entitlements(list(entitled(found, life.programme)), found[-1].rules if found else None)
+
+
+def planned(life: Life, held: Entitlements) -> dict[str, Grant]:
+    """Every grant that the facts imply up to `lived_to`, by id, as if the core had not answered any request yet."""
+    if held.rules is None:
+        return {}
     return {
         grant.id: grant
-        for benefit, spans in entitled(found, life.programme)
-        for grant in _grants(life, benefit, spans, list(windows(life, benefit, spans, found[-1].rules)))
+        for benefit, spans in held.benefits
+        for grant in _grants(life, benefit, spans, list(windows(life, benefit, spans, held.rules)))
     }
 
 
@@ -70,8 +84,10 @@ def entitled(found: Sequence[Stretch], programme: Programme) -> Iterator[tuple[B
     spans: dict[str, list[Span]] = {}
     newest: dict[str, Benefit] = {}
     for stretch in found:
+        tiers = programme.tiers.at(stretch.start)
+        rank = tiers.rank(stretch.tier)
         for benefit in stretch.rules.benefits:
-            if is_entitled(benefit, stretch.tier, programme, stretch.start):
+            if 0 <= tiers.rank(benefit.from_tier) <= rank:
                 newest[benefit.code] = benefit
                 _extend(spans.setdefault(benefit.code, []), stretch)
     for code, benefit in newest.items():

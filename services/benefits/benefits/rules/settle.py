@@ -20,7 +20,7 @@ from tenure.contracts.benefit import (
 )
 from tenure.contracts.programme import Programme
 
-from benefits.rules.plan import Life, entitled, planned, region_of, stretches, terms_of
+from benefits.rules.plan import Entitlements, Life, entitlements, planned, region_of, terms_of
 from benefits.state import Answer, Grant, State, Status, Use
 
 ORDER_IN_A_DAY: Final = (BenefitExpired, BenefitRevoked, BenefitGranted, CoverageExtensionRequested)
@@ -35,7 +35,8 @@ def settle(
     `ask` False (imported history) holds requests to the core back until the member next lives through a day that is not.
     """
     life = Life(state, programme, max(state.lived_to, day))
-    grants = standing(life)
+    held = entitlements(life)
+    grants = standing(life, held)
     told = [e for grant in grants.values() for e in _told(_before(grant, state), grant, life, ask=ask)]
     gone = [e for grant in state.grants.values() if grant.id not in grants for e in _gone(grant, state.member_id)]
     if ask:
@@ -47,7 +48,7 @@ def settle(
         over=tuple(sorted(i.removeprefix(f"{state.member_id}.") for i in over)),
         lived_to=life.lived_to,
     )
-    after = replace(after, due_on=next_day(Life(after, programme, life.lived_to)))
+    after = replace(after, due_on=next_day(Life(after, programme, life.lived_to), held))
     events = sorted((*told, *gone), key=lambda e: (e.effective, ORDER_IN_A_DAY.index(type(e)), e.benefit))
     return (state if after == state else after), tuple(events)
 
@@ -87,10 +88,10 @@ def _is_over(grant: Grant, day: date) -> bool:
     return has_passed and not grant.used and not grant.is_kept and grant.status in ("expired", "revoked", "rejected")
 
 
-def standing(life: Life) -> dict[str, Grant]:
+def standing(life: Life, held: Entitlements | None = None) -> dict[str, Grant]:
     """All grants there ever were: those planned, with their statuses, and those of before that are kept because they were used."""
     state = life.state
-    plan = planned(life)
+    plan = planned(life, held or entitlements(life))
     orphans = [g for g in state.grants.values() if g.id not in plan]
     plan = {i: _with_request(g, state.grants.get(i), orphans) for i, g in plan.items()}
     kept = {g.id: g for g in (_kept(orphan, plan, state) for orphan in orphans) if g is not None}
@@ -217,12 +218,12 @@ def _revoked(grant: Grant, member_id: str, effective: date, reason: str) -> Bene
     )
 
 
-def next_day(life: Life) -> date | None:
+def next_day(life: Life, held: Entitlements) -> date | None:
     """The first day after `lived_to` that implies something more, None if no day does."""
-    return min((day for day in _days_ahead(life) if day > life.lived_to), default=None)
+    return min((day for day in _days_ahead(life, held) if day > life.lived_to), default=None)
 
 
-def _days_ahead(life: Life) -> Iterator[date]:
+def _days_ahead(life: Life, held: Entitlements) -> Iterator[date]:
     state = life.state
     if state.timeline:
         yield from (step.effective for step in state.timeline)
@@ -235,7 +236,7 @@ def _days_ahead(life: Life) -> Iterator[date]:
             yield grant.period_end
         if grant.status == "requested":
             yield from _days_of_asking(life, grant)
-    yield from _seasons_ahead(life)
+    yield from _seasons_ahead(life, held)
 
 
 def _days_of_asking(life: Life, grant: Grant) -> Iterator[date]:
@@ -247,12 +248,11 @@ def _days_of_asking(life: Life, grant: Grant) -> Iterator[date]:
         yield from (start for term in terms for start, _ in term.covers)
 
 
-def _seasons_ahead(life: Life) -> Iterator[date]:
+def _seasons_ahead(life: Life, held: Entitlements) -> Iterator[date]:
     """The starts of the coming seasons for whoever has a benefit of the season now."""
-    found = stretches(life)
-    if not found:
+    if held.rules is None:
         return
-    season = found[-1].rules.season_of(region_of(life.state))
-    held = [b for b, spans in entitled(found, life.programme) if b.period == "season" and spans[-1].end == date.max]
-    if season and held:
+    season = held.rules.season_of(region_of(life.state))
+    lasting = [b for b, spans in held.benefits if b.period == "season" and spans[-1].end == date.max]
+    if season and lasting:
         yield from (season.window(year)[0] for year in (life.lived_to.year, life.lived_to.year + 1))

@@ -47,15 +47,16 @@ def rule(change: Change) -> Callable[[View | None, Event, Programme], Decision[V
         if view.erased:
             return Decision(view)
         after = change(view, event.data, programme)
-        return Decision(after if after.erased else settled(_lived(after, event)))
+        return Decision(after if after.erased else settled(_lived(after, event), view))
 
     return decide
 
 
 def _lived(view: View, event: Event) -> View:
-    at = event.time.astimezone(UTC)
-    newest = at if view.updated_at is None else max(view.updated_at, at)
-    return replace(view, lived_to=max(view.lived_to, event.day), updated_at=newest)
+    """An event no newer than the newest brings no later day either."""
+    if view.updated_at is not None and event.time <= view.updated_at:
+        return view
+    return replace(view, lived_to=max(view.lived_to, event.day), updated_at=event.time.astimezone(UTC))
 
 
 def on_enrolled(view: View, data: policy.MemberEnrolled, _: Programme) -> View:

@@ -4,7 +4,7 @@ The invariant: each part follows from one topic alone, or is joined when it is s
 the members' own days. So the row does not depend on how the topics were interleaved.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -172,26 +172,45 @@ def blank(view: View) -> View:
     )
 
 
-def settled(view: View) -> View:
-    """The view without what its days have left behind; the bounds keep what is newest."""
-    day = view.lived_to
-    return replace(
-        view,
-        terms=_newest((t for t in view.terms.values() if t.end + ENDED_TERM_KEPT > day), TERMS_MAX),
-        claims=_claims(view.claims.values()),
-        advice={a.claim_no: a for a in sorted(view.advice.values(), key=_by_claim)[-ADVICE_MAX:]},
-        grants={
-            g.grant_id: g
-            for g in sorted(view.grants.values(), key=lambda g: (g.period_start, g.grant_id))[-GRANTS_MAX:]
-            if g.period_end is None or g.period_end > day
-        },
-        orders={o.order_id: o for o in sorted(view.orders.values(), key=_by_order)[-ORDERS_MAX:]},
-        requests=dict(list(view.requests.items())[-EXTENSIONS_MAX:]),
-        answers=dict(list(view.answers.items())[-EXTENSIONS_MAX:]),
-        expiring=tuple(
-            sorted((e for e in view.expiring if e.expires_on > day), key=lambda e: (e.expires_on, e.wallet))
-        ),
-    )
+def settled(view: View, before: View | None = None) -> View:
+    """The view without what its days have left behind; the bounds keep what is newest.
+
+    `before` is the settled view this one was made from: what is the same in both, on the same day, is settled.
+    """
+    later = before is None or view.lived_to != before.lived_to
+    changed = {
+        name: settle(view)
+        for name, settle, is_dated in _SETTLED
+        if (later and is_dated) or before is None or getattr(view, name) is not getattr(before, name)
+    }
+    return replace(view, **changed) if changed else view
+
+
+def _grants(view: View) -> dict[str, Grant]:
+    kept = sorted(view.grants.values(), key=lambda g: (g.period_start, g.grant_id))[-GRANTS_MAX:]
+    return {g.grant_id: g for g in kept if g.period_end is None or g.period_end > view.lived_to}
+
+
+def _terms(view: View) -> dict[str, Term]:
+    return _newest((t for t in view.terms.values() if t.end + ENDED_TERM_KEPT > view.lived_to), TERMS_MAX)
+
+
+def _expiring(view: View) -> tuple[Expiring, ...]:
+    ahead = (e for e in view.expiring if e.expires_on > view.lived_to)
+    return tuple(sorted(ahead, key=lambda e: (e.expires_on, e.wallet)))
+
+
+_SETTLED: Final[tuple[tuple[str, Callable[[View], object], bool], ...]] = (
+    ("terms", _terms, True),
+    ("grants", _grants, True),
+    ("expiring", _expiring, True),
+    ("claims", lambda view: _claims(view.claims.values()), False),
+    ("advice", lambda v: {a.claim_no: a for a in sorted(v.advice.values(), key=_by_claim)[-ADVICE_MAX:]}, False),
+    ("orders", lambda v: {o.order_id: o for o in sorted(v.orders.values(), key=_by_order)[-ORDERS_MAX:]}, False),
+    ("requests", lambda view: dict(list(view.requests.items())[-EXTENSIONS_MAX:]), False),
+    ("answers", lambda view: dict(list(view.answers.items())[-EXTENSIONS_MAX:]), False),
+)
+"""The parts that are bounded: how, and whether a later day leaves something of them behind."""
 
 
 def _newest(terms: Iterable[Term], kept_max: int) -> dict[str, Term]:

@@ -5,6 +5,7 @@ conditions, a higher one without, a protection of no time.
 """
 
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -47,7 +48,7 @@ class GrowthCredit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     days_max_per_calendar_year: Annotated[int, Meta(ge=1, le=366)]
 
 
-class TierRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TierRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """`tiers` from the lowest up. `eligible_product_lines` None = every line of a natural person."""
 
     version: Annotated[int, Meta(ge=1)]
@@ -70,7 +71,11 @@ class TierRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def rank(self, tier: str) -> int:
         """0 for the lowest tier, -1 for none."""
-        return next((i for i, t in enumerate(self.tiers) if t.name == tier), -1)
+        return self._ranks.get(tier, -1)
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        return {t.name: i for i, t in enumerate(self.tiers)}
 
     def rule(self, tier: str) -> TierRule | None:
         """The rule of a tier, if this version has it."""
