@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 
 _LOCK: Final = 7_200_003
 SILENCE: Final = {"TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
+ARRAYS: Final = (
+    ("bool", 16, 1000),
+    ("bytea", 17, 1001),
+    ("int2", 21, 1005),
+    ("int4", 23, 1007),
+    ("int8", 20, 1016),
+    ("float8", 701, 1022),
+    ("json", 114, 199),
+    ("jsonb", 3802, 3807),
+    ("date", 1082, 1182),
+    ("time", 1083, 1183),
+    ("timestamptz", 1184, 1185),
+    ("uuid", 2950, 2951),
+)
+"""An element's type, its number, and that of its array, as `pg_type` has them since they are there."""
 _ENVIRONMENT: Final = Path(__file__).parent / "migrations_env"
 
 
@@ -74,7 +89,7 @@ async def open_pool(
         size_max=size_max or settings.pool_size_max,
         timeout=settings.connect_timeout_s,
         command_timeout=settings.statement_timeout_ms / 1000 + 5,
-        init=_notice_silence,
+        init=_prepare,
         reset=_leave_as_it_is,
         server_settings={
             "application_name": database,
@@ -95,7 +110,37 @@ def service_of(database: str) -> str:
     return database.removeprefix("tenure_").replace("_", "-")
 
 
-async def _notice_silence(conn: Any) -> None:
+async def _prepare(conn: Any) -> None:
+    """What every new session is given."""
+    _notice_silence(conn)
+    _know_arrays(conn)
+
+
+def _know_arrays(conn: Any) -> None:
+    """A driver that does not know an array asks the server's catalogue, for each statement that first has one, in every session:
+    five milliseconds of the server each time. The numbers of PostgreSQL's own types are the same in every database.
+    """
+    conn._protocol.get_settings().register_data_types(  # noqa: SLF001 - there is no public way to it
+        [
+            {
+                "oid": oid,
+                "ns": "pg_catalog",
+                "name": f"_{element}",
+                "kind": b"b",
+                "basetype": None,
+                "elemtype": element_oid,
+                "elemdelim": ",",
+                "range_subtype": None,
+                "attrtypoids": None,
+                "attrnames": None,
+                "elemtype_name": element,
+            }
+            for element, element_oid, oid in ARRAYS
+        ]
+    )
+
+
+def _notice_silence(conn: Any) -> None:
     """A server that is gone without a word (a machine, a cable) does not keep a session of ours for longer than ten seconds."""
     sock = conn._transport.get_extra_info("socket")  # noqa: SLF001 - there is no public way to it
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

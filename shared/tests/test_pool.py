@@ -34,3 +34,19 @@ async def test_who_names_no_limit_gets_no_connection_after_a_while_and_is_counte
     assert await opened.fetchval("SELECT 1") == 1
     assert figure("tenure_pool_waiting_callers") == 0
     await opened.close()
+
+
+async def test_a_session_knows_the_arrays_its_statements_have_without_asking_the_catalogue(settings: Settings) -> None:
+    opened = await database.open_pool(settings, "postgres", size_max=1)
+    asked: list[str] = []
+    async with opened.acquire() as conn:
+        rows = await conn.fetch(
+            "SELECT e.typname::text AS element, e.oid::int, e.typarray::int FROM pg_type e WHERE e.oid = ANY ($1::int[])",
+            [oid for _, oid, _ in database.ARRAYS],
+        )
+        assert sorted(map(tuple, rows)) == sorted(database.ARRAYS)
+        conn.add_query_logger(lambda told: asked.append(told.query))
+        for element, _, _ in database.ARRAYS:
+            assert await conn.fetchval(f"SELECT cardinality($1::{element}[])", [None]) == 1
+    await opened.close()
+    assert len(asked) == len(database.ARRAYS)
