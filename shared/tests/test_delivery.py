@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 from tenure.contracts.time import DayStarted
 from tenure.settings import Settings
+from tenure.spine import relay
 from tenure.spine.clock import days_that_came, tick
 from tenure.spine.codec import decode, encode, event_of, utc_now
 from tenure.spine.log import Log, Outgoing
@@ -53,6 +54,17 @@ async def test_what_is_published_has_its_effect_and_tells_the_world_in_order(
         await producer.send(outgoing(1, 2, 3))
         assert await read_all(log, "message.v1", 3) == [1, 3, 6]
     assert await toy.pool.fetchval("SELECT count(*) FROM outbox WHERE NOT published") == 0
+
+
+async def test_what_was_told_here_is_relayed_without_waiting_for_the_next_look(
+    toy: Under, log: Log, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "IDLE_WAIT_S", 600.0)
+    producer = await log.producer()
+    async with Runtime(toy.door, log, settings):
+        for n, amount in enumerate((1, 2, 3)):
+            await producer.send(outgoing(amount, member=f"M-{n}"))
+            assert len(await read_all(log, "message.v1", n + 1)) == n + 1
 
 
 async def test_an_event_the_database_refuses_stands_alone_and_is_parked(

@@ -143,7 +143,7 @@ class Batch:
             if n % ITEMS_BETWEEN_BREATHS == ITEMS_BETWEEN_BREATHS - 1:
                 await asyncio.sleep(0)  # heartbeats and callers share this loop
             item = self.items[i]
-            if self._queues(item):
+            if (self.blocked or self.stuck) and self._queues(item):
                 self._refuse(
                     i, item.wrong or WrongEventError(parking.BEHIND, "queues behind an earlier parked event of its key")
                 )

@@ -77,6 +77,7 @@ class Runtime:
         self.vitals = Vitals(door, self.consumer, settings)
         self.worker = Worker(door, settings, log, self.consumer, self.relay.wake)
         self.consumer.on_rejoined = self.relay.doubt.set
+        door.on_told = self.relay.wake.set
         self.failed: asyncio.Event = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.consumer.backoff.of = (door.service.name, "consumer")

@@ -71,6 +71,7 @@ class Door:
     source: str = ""
     acquire_timeout_s: float = ACQUIRE_TIMEOUT_S
     new_id: Callable[[], object] = uuid7  # of an effect; a simulation draws it from its seed
+    on_told: Callable[[], None] = lambda: None  # something waits in the outbox; whoever relays it here need not look
     rulebook: Rulebook = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +103,8 @@ class Door:
                 await _remember(conn, positions, day)
                 reach("transact.before_commit")
             reach("transact.committed")
+            if batch.records:
+                self.on_told()
             count_told(self.service.name, batch.told)
             batch.end_spans()
             return batch.outcomes
