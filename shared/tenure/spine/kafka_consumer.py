@@ -21,15 +21,18 @@ from tenure.spine.log import OnPartitions, Position, Record, TopicPartition, Wor
 
 _POLL_GRACE_S = 0.2
 _IDLE_S_MAX = 1.0
+_READY_S_MAX = 0.001
+_FRESH_MS_MAX = 5
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Passes rebalances on, but not the library's empty sets; `settled` while no rebalance is going on."""
+    """Passes rebalances on, but not the library's empty sets; `settled` while none is going on, `begun` counts them."""
 
     def __init__(self, on_assigned: OnPartitions | None, on_revoked: OnPartitions | None) -> None:
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
         self.settled = asyncio.Event()
+        self.begun = 0
 
     async def on_partitions_assigned(self, assigned: Iterable[KafkaPartition]) -> None:
         try:
@@ -40,6 +43,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[KafkaPartition]) -> None:
         self.settled.clear()
+        self.begun += 1
         if revoked and self._on_revoked:
             await self._on_revoked(sorted((tp.topic, tp.partition) for tp in revoked))
 
@@ -49,6 +53,10 @@ def positions_of(client: AIOKafkaConsumer) -> dict[TopicPartition, int]:
     assignment = client._subscription.subscription and client._subscription.subscription.assignment  # noqa: SLF001
     states = {tp: assignment.state_value(tp) for tp in assignment.tps} if assignment else {}
     return {(tp.topic, tp.partition): state.position for tp, state in states.items() if state.has_valid_position}
+
+
+def _flat(polled: dict[KafkaPartition, list[Any]]) -> list[Any]:
+    return [record for records in polled.values() for record in records]
 
 
 class KafkaConsumer:
@@ -61,25 +69,32 @@ class KafkaConsumer:
 
     async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
         self._start_listening()
-        polled: dict[KafkaPartition, list[Any]] = {}
+        polled: list[Any] = []
+        rebalances = self._rebalances.begun
         try:
             # A rebalance holds getmany back beyond its own time-out; and what a member was just given is not delivered
             # before its `on_assigned` is done, although the library has it ready.
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s + _POLL_GRACE_S):
                     await self._rebalances.settled.wait()
-                    timeout_ms = int(timeout_s * 1000)
-                    polled = await self._client.getmany(timeout_ms=timeout_ms, max_records=records_max)
+                    rebalances = self._rebalances.begun
+                    await self._fetched(polled, records_max=records_max, timeout_ms=int(timeout_s * 1000))
         except (KafkaError, ConsumerStoppedError, OSError) as error:
             raise WorldDown(f"polling: {error!r}") from error
         self._listen(heard=bool(polled))
-        if not self._rebalances.settled.is_set():
+        if not self._rebalances.settled.is_set() or self._rebalances.begun != rebalances:
             return []  # they were taken away while these were on their way; whoever has them next reads from what is committed
-        return [
-            Record(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
-            for records in polled.values()
-            for r in records
-        ]
+        return [Record(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp) for r in polled]
+
+    async def _fetched(self, polled: list[Any], *, records_max: int, timeout_ms: int) -> None:
+        """What comes, into `polled`. What lay ready was fetched when the last poll ended, and is as old as all that was done since:
+        once it is taken the library fetches again, so what came meanwhile is waited for, a moment at most.
+        """
+        asked = time.monotonic()
+        polled += _flat(await self._client.getmany(timeout_ms=timeout_ms, max_records=records_max))
+        if 0 < len(polled) < records_max and time.monotonic() - asked < _READY_S_MAX:
+            left = records_max - len(polled)
+            polled += _flat(await self._client.getmany(timeout_ms=_FRESH_MS_MAX, max_records=left))
 
     def _start_listening(self) -> None:
         """While nobody polls, the client fetches nothing: that time is not the broker's silence."""

@@ -1,0 +1,71 @@
+"""A poll brings what came since the last one, too, and nothing of partitions that were taken away while it waited for that."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from tenure.spine import kafka_consumer
+from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
+from tenure.spine.kafka_settings import KafkaSettings
+
+PLACE = TopicPartition("policy.v1", 0)
+
+
+@pytest.fixture(autouse=True)
+def _whatever_else_the_machine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_consumer, "_READY_S_MAX", 10.0)
+
+
+def record(offset: int) -> Any:
+    return SimpleNamespace(
+        topic="policy.v1", partition=0, offset=offset, key=b"M-1", value=b"{}", headers=(), timestamp=0
+    )
+
+
+class Client:
+    """A library that has `ready` at once and fetches `later` only when that is taken."""
+
+    def __init__(self, ready: Sequence[Any], later: Sequence[Any], meanwhile: Callable[[], None]) -> None:
+        self.answers = [list(ready), list(later)]
+        self.meanwhile = meanwhile
+
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
+        del timeout_ms
+        if not self.answers:
+            return {}
+        if len(self.answers) == 1:
+            self.meanwhile()
+        answer = self.answers.pop(0)
+        return {PLACE: answer[:max_records]} if answer else {}
+
+    def assignment(self) -> set[TopicPartition]:
+        return set()
+
+
+async def polled(later: Sequence[Any], *, records_max: int, taken_away: bool = False) -> list[int]:
+    rebalances = Rebalances(None, None)
+    rebalances.settled.set()
+
+    def meanwhile() -> None:
+        if taken_away:
+            rebalances.begun += 1  # and given back, all while the poll waited
+
+    client = Client([record(0), record(1)], later, meanwhile)
+    consumer = KafkaConsumer(client, KafkaSettings(bootstrap="localhost:1"), rebalances)
+    return [r.offset for r in await consumer.poll(records_max=records_max, timeout_s=0.5)]
+
+
+async def test_what_came_since_the_last_poll_comes_with_what_lay_ready() -> None:
+    assert await polled([record(2), record(3)], records_max=10) == [0, 1, 2, 3]
+    assert await polled([record(2), record(3)], records_max=3) == [0, 1, 2]
+    assert await polled([], records_max=10) == [0, 1]
+
+
+async def test_a_full_poll_does_not_wait_for_more() -> None:
+    assert await polled([record(2)], records_max=2) == [0, 1]
+
+
+async def test_what_was_taken_away_while_the_rest_was_waited_for_is_left_to_whoever_has_it() -> None:
+    assert await polled([record(2)], records_max=10, taken_away=True) == []
