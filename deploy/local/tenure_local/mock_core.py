@@ -215,7 +215,12 @@ def _persons(d: Day) -> None:
     d.issue("16b", "16", since=60)
     d.say(core.CustomerMerged(member_id=d.m("16"), merged_id=d.m("16a"), on=d.on))
     d.pay("16a")
-    d.case("17 parted again", "each policy is told to its own", holder={d.p("17a"): d.m("17a"), d.p("17"): d.m("17")})
+    d.case(
+        "17 parted again",
+        "each policy is told to its own",
+        holder={d.p("17a"): d.m("17a"), d.p("17"): d.m("17")},
+        days={d.m("17a"): d.insured(100), d.m("17"): d.insured(80)},
+    )
     d.issue("17a", "17a", since=100)
     d.issue("17", "17", since=80)
     d.say(core.CustomerMerged(member_id=d.m("17"), merged_id=d.m("17a"), on=d.on))

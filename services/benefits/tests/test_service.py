@@ -167,6 +167,24 @@ async def test_a_merger_undone_by_its_opposite_brings_the_history_back(t):
     assert (rows["M-1"].merged_into, rows["M-2"].merged_into) == (None, "M-1")
 
 
+async def test_a_member_parted_again_has_benefits_of_their_own(t):
+    for member, no in (("M-1", "P-1"), ("M-2", "P-2")):
+        await t.feed(cast.issued(member, no=no, end="2022-01-01"), cast.tiers(("2020-01-01", "basic"), member=member))
+    await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01")))
+    parted = [
+        policy.CustomerUnmerged(member_id=m, survivor_id="M-1", merged_id="M-2", effective=D("2020-08-01"))
+        for m in ("M-1", "M-2")
+    ]
+    await t.feed(*parted)
+    await t.feed(cast.tiers(("2020-01-01", "basic"), member="M-2"), at=D("2020-08-01"))
+    rows = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
+    assert (rows["M-1"].merged_into, rows["M-2"].merged_into) == (None, None)
+    assert any(grant.status == "active" for grant in rows["M-2"].grants.values())
+    before = await everything(t)
+    await t.feed(*parted)
+    assert await everything(t) == before
+
+
 async def test_a_member_merged_with_itself_changes_nothing(t):
     await t.feed(cast.issued(), cast.tiers(("2020-01-01", "basic")))
     before = await everything(t)

@@ -7,7 +7,7 @@ from typing import Any
 from member_view.handing_over import hand_over_once
 from member_view.service import SERVICE
 from tenure.contracts.event import Data
-from tenure.contracts.policy import CustomerErased, CustomerMerged
+from tenure.contracts.policy import CustomerErased, CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
@@ -77,6 +77,16 @@ async def test_what_arrives_under_an_old_id_is_handed_over(settings: Settings) -
         answers = [await t.http.get(f"/v1/members/{m}/status", headers=t.auth("operator")) for m in (M, "M-9")]
         assert [a.status_code for a in answers] == [404, 200]
         assert answers[1].json()["points"]["points"] == {"available": 60, "pending": 0, "held": 40, "debt": 0}
+
+
+async def test_parted_again_the_old_id_is_a_member_s_own(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(issued(), CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        both = [CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M)]
+        await t.feed(*both, issued(), grant(100))
+        assert await hand_over_once(t.door) == 0
+        answer = await t.http.get(f"/v1/members/{M}/status", headers=t.auth("operator"))
+        assert answer.json()["points"]["points"]["available"] == 100
 
 
 async def test_an_erased_member_is_not_to_be_seen(settings: Settings) -> None:

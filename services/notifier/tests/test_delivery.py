@@ -15,7 +15,7 @@ from notifier.rules.letters import key_of
 from notifier.service import SERVICE
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageDelivered, MessageFailed, MessageRequested, MessageSent, MessageSuppressed
-from tenure.contracts.policy import CustomerErased, CustomerMerged, CustomerRegistered, MemberEnrolled
+from tenure.contracts.policy import CustomerErased, CustomerMerged, CustomerRegistered, CustomerUnmerged, MemberEnrolled
 from tenure.settings import Settings
 from tenure.spine.codec import utc_now
 from tenure.testing import Under, under_test
@@ -203,6 +203,17 @@ async def test_one_person_has_one_inbox(settings: Settings) -> None:
             ("M-9", "claim_progress"),
             ("M-9", "order_fulfilled"),
         ]
+
+
+async def test_parted_again_each_has_their_own_inbox(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await t.feed(*(CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M)))
+        await t.feed(tier_changed("none", "basic"), at=D)
+        await t.feed(tier_changed("basic", "none"), at=D)
+        await t.feed(fulfilled())
+        await sending.tell(t.door, None)
+        assert [m["member_id"] for m in await _inbox(t)][-1] == M
 
 
 @pytest.mark.parametrize("tier_first", [True, False])
