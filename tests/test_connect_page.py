@@ -66,6 +66,6 @@ def test_every_command_on_the_page_does_what_the_page_says(tmp_path: Path) -> No
     whole = "\n".join(said)
     assert whole.count('"status":"accepted"') == 2
     assert re.search(r"\b300\b", said[2]), "the balance is seen"
-    assert "4 rows, 10 facts" in whole
+    assert "4 rows, 9 facts" in whole
     assert whole.count("✓") >= 22
     assert "✗" not in whole
