@@ -67,6 +67,21 @@ async def test_what_was_told_here_is_relayed_without_waiting_for_the_next_look(
             assert len(await read_all(log, "message.v1", n + 1)) == n + 1
 
 
+async def test_a_type_the_service_ignores_is_passed_over_whatever_is_in_it(
+    toy: Under, log: Log, settings: Settings
+) -> None:
+    producer = await log.producer()
+    headers = [("ce_type", b"points.expired")]
+    await producer.send([Outgoing("points.v1", b"M-1", b"{", headers)])
+    async with Runtime(toy.door, log, settings):
+        await producer.send(outgoing(1))
+        assert await read_all(log, "message.v1", 1) == [1]
+    assert not await toy.parked()
+    await producer.send([Outgoing("points.v1", b"M-1", b"{", [("ce_type", b"points.granted")])])
+    async with Runtime(toy.door, log, settings):
+        await until(toy.parked, toy)
+
+
 async def test_an_event_the_database_refuses_stands_alone_and_is_parked(
     toy: Under, log: Log, settings: Settings
 ) -> None:
