@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
-import httpx
 import pytest
 from asyncpg.connection import Connection
 from fastapi import APIRouter, Depends, Request, Response
@@ -21,7 +20,6 @@ from tenure.edge import (
     MemberId,
     Problem,
     caller,
-    create_app,
     decode_cursor,
     json_response,
     page_of,
@@ -184,7 +182,6 @@ async def offline(
     toy: Service[int], settings: Settings, nowhere: "asyncpg.Pool[asyncpg.Record]"
 ) -> AsyncIterator[Under]:
     """The toy without a database: what is answered here was refused before anything could be touched."""
-    door = Door(toy, nowhere, NO_RULES)
-    transport = httpx.ASGITransport(create_app([(toy, door)], settings))
-    async with httpx.AsyncClient(transport=transport, base_url="http://tenure") as http:
-        yield Under(door, settings, http)
+    under = Under(Door(toy, nowhere, NO_RULES), settings)
+    yield under
+    await under.close()
