@@ -13,6 +13,7 @@ import msgspec
 from tenure.contracts.points import Wallet
 
 from points_ledger.commands import Purpose
+from points_ledger.rules.term_memory import TermMemory
 
 FOREVER: Final = date.max
 WALLETS: Final[tuple[Wallet, ...]] = ("points", "growth", "agent")
@@ -152,34 +153,6 @@ class Proposal(msgspec.Struct, frozen=True):
     approved_by: str = ""
     purpose: Purpose = "correct"
     batch: str = ""
-
-
-class TermMemory(msgspec.Struct, frozen=True, array_like=True):
-    """What the ledger keeps of a policy term: enough to say what its facts are worth today."""
-
-    version: int
-    start: date
-    written_end: date
-    person: bool
-    premium_fen: int
-    void: bool = False
-    ended: date | None = None
-    paid: dict[int, int] = {}
-    refunds: dict[int, int] = {}
-
-    @property
-    def is_whole(self) -> bool:
-        """Neither void nor ended early nor refunded: everything it earned stands."""
-        return not self.void and self.ended is None and not self.refunds
-
-    @property
-    def paid_fen(self) -> int:
-        """What was paid for it; where no payment was seen here, what it cost before refunds."""
-        return sum(self.paid.values()) or self.premium_fen + self.refunded_fen
-
-    @property
-    def refunded_fen(self) -> int:
-        return sum(self.refunds.values())
 
 
 class Absorbed(msgspec.Struct, frozen=True, array_like=True):

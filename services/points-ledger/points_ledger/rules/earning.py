@@ -21,12 +21,13 @@ from tenure.contracts.policy import (
 from tenure.contracts.programme import EarningRules
 from tenure.contracts.programme.earning import Rule, Trigger
 
-from points_ledger.rules.account import FOREVER, Lot, TermMemory
+from points_ledger.rules.account import FOREVER, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import claim, earned_again, under_caps
 from points_ledger.rules.lots import expiry_of, grant
 from points_ledger.rules.reversal import restate
 from points_ledger.rules.standing import cut_on
+from points_ledger.rules.term_memory import TermMemory
 from points_ledger.rules.worth import worth
 
 FEN_PER_CNY = 100

@@ -4,12 +4,14 @@ The invariant: the memory of a term is the same whatever the order of its events
 and refunds add up by their own numbers. After every change, what the policy earned is settled anew.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import Final
 
 from msgspec.structs import replace
 from tenure.contracts.policy import (
     CancellationReversed,
     NoClaimYearRevoked,
+    PolicyCancelled,
     PolicyRescinded,
     PremiumPaid,
     PremiumRefunded,
@@ -18,10 +20,11 @@ from tenure.contracts.policy import (
 )
 from tenure.contracts.tier import NO_TIER, TierChanged
 
-from points_ledger.rules.account import Memory, TermMemory
+from points_ledger.rules.account import Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.reversal import revoke, settle_where
 from points_ledger.rules.standing import freeze
+from points_ledger.rules.term_memory import TermMemory
 
 TERM_KEPT_DAYS = 2 * 366
 """How long after its end a term that stands whole is remembered; its lots are for ever."""
@@ -32,7 +35,7 @@ def learn(book: Book, data: TermEvent) -> None:
     term, before = data.term, book.memory
     key = term.id
     known = before.terms.get(key)
-    now = _with_money(_standing(known, term), data)
+    now = _with(_standing(known, term), data, book.event.time)
     rescinded = before.rescinded | {term.policy_no} if isinstance(data, PolicyRescinded) else before.rescinded
     if now == known and rescinded == before.rescinded:
         return
@@ -50,7 +53,7 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
     """The term as its highest version says."""
     if known is not None and known.version > term.version:
         return known
-    return TermMemory(
+    now = TermMemory(
         version=term.version,
         start=term.start,
         written_end=term.written_end,
@@ -58,20 +61,30 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
         premium_fen=term.premium_fen,
         void=term.status == "void",
         ended=term.end if term.status == "cancelled" else None,
-        paid={} if known is None else known.paid,
-        refunds={} if known is None else known.refunds,
     )
+    return now if known is None else replace(now, **{name: getattr(known, name) for name in NUMBERED})
 
 
-def _with_money(term: TermMemory, data: TermEvent) -> TermMemory:
-    """Payments by instalment and refunds by the version that made them; a reversed cancellation takes its refunds with it."""
+NUMBERED: Final = ("paid", "refunds", "refunded_at", "cancelled_at", "stood_again_at")
+"""What is kept under its own number, whichever version says how the term stands."""
+
+
+def _with(term: TermMemory, data: TermEvent, at: datetime) -> TermMemory:
+    """What the event itself adds: payments by instalment; refunds, cancellations and their reversals by version."""
+    version = data.term.version
     match data:
         case PremiumPaid():
             return replace(term, paid={**term.paid, data.instalment_no: data.amount_fen})
         case PremiumRefunded():
-            return replace(term, refunds={**term.refunds, data.term.version: data.amount_fen})
+            return replace(
+                term,
+                refunds={**term.refunds, version: data.amount_fen},
+                refunded_at={**term.refunded_at, version: at},
+            )
+        case PolicyCancelled():
+            return replace(term, cancelled_at={**term.cancelled_at, version: at})
         case CancellationReversed():
-            return replace(term, refunds={v: fen for v, fen in term.refunds.items() if v > data.term.version})
+            return replace(term, stood_again_at={**term.stood_again_at, version: at})
     return term
 
 

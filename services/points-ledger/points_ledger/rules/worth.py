@@ -4,10 +4,13 @@ Rounding is fixed here: the amount is floored once, after all multipliers; of a 
 member keeps the fraction.
 """
 
-from tenure.contracts.programme.earning import EarningRules, Rule
+from typing import Final
 
-from points_ledger.rules.account import Lot, TermMemory
+from tenure.contracts.programme.earning import EarningRules, Rule, Trigger
+
+from points_ledger.rules.account import Lot
 from points_ledger.rules.book import Book
+from points_ledger.rules.term_memory import TermMemory
 
 PERCENT = 100
 PERCENT_CUBED = PERCENT**3
@@ -38,9 +41,19 @@ def without_campaign(book: Book, lot: Lot) -> int:
     return lot.base * tier_percent(book, lot) * lot.line_percent // PERCENT**2
 
 
+PAID_FOR: Final[frozenset[Trigger]] = frozenset({"premium.paid", "policy.renewed"})
+"""Facts of the term as a whole: bought for all its days, whichever day they are dated. Their share goes with the money."""
+
+
 def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:
-    """A void term never was; what is dated after an early end never came; a refund takes its share of what premium earned."""
-    if term.void or (term.ended is not None and lot.earned_on > term.ended):
+    """A void term never was; a refund takes its share of what premium earned.
+
+    What is dated after an early end never came: a completed year, cover that was added. An instalment paid after the end (the
+    cancellation was recorded later) did come, and is refunded: its points go by what of the premium is given back, like all others.
+    """
+    if term.void:
+        return 0
+    if term.ended is not None and lot.earned_on > term.ended and (rule is None or rule.trigger not in PAID_FOR):
         return 0
     if rule is None or rule.refund == "keep" or not term.paid_fen:
         return amount
