@@ -51,6 +51,7 @@ NOT_PROVOKED: Final = {
     "MessagesFailing": "the channel of the embedded default is a file",
     "ConsumerLagGrowing": "more than a small test can publish must be left unread",
     "GapOpen": "the service under test is the ledger; the gauge is shown in services/policy-sync/tests/test_gaps.py",
+    "JournalNotSealed": "the worker under test seals; the gauge is shown in services/points-ledger/tests/test_proof.py",
     "DayNotStarted": "the platform under test follows events, not the wall",
 }
 

@@ -134,7 +134,7 @@ def parts_of(schema: Any) -> Iterator[dict[str, Any]]:
 
 def test_the_table_names_the_services_that_there_are() -> None:
     names = {s.name for s in SERVICES}
-    assert {c for topic in TOPICS for c in topic.consumers} <= names | {"insurer core"}
+    assert {c for topic in TOPICS for c in topic.consumers} <= names | {"insurer core", "auditors' archive"}
     assert {s.name for s in SERVICES if not s.reads} == set(), (
         "a service that reads nothing does not belong to the table"
     )

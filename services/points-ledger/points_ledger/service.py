@@ -88,6 +88,7 @@ SERVICE: Final = Service[Account](
     gauges=(
         (metrics.holds_open, "SELECT count(*) FROM holds WHERE state = 'held'"),
         (metrics.journal_unsealed_rows, sealer.UNSEALED),
+        (metrics.journal_oldest_unsealed_age_seconds, sealer.OLDEST_UNSEALED_AGE),
     ),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from points_ledger.proof import entries as e
 from points_ledger.proof import merkle, sealer
 from points_ledger.service import SERVICE
+from tenure.contracts.ledger import RootPublished
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.spine import faults
@@ -78,6 +79,11 @@ async def test_batches_follow_one_another_and_hold_every_entry(t: Under) -> None
     assert (report.entries, report.batches, report.days) == (report.sealed, 3, 3)
     assert report.entries == await t.pool.fetchval("SELECT count(*) FROM transfers") > 150
     assert report.newest == (await t.http.get("/v1/ledger/roots/2028-08-02", headers=t.auth("member"))).json()["root"]
+    told = await t.emitted(RootPublished)
+    published = await t.pool.fetch("SELECT day, day_no, entries, encode(root, 'hex') AS root FROM roots ORDER BY day")
+    assert [(e.day, e.day_no, e.entries, e.root) for e in told] == [tuple(row) for row in published], (
+        "told with the root"
+    )
 
 
 async def test_what_is_being_written_is_not_waited_for_and_is_sealed_when_it_is_there(t: Under) -> None:
@@ -103,6 +109,17 @@ async def test_what_is_being_written_is_not_waited_for_and_is_sealed_when_it_is_
     assert await t.pool.fetchval("SELECT sum(entries) FROM seals") == await t.pool.fetchval(
         "SELECT count(*) FROM transfers"
     )
+
+
+async def test_the_oldest_entry_without_a_seal_has_an_age_and_none_when_all_are_sealed(t: Under) -> None:
+    """What the alert JournalNotSealed reads."""
+    await t.feed(did("check_up", "2026-01-10"))
+    assert 0 < await t.pool.fetchval(sealer.OLDEST_UNSEALED_AGE) < 60
+    await seal(t)
+    assert await t.pool.fetchval(sealer.OLDEST_UNSEALED_AGE) == 0
+    await t.feed(did("quiz", "2026-01-11"))
+    later = sealer.OLDEST_UNSEALED_AGE.replace("now()", "now() + interval '10 minutes'")
+    assert 600 < await t.pool.fetchval(later) < 660, "of the oldest that is not sealed"
 
 
 async def test_numbers_drawn_in_vain_leave_no_hole_in_the_chain(t: Under) -> None:

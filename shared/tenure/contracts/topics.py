@@ -10,7 +10,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from tenure.contracts import activity, benefit, core, mall, message, points, policy, reconciliation, tier, time
+from tenure.contracts import activity, benefit, core, ledger, mall, message, points, policy, reconciliation, tier, time
 from tenure.contracts.event import Data
 
 # One number for all topics keyed by member: with the range assignor, all of a member's events meet in one consumer (DESIGN 4).
@@ -248,6 +248,15 @@ TOPICS: Final[tuple[Topic, ...]] = (
         types=MappingProxyType({"facts.requested": reconciliation.FactsRequested}),
     ),
     Topic(
+        name="ledger.v1",
+        key="ledger",
+        partitions=1,
+        retention_days=366,
+        producer="points-ledger",
+        consumers=("auditors' archive",),
+        types=MappingProxyType({"ledger.root_published": ledger.RootPublished}),
+    ),
+    Topic(
         name="time.v1",
         key="calendar",
         partitions=1,
@@ -280,6 +289,8 @@ def _key_in(cls: type[Data]) -> Callable[[Any], str]:
         return attrgetter("policy_no")
     if issubclass(cls, time.DayStarted):
         return lambda _: "calendar"
+    if issubclass(cls, ledger.RootPublished):
+        return lambda _: "ledger"
     if "agent_id" in cls.__struct_fields__:
         return lambda data: data.agent_id or data.member_id
     return attrgetter("member_id")

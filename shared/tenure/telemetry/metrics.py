@@ -185,6 +185,10 @@ class Metrics(_Declares):
         self.journal_unsealed_rows = self._gauge(
             "journal_unsealed_rows", "Entries of the points ledger's journal that no seal holds yet."
         )
+        self.journal_oldest_unsealed_age_seconds = self._gauge(
+            "journal_oldest_unsealed_age_seconds",
+            "Age of the oldest entry that no seal holds yet; 0 when all are sealed.",
+        )
         self.holds_released = counter("holds_released", "Reservations of points that were given back.", "reason")
         self.gap_oldest_age_seconds = self._gauge(
             "gap_oldest_age_seconds",

@@ -15,12 +15,18 @@ from typing import Any, Final
 import asyncpg
 import structlog
 from asyncpg.connection import Connection
+from tenure.calendar import DAY, start_of
+from tenure.contracts.ledger import RootPublished
+from tenure.spine import outbox
+from tenure.spine.codec import encode, event_of
 from tenure.spine.faults import reach
 from tenure.spine.floor import Floor, Numbered, numbered
 from tenure.spine.leading import leading, lost_sessions
+from tenure.spine.log import Outgoing
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.runtime import Worker
 from tenure.telemetry import metrics
+from tenure.telemetry.figures import count_told
 
 from points_ledger.proof import entries as e
 from points_ledger.proof import merkle
@@ -53,7 +59,13 @@ SEALS_OF_DAY: Final = """
     SELECT batch_no, day, seq_after, seq_to, entries, root, previous FROM seals WHERE day = $1 ORDER BY batch_no"""
 ROOTS: Final = "SELECT day, day_no, batch_from, batch_to, entries, day_root, root FROM roots ORDER BY day_no"
 PUBLISH: Final = """
+    WITH told AS (INSERT INTO outbox (records, events) VALUES ($8, 1))
     INSERT INTO roots (day, day_no, batch_from, batch_to, entries, day_root, root) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+"""One statement, so a root is never published without being told, nor told without being published."""
+OLDEST_UNSEALED_AGE: Final = """
+    SELECT coalesce(extract(epoch FROM now() - min(recorded_at)), 0)::float8 FROM transfers
+    WHERE seq > coalesce((SELECT seq_to FROM seals ORDER BY batch_no DESC LIMIT 1), 0)"""
+SOURCE: Final = "/tenure/points-ledger"
 
 
 @dataclass(slots=True)
@@ -107,7 +119,7 @@ class Sealer:
             seals = [e.Seal(*row) for row in await self.conn.fetch(SEALS_OF_DAY, day)]
             root = e.publish(day, seals, before)
             reach("sealer.rooted")
-            await self.conn.execute(PUBLISH, *_columns(root))
+            await self.conn.execute(PUBLISH, *_columns(root), outbox.pack([_told(root)]))
             reach("sealer.published")
             log.info("root_published", day=day.isoformat(), root=root.root.hex(), entries=root.entries)
             found.append(root)
@@ -116,6 +128,15 @@ class Sealer:
 
 def _columns(root: e.Root) -> tuple[Any, ...]:
     return (root.day, root.day_no, root.batch_from, root.batch_to, root.entries, root.day_root, root.root)
+
+
+def _told(root: e.Root) -> Outgoing:
+    """The root as an event, so that whoever keeps it elsewhere has it without asking. Its id is its day."""
+    return encode(event_of(_data(root), id=f"root-{root.day}", source=SOURCE, time=start_of(root.day + DAY)))
+
+
+def _data(root: e.Root) -> RootPublished:
+    return RootPublished(day=root.day, day_no=root.day_no, entries=root.entries, root=root.root.hex())
 
 
 async def _leaves(rows: list[Any]) -> list[bytes]:
@@ -151,6 +172,8 @@ async def _lead(worker: Worker, lost: deque[int], backoff: Backoff) -> None:
             while not worker.stopping.is_set():
                 today = await worker.today()
                 await sealer.seal(today)
-                await sealer.publish(today)
+                if published := await sealer.publish(today):
+                    count_told(worker.door.service.name, [_data(root) for root in published])
+                    worker.wake_relay.set()
                 backoff.succeeded()
                 await wait_or(worker.stopping, LOOK_EVERY_S)
