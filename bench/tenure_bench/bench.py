@@ -26,6 +26,8 @@ class Bench:
     say: Say
     rate: float = 0.0
     """Events a second the ledger drains, as measured in this run: what "half load" is half of."""
+    reserved_s: float = 0.0
+    """What the cases that are still to come need at least."""
     begun: float = field(default_factory=time.monotonic)
     until: float = field(init=False)
 
@@ -40,8 +42,10 @@ class Bench:
         return asyncio.run(coroutine)
 
     def rounds(self, name: str, legs: Sequence[str], *, share: float) -> Iterator[list[str]]:
-        """The legs of each round, forth and back; it ends early when this case has used its share of the time that is left."""
-        ends = time.monotonic() + self.left_s * share
+        """The legs of each round, forth and back; it ends early when this case has used its share of the time that is left, or
+        would take what the cases after it need.
+        """
+        ends = time.monotonic() + min(self.left_s * share, self.left_s - self.reserved_s)
         for n, order in enumerate(there_and_back(legs, self.plan.pairs)):
             if time.monotonic() > ends:
                 self.say(f"  {name}: out of time after {n} of {self.plan.pairs} rounds")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from tenure.embedded.server import free_port
 from tenure_local.home import Home
+from tenure_local.platform import UNSYNCED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 PARKED_RUN_MAX = 4
@@ -22,7 +24,7 @@ TENURE = Path(sys.executable).with_name("tenure")
 
 @dataclass(frozen=True)
 class Shell:
-    """The `tenure` command from another folder, with nothing in its environment but where its data is."""
+    """The `tenure` command from another folder, with nothing in its environment but where its data is, which need not last."""
 
     folder: Path
     cwd: Path
@@ -34,6 +36,7 @@ class Shell:
             "HOME": os.environ["HOME"],
             "TENURE_DATA_DIR": str(self.folder),
             "TENURE_PARKED_RUN_MAX": str(PARKED_RUN_MAX),
+            UNSYNCED: "off",
         }
 
     def run(self, *words: str, status: int | None = 0) -> "subprocess.CompletedProcess[str]":
@@ -49,14 +52,14 @@ class Shell:
         assert status is None or done.returncode == status, done.stdout + done.stderr
         return done
 
-    def foreground(self) -> "subprocess.Popen[str]":
+    def foreground(self, port: int | None = None) -> "subprocess.Popen[str]":
         """`tenure up` in a terminal of its own, once it is up."""
         started = subprocess.Popen(
-            [TENURE, "up", "--port", str(free_port())],
+            [TENURE, "up", "--port", str(port or free_port())],
             env=self.environment,
             cwd=self.cwd,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
         )
         assert started.stdout is not None
@@ -182,16 +185,9 @@ def test_days_come_and_do_not_go(shell: Shell) -> None:
     assert "this platform's calendar stands at 2018-06-01, after 2018-05-01" in late.stderr
 
 
-def test_down_stops_a_platform_in_another_terminal(other_shell: Shell) -> None:
-    with other_shell.foreground() as up:
-        assert "a platform" in other_shell.run("up", "--detach", status=1).stderr
-        assert "another terminal" in other_shell.run("down", "--reset").stdout
-        assert up.wait(30) == 0
-    assert other_shell.processes() == []
-    assert other_shell.run("down").stdout == "nothing was running\n"
-
-
-def test_a_killed_command_takes_its_servers_along_and_leaves_a_folder_to_resume(other_shell: Shell) -> None:
+def test_a_killed_command_takes_its_servers_along_and_its_folder_goes_on_in_another_terminal(
+    other_shell: Shell,
+) -> None:
     with other_shell.foreground() as up:
         up.send_signal(signal.SIGKILL)
         up.wait(10)
@@ -199,30 +195,32 @@ def test_a_killed_command_takes_its_servers_along_and_leaves_a_folder_to_resume(
     assert "does not answer" in other_shell.run("doctor", status=1).stdout
     with other_shell.foreground() as up:
         assert json.loads(other_shell.run("wait", "--json").stdout)["drained"] is True
-        up.send_signal(signal.SIGINT)
+        assert "a platform" in other_shell.run("up", "--detach", status=1).stderr
+        assert "another terminal" in other_shell.run("down", "--reset").stdout
         assert up.wait(30) == 0
     assert other_shell.processes() == []
+    assert other_shell.run("down").stdout == "nothing was running\n"
 
 
-def test_a_dead_worker_is_noticed_explained_and_mended_by_starting_again(other_shell: Shell) -> None:
-    other_shell.run("up", "--detach", "--port", str(free_port()))
-    os.kill(json.loads((other_shell.folder / "worker.pid").read_text())["pid"], signal.SIGKILL)
-    assert "the worker process ended" in other_shell.run("wait", status=1).stderr
-    said = other_shell.run("doctor", status=1).stdout
-    assert "✗ worker: http://127.0.0.1:" in said
-    assert "`tenure down`, then `tenure up --detach` starts everything again; the data stays" in said
-    assert "stopped gateway, wheel-broker, postgres" in other_shell.run("down").stdout
-    other_shell.run("up", "--detach", "--port", str(free_port()))
-    assert "✗" not in other_shell.run("doctor").stdout
-
-
-def test_a_taken_port_is_another_port(other_shell: Shell) -> None:
-    import socket
-
+def test_a_platform_in_a_terminal_ends_at_its_interrupt_and_a_taken_port_is_another_port(other_shell: Shell) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        started = other_shell.run("up", "--detach", "--port", str(port))
-    assert f"port {port} is taken by another program" in started.stderr
-    assert f":{port} " not in started.stdout
+        with other_shell.foreground(port) as up:
+            up.send_signal(signal.SIGINT)
+            _, complained = up.communicate(timeout=30)
+    assert up.returncode == 0
+    assert f"port {port} is taken by another program" in complained
+    assert other_shell.processes() == []
+
+
+def test_a_dead_worker_is_noticed_explained_and_mended_by_starting_again(shell: Shell) -> None:
+    os.kill(json.loads((shell.folder / "worker.pid").read_text())["pid"], signal.SIGKILL)
+    assert "the worker process ended" in shell.run("wait", status=1).stderr
+    said = shell.run("doctor", status=1).stdout
+    assert "✗ worker: http://127.0.0.1:" in said
+    assert "`tenure down`, then `tenure up --detach` starts everything again; the data stays" in said
+    assert "stopped gateway, wheel-broker, postgres" in shell.run("down").stdout
+    shell.run("up", "--detach", "--port", str(free_port()))
+    assert "✗" not in shell.run("doctor").stdout
