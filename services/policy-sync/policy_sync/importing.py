@@ -14,7 +14,6 @@ import structlog
 from asyncpg.connection import Connection
 from tenure.contracts.event import Data, Event
 from tenure.spine.codec import utc_now
-from tenure.spine.gather import Gatherer
 from tenure.spine.leading import leading, lost_sessions
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import Door, Item
@@ -22,6 +21,7 @@ from uuid_utils import uuid7
 
 from policy_sync import import_store
 from policy_sync.commands import AdvanceImport
+from policy_sync.recording import FACTS_AT_ONCE_MAX, Recording
 from policy_sync.rehearsal import Rehearsal
 from policy_sync.rules.imports import ImportState
 from policy_sync.sources import catalogue
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 log: Final = structlog.get_logger(__name__)
 LOCK: Final = 7_200_011
 LOOK_EVERY_S: Final = 0.5
-ROWS_AT_ONCE: Final = 2_000
-FACTS_AT_ONCE_MAX: Final = 40_000
+ROWS_AT_ONCE: Final = 4_000
 SOURCE: Final = "/tenure/policy-sync/imports"
 
 
@@ -91,40 +90,27 @@ class _Reading:
         self.facts = Rehearsal(door) if found.dry_run else Recording(door)
 
     async def run(self, stopping: asyncio.Event, told: Callable[[], Awaitable[None]]) -> None:
-        is_end = False
-        while not is_end and not stopping.is_set():
-            chunk = await asyncio.to_thread(_chunk, self.rows, self.position)
-            tally = Tally(self.position)
-            tally.add_rows(chunk)
-            tally.add_facts(chunk, await self.facts.take([e for row in chunk for e in row.events]))
-            is_end = not chunk
-            await _advance(self.door, self.id, tally, is_anew=self.is_anew, is_end=is_end)
-            self.position, self.is_anew = tally.position, False
-            await told()
+        ahead = self._read_ahead()
+        try:
+            while not stopping.is_set() and (chunk := await ahead):
+                ahead = self._read_ahead()
+                await self._take(chunk)
+                await told()
+            if not stopping.is_set():
+                await _advance(self.door, self.id, Tally(self.position), is_anew=self.is_anew, is_end=True)
+        finally:
+            ahead.cancel()
 
+    def _read_ahead(self) -> "asyncio.Task[list[Mapped]]":
+        """The next rows, read while those before them are written."""
+        return asyncio.create_task(asyncio.to_thread(_chunk, self.rows, self.position), name="import-rows")
 
-class Recording:
-    """Facts through the write door, each standing or falling alone."""
-
-    def __init__(self, door: Door) -> None:
-        self._gatherer = Gatherer(
-            door, batch_items_max=FACTS_AT_ONCE_MAX, queue_items_max=FACTS_AT_ONCE_MAX, wait_s_max=WAIT_MAX_S
-        )
-
-    async def take(self, events: list[Event]) -> list[str | tuple[str, str]]:
-        """What became of each: accepted, waiting or duplicate, or why it was refused."""
-        outcomes = await self._gatherer.submit([Item(event, once=True) for event in events])
-        return [
-            (o.wrong.code, o.wrong.detail) if o.wrong is not None else "duplicate" if o.seen else status_of(o.body)
-            for o in outcomes
-        ]
-
-
-WAIT_MAX_S: Final = 300.0
-
-
-def status_of(body: bytes) -> str:
-    return "waiting" if b'"waiting"' in body else "duplicate" if b'"duplicate"' in body else "accepted"
+    async def _take(self, chunk: list[Mapped]) -> None:
+        tally = Tally(self.position)
+        tally.add_rows(chunk)
+        tally.add_facts(chunk, await self.facts.take([e for row in chunk for e in row.events]))
+        await _advance(self.door, self.id, tally, is_anew=self.is_anew)
+        self.position, self.is_anew = tally.position, False
 
 
 def _chunk(rows: Iterator[Mapped], after: int) -> list[Mapped]:

@@ -204,19 +204,19 @@ def _policy(
 async def _add_facts(conn: Connection, rows: list[Recorded]) -> None:
     if not rows:
         return
-    await conn.execute(
-        """INSERT INTO facts (key, type, source, id, time, effective, backfill, data)
-           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::date[],
-                                $7::bool[], $8::json[])""",
-        [r.key for r in rows],
-        [TYPE_OF[type(r.fact.data)] for r in rows],
-        [r.fact.source for r in rows],
-        [r.fact.id for r in rows],
-        [r.fact.time for r in rows],
-        [r.fact.effective for r in rows],
-        [r.fact.backfill for r in rows],
-        [_encode(r.fact.data).decode() for r in rows],
+    await conn.copy_records_to_table(
+        "facts",
+        columns=("key", "type", "source", "id", "time", "effective", "backfill", "data"),
+        records=[
+            (r.key, TYPE_OF[type(f.data)], f.source, f.id, f.time, f.effective, f.backfill, _json(f.data))
+            for r in rows
+            for f in (r.fact,)
+        ],
     )
+
+
+def _json(data: Any) -> str:
+    return _encode(data).decode()
 
 
 async def _count_duplicates(conn: Connection, rows: list[Duplicate]) -> None:

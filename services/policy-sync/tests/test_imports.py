@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from policy_sync import importing
+from policy_sync import importing, recording
 from policy_sync.service import SERVICE
 from policy_sync.sources import catalogue
 from tenure.settings import Settings
@@ -193,12 +193,13 @@ class Dying(Door):
 async def test_killed_anywhere_it_goes_on_where_it_was(
     t: Under, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two transactions a chunk, the facts and the position: every kill before or after either ends in the same books."""
+    """Two lanes of facts a chunk, then the position: every kill before or after any of the three ends in the same books."""
     monkeypatch.setattr(importing, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(recording, "LANE_FACTS_MIN", 2)
     path = as_csv(tmp_path / "terms.csv", many(50))
     id_ = await upload(t, path, part_bytes=1_000)
     kills = 0
-    for lives in [2, 3, 4, 5, 2, 3, 6, 2, 3, 4, 2, 2, 3]:
+    for lives in [2, 3, 4, 5, 2, 3, 6, 2, 3, 4, 7, 2, 3]:
         dying = Dying(t.door.service, t.pool, t.door.programme)
         dying.lives = lives
         try:

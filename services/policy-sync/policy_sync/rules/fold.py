@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from tenure.calendar import Period, union
 from tenure.contracts import core
 
@@ -68,6 +69,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def held_by(self, member_id: str, periods: Sequence[Period]) -> tuple[Period, ...]:
         """The parts of these periods in which the policy was this member's."""
+        if len(self.holders) == 1 and self.holders[0].member_id == member_id:
+            return tuple(periods)
         until = [h.since for h in self.holders[1:]] + [date.max]
         since = [date.min, *(h.since for h in self.holders[1:])]
         own = [(s, u) for h, s, u in zip(self.holders, since, until, strict=True) if h.member_id == member_id]
@@ -116,6 +119,15 @@ def fold_applicable(policy_no: str, known: list[Fact], *, ties: Ties = NO_TIES) 
     )
 
 
+def fold_next(whole: Policy, known: list[Fact], new: Fact, *, ties: Ties = NO_TIES) -> Policy:
+    """As `fold_applicable(known)`, where `whole` is all of it but `new`: what a payment or a claim cannot change is kept."""
+    if isinstance(new.data, core.PremiumPaid):
+        return replace(whole, version=len(known) + ties.reheld)
+    if isinstance(new.data, core.ClaimFact):
+        return replace(whole, claims=fold_claims(known), version=len(known) + ties.reheld)
+    return fold_applicable(whole.policy_no, known, ties=ties)
+
+
 def applicable(facts: Iterable[Fact]) -> list[Fact]:
     """The facts that have their ground, in domain order. The others wait."""
     facts = list(facts)
@@ -123,6 +135,11 @@ def applicable(facts: Iterable[Fact]) -> list[Fact]:
         return []
     grounds = _Grounds(facts)
     return sorted((f for f in facts if grounds.carry(f)), key=lambda f: f.order)
+
+
+def counts_now(facts: Sequence[Fact], new: Fact) -> bool:
+    """Whether one fact more has its ground among facts that all have theirs."""
+    return _Grounds([*facts, new]).carry(new)
 
 
 def openings_of(facts: Iterable[Fact]) -> set[int]:

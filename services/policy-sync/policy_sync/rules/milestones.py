@@ -70,8 +70,14 @@ def implied(whole: Policy, live_from: date) -> Iterator[Milestone]:
     """Every milestone from `live_from` on that follows if nothing more happens, past and future."""
     yield from _years(whole, live_from)
     for term in whole.terms:
-        if term.covers and term.covers[-1][1] == term.end and term.status == "in_force":
+        if _runs_out(term):
             yield from (m for m in _ends(whole, term) if m.day >= live_from)
+
+
+def any_ahead(whole: Policy, live_from: date) -> bool:
+    """Whether `implied` has anything. Mostly the last term does expire: nothing follows it."""
+    last = whole.terms[-1]
+    return (last.end >= live_from and _runs_out(last)) or any(implied(whole, live_from))
 
 
 def _years(whole: Policy, live_from: date) -> Iterator[Milestone]:
@@ -87,6 +93,11 @@ def _years(whole: Policy, live_from: date) -> Iterator[Milestone]:
             yield Milestone(end, "no_claim_year", year)
         if whole.covered_through(end - DAY, end):
             yield Milestone(end, "anniversary", year)
+
+
+def _runs_out(term: TermState) -> bool:
+    """Whether its cover goes on to its end."""
+    return bool(term.covers) and term.covers[-1][1] == term.end and term.status == "in_force"
 
 
 def _ends(whole: Policy, term: TermState) -> Iterator[Milestone]:

@@ -34,10 +34,19 @@ from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.controls import control_key
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, Opening, fact_of
-from policy_sync.rules.fold import NO_TIES, Policy, Ties, applicable, fold_applicable, grounds_first
+from policy_sync.rules.fold import (
+    NO_TIES,
+    Policy,
+    Ties,
+    applicable,
+    counts_now,
+    fold_applicable,
+    fold_next,
+    grounds_first,
+)
 from policy_sync.rules.imports import import_key
 from policy_sync.rules.mergers import Tie
-from policy_sync.rules.milestones import Milestone, implied, show
+from policy_sync.rules.milestones import Milestone, any_ahead, show
 from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
@@ -135,16 +144,27 @@ def _moves_on(state: PolicyState, fact: Fact) -> bool:
 
 def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
     """Add the fact; everything that thereby begins to count is told, each as if it had come alone and in order."""
-    facts = (*before.facts, fact)
     counting = _counting(before)
-    known = {id(f) for f in counting}
-    new = sorted((f for f in applicable(facts) if id(f) not in known), key=grounds_first)
-    whole, emit = before.policy, list[Data]()
+    whole, emit, new = before.policy, list[Data](), _newly_counting(before, counting, fact)
     for next_one in new:
         counting = sorted([*counting, next_one], key=lambda f: f.order)
-        earlier, whole = whole, fold_applicable(before.policy_no, counting, ties=before.ties)
+        earlier, whole = whole, _folded(before, whole, counting, next_one)
         emit += told_by(next_one, earlier, whole)
-    return _lived(replace(before, facts=facts, policy=whole), fact, new), tuple(emit)
+    return _lived(replace(before, facts=(*before.facts, fact), policy=whole), fact, new), tuple(emit)
+
+
+def _folded(state: PolicyState, whole: Policy | None, counting: list[Fact], new: Fact) -> Policy:
+    if whole is None:
+        return fold_applicable(state.policy_no, counting, ties=state.ties)
+    return fold_next(whole, counting, new, ties=state.ties)
+
+
+def _newly_counting(before: PolicyState, counting: list[Fact], fact: Fact) -> list[Fact]:
+    """The facts that begin to count with this one, in the order in which they are told. Where none waits: this one, or none."""
+    if before.policy is not None and len(counting) == len(before.facts):
+        return [fact] if counts_now(counting, fact) else []
+    known = {id(f) for f in counting}
+    return sorted((f for f in applicable((*before.facts, fact)) if id(f) not in known), key=grounds_first)
 
 
 def _counting(state: PolicyState) -> list[Fact]:
@@ -179,7 +199,7 @@ def _first_day_to_live(state: PolicyState) -> date | None:
     """When a policy of history alone has something ahead of it, the first day that comes is the one it lives from."""
     assert state.policy is not None
     after = max(f.day for f in state.facts) + DAY
-    return after if any(implied(state.policy, after)) else None
+    return after if any_ahead(state.policy, after) else None
 
 
 def _introduced(data: core.PolicyFact) -> str | None:
