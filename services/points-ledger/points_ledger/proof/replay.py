@@ -2,8 +2,8 @@
 
 The invariant: each statement derives a figure from `transfers` alone and names the rows that differ; together with the seals (which
 keep what is written once) they leave no column of an entry, a balance, a lot's figures or a hold's that could be changed unseen.
-What no entry implies is not looked at: the day an account has lived to and what it remembers, where a reversal took its points and
-what a cap left of a lot, and the reference and times of a hold.
+Beside them, what stands next to the entries must agree with them: where reversals took points, corrections by hand, what campaigns
+were allotted, the days an account lives by. What no entry implies is listed with its reason in `tests/test_tampering.py`.
 """
 
 from typing import Any, Final
@@ -91,8 +91,70 @@ ONE_EFFECT: Final = """
     FROM lots GROUP BY member_id, wallet, rule, fact, source_id HAVING count(*) > 1"""
 ONE_ROW: Final = """
     SELECT 'account ' || member_id || ': it is there twice' FROM accounts GROUP BY member_id HAVING count(*) > 1
-    UNION ALL SELECT 'hold ' || hold_id || ': it is there twice' FROM holds GROUP BY hold_id HAVING count(*) > 1"""
-EVERY: Final = (ENTRIES_COUNT, LOTS_COUNT, NEVER_NEGATIVE, LOTS, MOVED, HOLDS, OWNERS, ONE_EFFECT, ONE_ROW)
+    UNION ALL SELECT 'hold ' || hold_id || ': it is there twice' FROM holds GROUP BY hold_id HAVING count(*) > 1
+    UNION ALL SELECT 'budget ' || campaign || ': it is there twice' FROM budgets GROUP BY campaign HAVING count(*) > 1"""
+TAKEN: Final = """
+    SELECT 'account ' || member_id || ': what lots say was taken from lot ' || source || ' is not what its entries say'
+    FROM (
+      SELECT member_id, (part->>0)::int AS source, sum((part->>1)::bigint) AS taken
+      FROM lots l, jsonb_array_elements(l.taken) part WHERE l.taken <> '[]' GROUP BY 1, 2
+    ) said FULL JOIN (
+      SELECT member_id, CASE WHEN 'debt' IN (debit, credit) THEN 0 ELSE lot_no END AS source,
+             sum(CASE kind WHEN 'reverse' THEN amount ELSE -amount END) AS taken
+      FROM transfers WHERE kind IN ('reverse', 'restore') GROUP BY 1, 2
+    ) booked USING (member_id, source)
+    WHERE coalesce(said.taken, 0) <> coalesce(booked.taken, 0)
+      -- A merger numbers lots anew: what was taken before it names numbers of another account.
+      AND coalesce(said.member_id, booked.member_id) NOT IN (SELECT member_id FROM transfers WHERE kind = 'merge')"""
+REVOKED: Final = """
+    SELECT 'lot ' || member_id || ':' || lot_no || ': it was taken back and still counts'
+    FROM lots l WHERE revoked
+      AND granted <> (SELECT coalesce(sum((part->>1)::bigint), 0) FROM jsonb_array_elements(l.taken) part)"""
+LIVED: Final = """
+    SELECT 'account ' || member_id || ': it has lived to ' || coalesce(lived_to::text, 'no day') || ', before its entries'
+    FROM accounts a JOIN (
+      SELECT member_id, max(effective) AS newest FROM transfers WHERE kind IN ('activate', 'expire', 'hold', 'capture') GROUP BY 1
+    ) t USING (member_id)
+    WHERE coalesce(lived_to < newest, true)"""
+DUE: Final = """
+    SELECT 'account ' || member_id || ': it is not due when its lots are'
+    FROM accounts a JOIN (
+      SELECT member_id, min(CASE WHEN activates_on > lived_to THEN activates_on
+                                 WHEN coalesce(cut_on, expires_on) > lived_to THEN coalesce(cut_on, expires_on) END) AS next
+      FROM lots JOIN accounts USING (member_id) WHERE remaining > 0 GROUP BY 1
+    ) l USING (member_id)
+    WHERE next IS NOT NULL AND (due_on IS NULL OR due_on > next OR due_on <= lived_to)"""
+ADJUSTED: Final = """
+    SELECT 'account ' || member_id || ': corrections by hand are not those that two persons approved'
+    FROM (
+      SELECT member_id, wallet, sum(points) AS points FROM adjustments
+      WHERE state = 'approved' AND purpose IN ('correct', 'write_off') GROUP BY 1, 2
+    ) said FULL JOIN (
+      SELECT member_id, wallet, sum(CASE debit WHEN 'adjustment' THEN amount ELSE -amount END) AS points
+      FROM transfers WHERE kind = 'adjust' GROUP BY 1, 2
+    ) booked USING (member_id, wallet)
+    WHERE coalesce(said.points, 0) <> coalesce(booked.points, 0)
+    UNION ALL SELECT 'adjustment ' || adjustment_id || ': no lot came of it'
+    FROM adjustments a WHERE state = 'approved' AND purpose = 'correct' AND points > 0
+      AND NOT EXISTS (SELECT FROM lots l WHERE l.rule = 'adjustment' AND l.fact = adjustment_id)
+    UNION ALL SELECT 'adjustment ' || adjustment_id || ': it is there twice'
+    FROM adjustments GROUP BY adjustment_id HAVING count(*) > 1
+    UNION ALL SELECT 'adjustment ' || adjustment_id || ': it names no two persons'
+    FROM adjustments WHERE state = 'approved' AND (approved_by = '' OR approved_by = proposed_by)"""
+ALLOTTED: Final = """
+    SELECT 'budget ' || campaign || ': its lots were given ' || given || ' of ' || coalesce(allotted, 0) || ' allotted'
+    FROM (
+      SELECT campaign, sum(extra_max) AS given FROM (
+        SELECT DISTINCT ON (member_id, rule, wallet, fact) campaign, extra_max FROM lots
+        WHERE campaign IN (SELECT campaign FROM budgets) AND extra_max IS NOT NULL AND base > 0
+        ORDER BY member_id, rule, wallet, fact, lot_no) firsts
+      GROUP BY 1
+    ) l FULL JOIN budgets b USING (campaign)
+    WHERE coalesce(given, 0) > coalesce(allotted, 0) OR allotted > points_max OR (allotted > 0 AND given IS NULL)"""
+EVERY: Final = (
+    *(ENTRIES_COUNT, LOTS_COUNT, NEVER_NEGATIVE, LOTS, MOVED, HOLDS, OWNERS, ONE_EFFECT, ONE_ROW),
+    *(TAKEN, REVOKED, LIVED, DUE, ADJUSTED, ALLOTTED),
+)
 
 
 async def differences(pool: Any) -> list[str]:
