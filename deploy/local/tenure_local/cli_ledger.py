@@ -1,4 +1,4 @@
-"""`tenure adjust` and `tenure liability`: what operators and actuaries do with the ledger."""
+"""`tenure adjust`, `tenure approve-adjustments` and `tenure liability`: what operators and actuaries do with the ledger."""
 
 from datetime import date
 from pathlib import Path
@@ -48,9 +48,35 @@ def _show(answer: dict[str, Any]) -> None:
     )
     if answer["taken"]:
         out.print(
-            f"proposed as {answer['batch']}; POST /v1/adjustment-files/{answer['batch']}/approve by somebody else",
+            f"proposed as {answer['batch']}; somebody else: tenure approve-adjustments {answer['batch']} --as NAME",
             markup=False,
         )
+
+
+@ledger.command("approve-adjustments")
+def approve(
+    batch: Annotated[str, typer.Argument(help="The file's number, as `tenure adjust` said it.")],
+    subject: Annotated[str, typer.Option("--as", help="Who approves; not who proposed.")],
+    as_json: Json = False,
+) -> None:
+    """Approve what of a file of adjustments still waits.
+
+    Each row by itself: an account may have changed since the file was proposed.
+    """
+    from tenure_local.api import Api
+
+    with Api(Home(), subject) as api:
+        rows = api.post(f"/v1/adjustment-files/{batch}/approve", {})["items"]
+    refused = [row for row in rows if row["code"]]
+    if as_json:
+        print_json(rows)
+    else:
+        for row in refused[:WORST_SHOWN]:
+            tell(False, f"{row['adjustment_id']}, {row['member_id']}: {row['code']}")
+        moved = sum(row["points"] for row in rows if row["state"] == "approved")
+        approved = sum(row["state"] == "approved" for row in rows)
+        out.print(f"{approved:,} approved, {len(refused):,} refused; {moved:+,} points in all")
+    raise typer.Exit(1 if refused else 0)
 
 
 @ledger.command()

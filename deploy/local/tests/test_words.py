@@ -53,6 +53,7 @@ def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         ("adjust nowhere.csv", 2, "Missing option '--as'"),
         ("liability --as-of 2026-02-30", 2, "'2026-02-30' is not a day of the calendar"),
         ("liability", 1, NOT_UP),
+        ("approve-adjustments B-1 --as op-2", 1, NOT_UP),
         ("simulate earning --rules nowhere.yaml", 1, "there is no file nowhere.yaml"),
         ("simulate tiers", 2, "Missing option '--rules'"),
         ("simulate tiers --rules nowhere.yaml", 1, "there is no file nowhere.yaml"),

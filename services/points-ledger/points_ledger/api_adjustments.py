@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from tenure.contracts.decision import RefusedError
 from tenure.contracts.event import Data
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
@@ -15,7 +16,7 @@ from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
 from tenure.edge.problems import Problem
 from tenure.spine.transact import Idempotency, Item
 
-from points_ledger import adjustment_files, desk, store
+from points_ledger import adjustment_files, day_limits, desk, store
 from points_ledger.adjustment_files import FileAnswer, Row
 from points_ledger.bodies import AdjustmentIn, RejectionIn
 from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, RejectAdjustment
@@ -77,6 +78,8 @@ def _one_by_one(routes: APIRouter, app: App) -> None:
         """Propose to add or deduct points, to write off a debt, to freeze or release; a second person must approve."""
         asked = await idempotency_of(request, who.subject)
         command = _proposal(body, who, _digest(asked))
+        for why in (await _exceeding(app, [command])).values():
+            raise Problem("adjustment_day_limit", why)
         return await app.write(request, command, key=body.member_id, caller=who, status=201)
 
     @routes.post("/adjustments/{adjustment_id}/approve", openapi_extra=answers(AdjustmentView))
@@ -109,6 +112,11 @@ def _files(routes: APIRouter, app: App) -> None:
             app.service, app.programme, states, [item.event for item in items.values() if item.event]
         )
         said = dict(zip(items, wrong, strict=True))
+        fitting = {n: item.event.data for n, item in items.items() if item.event and said[n] is None}
+        over = await _exceeding(app, list(fitting.values()))
+        for n, command in fitting.items():
+            if command.adjustment_id in over:
+                said[n] = RefusedError("adjustment_day_limit", over[command.adjustment_id])
         answer = _answer(rows, said, items, batch, dry_run=dry_run)
         if answer.taken:
             await _take(app, asked, list(items.values()))
@@ -136,6 +144,12 @@ def _files(routes: APIRouter, app: App) -> None:
         )
         shown = [_with_code(view, codes.get(view.adjustment_id, "")) for view, _ in rows]
         return json_response(Page(shown))
+
+
+async def _exceeding(app: App, proposed: Sequence[ProposeAdjustment]) -> dict[str, str]:
+    """What of these does not fit into the day any more, and why."""
+    today = await app.today()
+    return await day_limits.exceeding(app.pool, today, app.programme.earning.at(today), proposed)
 
 
 def _digest(asked: Idempotency) -> str:

@@ -8,6 +8,7 @@ import msgspec
 from points_ledger.rules.account import (
     BALANCES,
     AccountChange,
+    AdjustmentUse,
     BudgetClaim,
     BudgetNews,
     Hold,
@@ -127,11 +128,12 @@ CLAIM: Final = {
     "points": "bigint",
     "budget_points_max": "bigint",
 }
+USE: Final = {"day": "date", "role": "text", "who": "text", "points": "bigint", "points_max": "bigint"}
 ALLOTTED: Final = {"member_id": "text", "lot_id": "text", "points": "bigint", "asked": "bigint"}
 
 _TABLES: Final[tuple[tuple[type[msgspec.Struct], dict[str, str]], ...]] = (
     (Lot, LOT), (Transfer, TRANSFER), (Hold, HOLD), (Proposal, PROPOSAL), (ReferralNews, NEWS), (BudgetClaim, CLAIM),
-    (BudgetNews, ALLOTTED), (AccountChange, CHANGE),
+    (BudgetNews, ALLOTTED), (AccountChange, CHANGE), (AdjustmentUse, USE),
 )  # fmt: skip
 for struct, columns in _TABLES:
     assert len(struct.__struct_fields__) == len(columns), f"{struct.__name__} and its table differ"

@@ -52,6 +52,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
     "adjustment_exists": (409, "This adjustment was proposed before.", "该调整已提交过。"),
     "adjustment_resolved": (409, "This adjustment does not wait for approval.", "该调整不在待审批状态。"),
     "adjustment_too_large": (422, "An adjustment has a limit.", "调整的积分超过上限。"),
+    "adjustment_day_limit": (
+        409,
+        "The day's limit for adjustments by one person, or for one member, is reached.",
+        "当日调整额度（单人或单个会员）已用完。",
+    ),
     "no_root": (404, "No root was published for this day.", "该日没有已发布的账本摘要。"),
     "entry_changed": (
         409,

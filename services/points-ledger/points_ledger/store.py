@@ -18,12 +18,13 @@ from asyncpg import Record, SerializationError, UniqueViolationError
 from asyncpg.connection import Connection
 from tenure.service import Saved
 
-from points_ledger import budgets
+from points_ledger import budgets, day_limits
 from points_ledger import columns as c
 from points_ledger.rules.account import (
     BALANCES,
     Account,
     AccountChange,
+    AdjustmentUse,
     BudgetClaim,
     BudgetNews,
     Hold,
@@ -184,6 +185,7 @@ async def _save_rare(conn: Connection, saved: Saved[Account], pairs: "Pairs") ->
     await _write(conn, DROP_ALLOTTED, [msgspec.structs.astuple(news) for news in read])
     changes = [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, AccountChange)]
     await _append(conn, "account_changes", c.CHANGE, changes)
+    await day_limits.count(conn, (row for row in saved.rows if isinstance(row, AdjustmentUse)))
     for kind, sql in ((BudgetClaim, INSERT_CLAIMS), (BudgetNews, LEAVE_ALLOTTED)):
         await _write(conn, sql, [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, kind)])
 

@@ -1,5 +1,6 @@
 """What operators do and see over HTTP: adjustments from files, debts by age, the audit of an account. On a real database."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -99,6 +100,45 @@ async def test_what_is_no_file_of_adjustments_is_refused_whole(t: Under) -> None
         answer = await post(t, "/adjustment-files", body)
         assert (answer.status_code, answer.json()["code"]) == (422, "file_refused"), what
     assert (await get(t, "/adjustments"))["items"] == []
+
+
+def adjustment(points: int, member: str = M) -> dict[str, Any]:
+    return {"member_id": member, "points": points, "reason": "goodwill", "ticket": "T-1"}
+
+
+async def test_a_day_has_a_limit_for_a_member_and_for_a_maker(t: Under) -> None:
+    """20,000 points for one member and 100,000 by one person, up or down, however many ask at once; the next day is a new one."""
+    asked = [post(t, "/adjustments", adjustment(10_000 * sign), f"op-{n}") for n, sign in enumerate((1, 1, 1, -1, 1))]
+    answers = await asyncio.gather(*asked)
+    assert sorted(a.status_code for a in answers)[:2] == [201, 201]
+    assert sum(a.status_code == 201 for a in answers) <= 2
+    assert await t.pool.fetchval("SELECT sum(abs(points)) FROM adjustments") == 20_000
+    late = await post(t, "/adjustments", adjustment(1), "op-9")
+    assert (late.status_code, late.json()["code"]) == (409, "adjustment_day_limit")
+    assert "for one member" in late.json()["detail"]
+    await t.pool.execute("UPDATE adjustment_days SET points = 99999 WHERE role = 'maker' AND who = 'op-1'")
+    row = "INSERT INTO adjustment_days VALUES ('2026-06-15', 'maker', 'op-1', 99999, 100000) ON CONFLICT DO NOTHING"
+    await t.pool.execute(row)
+    much = await post(t, "/adjustments", adjustment(2, "M-2"))
+    assert (much.json()["code"], "one person" in much.json()["detail"]) == ("adjustment_day_limit", True)
+    first = await post(t, "/adjustments", adjustment(1, "M-2"), key="the-last-one")
+    assert first.status_code == 201
+    again = await post(t, "/adjustments", adjustment(1, "M-2"), key="the-last-one")
+    assert again.json() == first.json(), "asked again it is answered again, and counts once"
+    await t.day(D("2026-06-16"))
+    assert (await post(t, "/adjustments", adjustment(10_000))).status_code == 201
+
+
+async def test_a_file_beyond_the_days_limit_names_the_row_and_is_not_taken(t: Under) -> None:
+    file = f"{HEAD}\n{M},10000,goodwill,T-1\n{M},-10000,goodwill,T-2\n{M},1,goodwill,T-3\nM-2,1,goodwill,T-4\n"
+    answer = (await post(t, "/adjustment-files", file, key="f")).json()
+    assert [row["code"] for row in answer["rows"]] == ["", "", "adjustment_day_limit", ""]
+    assert (answer["taken"], answer["refused"]) == (False, 1)
+    assert await t.pool.fetchval("SELECT count(*) FROM adjustment_days") == 0, "nothing was taken, nothing counts"
+    good = file.replace(f"{M},1,goodwill,T-3\n", "")
+    taken = (await post(t, "/adjustment-files", good, key="g")).json()
+    assert taken["taken"]
+    assert (await post(t, "/adjustment-files", good, key="g")).json() == taken, "sent again it is taken once"
 
 
 async def test_debts_age_are_put_forward_and_written_off_by_two(t: Under) -> None:

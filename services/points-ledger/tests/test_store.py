@@ -114,8 +114,9 @@ def test_the_tables_have_the_structs_own_order() -> None:
 async def test_a_life_is_what_it_is_worth(t: Under) -> None:
     await t.deliver(records(t, life()))
     assert await t.parked() == []
-    # premium 500 + 29 steps days 290 + check-up 500 + renewal 400 x 1.2 + premium 500 + anniversary 120 + no claim 300
-    assert await points(t) == (0, 500 + 290 + 500 + 480 + 500 + 120 + 300, 0)
+    # premium 500 + 29 steps days 290 + check-up 500 + renewal 400 x 1.2 + premium 500 + anniversary 120 + no claim 300; of the second
+    # term two fifths were refunded before the cancellation that was reversed: that refund stands (decision 0008).
+    assert await points(t) == (0, 500 + 290 + 500 + (480 - 192) + (500 - 200) + 120 + 300, 0)
     told = await t.emitted(PointsGranted, PointsReversed)
     assert {type(x) for x in told} == {PointsGranted, PointsReversed}
 

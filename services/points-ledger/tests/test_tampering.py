@@ -61,6 +61,7 @@ NOT_IMPLIED = {
 """What no entry implies, and why that may be; the README says so, too."""
 UNSEALED_TABLES = {
     "account_changes": "the audit: append-only by trigger, not sealed",
+    "adjustment_days": "what was used of a day's limits; over when the day is",
     "budget_claims": "a queue", "budget_news": "a queue", "referral_news": "a queue",
     "rule_drafts": "rules have two persons and a log of their own", "rule_log": "append-only",
     **dict.fromkeys(("inbox", "outbox", "published", "progress", "parked", "parked_log", "idempotency", "calendar"), "the spine's"),
@@ -190,6 +191,8 @@ REFUSED = [
     "UPDATE holds SET refunded = captured + 1 WHERE state = 'captured'",
     "DELETE FROM holds",
     "DELETE FROM accounts",
+    "DELETE FROM budgets",
+    "INSERT INTO adjustment_days VALUES ('2027-01-01', 'maker', 'op-1', 11, 10)",
     "UPDATE accounts SET points_available = -1",
     "UPDATE accounts SET points_debt = 1 WHERE points_available > 0",
     "UPDATE accounts SET growth_held = 1",

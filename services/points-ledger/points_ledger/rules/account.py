@@ -206,6 +206,16 @@ class AccountChange(msgspec.Struct, frozen=True):
     effective: date
 
 
+class AdjustmentUse(msgspec.Struct, frozen=True):
+    """Points proposed by hand on a day, by a maker or for a member, and how many may be."""
+
+    day: date
+    role: Literal["maker", "member"]
+    who: str
+    points: int
+    points_max: int
+
+
 class ReferralNews(msgspec.Struct, frozen=True):
     """What became of a referee's policy, left for the referrer's account to read on its own turn."""
 

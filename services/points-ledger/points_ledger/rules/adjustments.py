@@ -12,7 +12,7 @@ from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsAdjusted, Wallet
 
 from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, Purpose, RejectAdjustment
-from points_ledger.rules.account import ADJUSTMENT, Lot, Proposal
+from points_ledger.rules.account import ADJUSTMENT, AdjustmentUse, Lot, Proposal
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import expiry_of, repay, spendable, split
 from points_ledger.rules.standing import freeze, must_be_known, must_not_be_own, unfreeze
@@ -59,7 +59,18 @@ def on_proposed(book: Book, command: ProposeAdjustment) -> AdjustmentView:
         purpose=command.purpose,
         batch=command.batch,
     )
+    _use(book, command)
     return view(book.member_id, book.put_proposal(proposal))
+
+
+def _use(book: Book, command: ProposeAdjustment) -> None:
+    """What this takes of the day's limits; whether they hold is for the store to say, as other accounts share the maker's."""
+    points, rules = abs(command.points), book.rules
+    if points:
+        book.rows += (
+            AdjustmentUse(book.day, "maker", command.proposed_by, points, rules.adjustment_maker_day_points_max),
+            AdjustmentUse(book.day, "member", book.member_id, points, rules.adjustment_member_day_points_max),
+        )
 
 
 def on_approved(book: Book, command: ApproveAdjustment) -> AdjustmentView:

@@ -202,6 +202,8 @@ class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
     hold_points_max: _AtLeastOne = POINTS_MAX
     refundable_days_max: _AtLeastOne = 366
     adjustment_points_max: _AtLeastOne = 10_000
+    adjustment_maker_day_points_max: _AtLeastOne = 100_000
+    adjustment_member_day_points_max: _AtLeastOne = 20_000
     debt_age_days_max: _AtLeastOne = 365
     agent_leave_days: _Days = 90
     points_per_cny: _AtLeastOne = 100
@@ -234,6 +236,8 @@ class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
             "expiry_months",
             "hold_points_max",
             "adjustment_points_max",
+            "adjustment_maker_day_points_max",
+            "adjustment_member_day_points_max",
             "refundable_days_max",
             "refund_grace_days",
             "debt_age_days_max",
