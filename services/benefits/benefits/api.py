@@ -40,8 +40,8 @@ PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
 LIST_MAX: Final = 5_000
 USERS: Final = ("member", "agent", "operator", "service")
 
-GrantId = Annotated[str, StringConstraints(min_length=1, max_length=160, pattern=r"^[^\s\x00-\x1f\x7f/]+$")]
-UseId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f/]+$")]
+GrantId = Annotated[str, StringConstraints(min_length=1, max_length=160, pattern=r"^[^\s\x00-\x1f\x7f-\x9f/]+$")]
+UseId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\s\x00-\x1f\x7f-\x9f/]+$")]
 Reference = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 

@@ -31,7 +31,7 @@ WITNESSED: Final = frozenset(
     {"check_up", "class", "wealth_lecture", "safe_driving", "good_review", "referral_success", "teamwork", "mentoring"}
 )
 """What somebody else has seen, or judges: who did it must not be the one who reports it, or points could be made up."""
-EntryId = Annotated[str, StringConstraints(min_length=1, max_length=96, pattern=r"^[^\s\x00-\x1f\x7f/]+$")]
+EntryId = Annotated[str, StringConstraints(min_length=1, max_length=96, pattern=r"^[^\s\x00-\x1f\x7f-\x9f/]+$")]
 Looks = Annotated[Caller, Depends(caller(*LOOKS))]
 Reports = Annotated[Caller, Depends(caller("member", "agent", "core", "service"))]
 Redeems = Annotated[Caller, Depends(caller("service"))]

@@ -1,6 +1,6 @@
 """What may be proposed by hand in a day: by one maker, and for one member.
 
-The invariant: neither limit is ever exceeded; a constraint of the table holds it, however many ask at once. What is read here before
+The invariant: neither limit is ever exceeded; a constraint of the table holds it, however many ask at once. What is read before
 only says so in words. Up or down counts alike, and what was rejected has been proposed all the same.
 """
 
