@@ -17,7 +17,7 @@ from tenure_local.services import SERVICES
 
 from tenure_bench import children, results
 from tenure_bench.bench import Bench
-from tenure_bench.cases import catch_up, growth, latency, ledger, pipeline, relay, tiers
+from tenure_bench.cases import catch_up, growth, imports, latency, ledger, pipeline, relay, tiers
 from tenure_bench.plan import FULL, SMOKE
 from tenure_bench.results import Case
 from tenure_bench.world import POSTGRES, World
@@ -30,6 +30,8 @@ CASES: Final[dict[str, Callable[[Bench], list[Case]]]] = {
     "catch-up": catch_up.run,
     "pipeline": pipeline.run,
     "tiers": tiers.run,
+    "import": imports.run,
+    "import-growth": imports.run_again,
     "growth": growth.run,
 }
 

@@ -19,6 +19,10 @@ class Plan(msgspec.Struct, frozen=True):
     outage_s: float
     history_members: tuple[int, int]
     growth_members: int
+    import_rows: int
+    import_again_rows: int
+    import_past_policies: tuple[int, int]
+    import_share: float
 
 
 FULL: Final = Plan(
@@ -33,6 +37,10 @@ FULL: Final = Plan(
     outage_s=3.0,
     history_members=(2_500, 250_000),
     growth_members=2_500,
+    import_rows=3_000,
+    import_again_rows=1_400,
+    import_past_policies=(1_430, 143_000),
+    import_share=0.25,
 )
 SMOKE: Final = Plan(
     smoke=True,
@@ -46,4 +54,8 @@ SMOKE: Final = Plan(
     outage_s=1.0,
     history_members=(500, 2_500),
     growth_members=500,
+    import_rows=200,
+    import_again_rows=100,
+    import_past_policies=(150, 1_500),
+    import_share=0.5,
 )
