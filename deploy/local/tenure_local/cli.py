@@ -21,6 +21,7 @@ from tenure_local.cli_ledger import ledger
 from tenure_local.cli_parked import parked
 from tenure_local.cli_platform import platform
 from tenure_local.cli_policies import policies
+from tenure_local.cli_reconcile import reconciling
 from tenure_local.cli_rules import rules
 from tenure_local.cli_simulate import simulate
 from tenure_local.cli_verify import verify
@@ -28,7 +29,7 @@ from tenure_local.console import err, fail, out, print_json, tell
 from tenure_local.home import Home, NotUpError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-for group in (platform, imports, contract, policies, data, ledger):
+for group in (platform, imports, contract, policies, reconciling, data, ledger):
     app.registered_commands += group.registered_commands
 app.registered_groups += data.registered_groups
 app.add_typer(parked, name="parked")

@@ -175,6 +175,25 @@ async def test_a_run_of_wrong_events_halts_the_consumer_which_says_so_and_goes_o
         assert time.monotonic() < deadline
 
 
+def test_the_core_s_control_file_is_compared_and_what_differs_is_asked_for_or_accepted(shell: Shell) -> None:
+    terms = Path(__file__).parents[3] / "examples" / "imports"
+    shell.run("import", "home-terms", str(terms / "home-terms.csv"))
+    words = ("reconcile", str(terms / "control-2018-08-01.csv"), "--on", "2018-08-01")
+    said = shell.run(*words, status=1).stdout
+    found = json.loads(shell.run(*words, "--json", status=1).stdout)
+    differ = {(d["policy_no"], d["kind"]) for d in found["differences"]}
+    assert differ == {("P-X-1", "premium_fen"), ("P-X-9", "missing_here")}
+    assert all(no in said for no, _ in differ)
+    assert "2 of 2 differences are open" in said
+    same = ("reconcile", "--control", found["control"]["control_id"])
+    taken = shell.run(*same, "--accept", "--reason", "TICKET-7", "--policy", "P-X-9", status=1).stdout
+    assert "accepted" in taken
+    assert "1 of 2 differences are open" in shell.run(*same, status=1).stdout
+    assert "asked the core for the facts of 1 policies again" in shell.run(*same, "--ask-again").stdout
+    again = json.loads(shell.run(*words, "--json", status=1).stdout)
+    assert [d["policy_no"] for d in again["differences"]] == ["P-X-1"], "the core has not answered yet"
+
+
 def test_days_come_and_do_not_go(shell: Shell) -> None:
     assert shell.run("tick", "--to", "2018-06-01").stdout == "the calendar stands at 2018-06-01\n"
     shell.run("wait")

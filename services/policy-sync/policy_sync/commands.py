@@ -84,11 +84,18 @@ class RequestFacts(Data, frozen=True, kw_only=True):
     request_id: str
     policy_nos: tuple[str, ...]
     is_control: bool
+    asked_by: str
 
 
 class SettleDifferences(Data, frozen=True, kw_only=True):
-    """The core's version of these policies is in, as correcting facts; `reply` is what the caller is told."""
+    """The core's version of these policies was taken as correcting facts; `corrected` are those of which nothing is left open.
+
+    `reply` is what the caller is told.
+    """
 
     control_id: str
     policy_nos: tuple[str, ...]
+    corrected: tuple[str, ...]
+    accepted_by: str
+    reason: str
     reply: Any

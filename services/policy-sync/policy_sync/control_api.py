@@ -15,7 +15,7 @@ from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.paging import Cursor, decode_cursor, page_of
 from tenure.edge.problems import Problem
-from tenure.spine.transact import Item
+from tenure.spine.transact import Item, Outcome
 from uuid_utils import uuid7
 
 from policy_sync import commands, control_store
@@ -74,8 +74,17 @@ class RequestBody(Body):
     policy_nos: Policies
 
 
+class AcceptBody(RequestBody):
+    """`reason` stays beside what it settled."""
+
+    reason: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f]*$")] = ""
+
+
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one difference: `corrected`, `refused` (with why), or `ask_the_core` where only its own facts can tell."""
+    """What became of one difference: `corrected`, `refused` (with why), or `ask_the_core` where only its own facts can tell.
+
+    Only what was corrected is settled.
+    """
 
     policy_no: str
     term_no: int
@@ -162,7 +171,7 @@ def _settling(routes: APIRouter, app: App) -> None:
     @routes.post("/reconciliation/requests")
     async def ask_again(request: Request, body: RequestBody, who: Controller, _: IdempotencyKey = None) -> Response:
         """Ask the core for all facts of these policies again (`facts.requested` on reconciliation.v1), whatever the reason."""
-        command = _asking("", body, is_control=False)
+        command = _asking("", body, who, is_control=False)
         return await app.write(request, command, key="control", caller=who)
 
     @routes.post("/reconciliation/controls/{control_id}/requests")
@@ -170,12 +179,12 @@ def _settling(routes: APIRouter, app: App) -> None:
         request: Request, control_id: Id, body: RequestBody, who: Controller, _: IdempotencyKey = None
     ) -> Response:
         """Ask the core for the facts of policies that differ; the event says in which respects."""
-        command = _asking(control_id, body, is_control=True)
+        command = _asking(control_id, body, who, is_control=True)
         return await app.write(request, command, key="control", caller=who)
 
     @routes.post("/reconciliation/controls/{control_id}/corrections")
     async def accept(
-        request: Request, control_id: Id, body: RequestBody, who: Controller, _: IdempotencyKey = None
+        request: Request, control_id: Id, body: AcceptBody, who: Controller, _: IdempotencyKey = None
     ) -> Response:
         """Take the core's version of these policies as correcting facts; each difference is answered. Again it changes nothing."""
         seen = await control_store.view(app.pool, control_id)
@@ -183,17 +192,23 @@ def _settling(routes: APIRouter, app: App) -> None:
             raise Problem("no_such_control")
         fates = await _corrected(app, control_id, seen.on, body.policy_nos)
         command = commands.SettleDifferences(
-            control_id=control_id, policy_nos=tuple(body.policy_nos), reply={"corrections": fates}
+            control_id=control_id,
+            policy_nos=tuple(body.policy_nos),
+            corrected=_settled(body.policy_nos, fates),
+            accepted_by=who.subject,
+            reason=body.reason,
+            reply={"corrections": fates},
         )
         return await app.write(request, command, key="control", caller=who)
 
 
-def _asking(control_id: str, body: RequestBody, *, is_control: bool) -> commands.RequestFacts:
+def _asking(control_id: str, body: RequestBody, who: Caller, *, is_control: bool) -> commands.RequestFacts:
     return commands.RequestFacts(
         control_id=control_id or "none",
         request_id=control_id or str(uuid7()),
         policy_nos=tuple(body.policy_nos),
         is_control=is_control,
+        asked_by=who.subject,
     )
 
 
@@ -201,7 +216,8 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
     open_ = await control_store.found(
         app.pool, control_id, policy_nos=policy_nos, is_open=True, after=0, rows_max=DIFFERENCES_MAX
     )
-    known = await control_store.known_policies(app.pool, policy_nos)
+    terms = await control_store.known_terms(app.pool, policy_nos)
+    known = {no for no, _ in terms}
     moment = await app.moment()
     items, about = list[Item](), list[control_store.DifferenceView]()
     fates = list[Correction]()
@@ -210,15 +226,25 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
             policy_no=view.policy_no, term_no=view.term_no, kind=view.kind, ours=view.ours, theirs=view.theirs
         )
         facts = corrections(one, on=on, number=f"{control_id}-{view.n}", is_known=view.policy_no in known)
+        if one.kind == "missing_here" and (one.policy_no, one.term_no) in terms:
+            facts = ()  # it ended here (cancelled, say): the same words again do not bring it back
         if not facts:
             fates.append(_fate(view, "ask_the_core"))
         known.add(view.policy_no)
         items += [Item(_fact(data, f"{control_id}/{view.n}", moment), once=True) for data in facts]
         about += [view] * len(facts)
-    for view, outcome in zip(about, await app.submit(items), strict=True):
-        wrong = outcome.wrong
-        fates.append(_fate(view, "refused", wrong.code) if wrong is not None else _fate(view, "corrected"))
+    fates += [_became(view, done) for view, done in zip(about, await app.submit(items), strict=True)]
     return sorted(fates, key=lambda f: (f.policy_no, f.term_no, f.kind))
+
+
+def _settled(policy_nos: list[str], fates: list[Correction]) -> tuple[str, ...]:
+    """The policies of which nothing is left open."""
+    left = {fate.policy_no for fate in fates if fate.status != "corrected"}
+    return tuple(no for no in policy_nos if no not in left)
+
+
+def _became(view: control_store.DifferenceView, done: Outcome) -> Correction:
+    return _fate(view, "refused", done.wrong.code) if done.wrong is not None else _fate(view, "corrected")
 
 
 def _fate(view: control_store.DifferenceView, status: str, code: str = "") -> Correction:

@@ -66,6 +66,8 @@ class DifferenceView(msgspec.Struct, frozen=True, kw_only=True):
     ours: ControlTerm | None
     theirs: ControlTerm | None
     settled: str | None
+    settled_by: str | None
+    settled_why: str | None
 
 
 async def load(conn: Connection, ids: Sequence[str]) -> dict[str, ControlState]:
@@ -109,11 +111,13 @@ async def save(conn: Connection, states: Sequence[ControlState], rows: Sequence[
             await _keep(conn, kept)
         elif isinstance(kept, DifferencesSettled):
             await conn.execute(
-                """UPDATE differences SET settled = $3, settled_at = now()
+                """UPDATE differences SET settled = $3, settled_by = $4, settled_why = nullif($5, ''), settled_at = now()
                    WHERE control_id = $1 AND policy_no = ANY ($2::text[]) AND settled IS NULL""",
                 kept.control_id,
                 list(kept.policy_nos),
                 kept.how,
+                kept.by,
+                kept.why,
             )
     await conn.executemany(
         "INSERT INTO differences (control_id, policy_no, term_no, kind, ours, theirs) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -196,7 +200,8 @@ async def found(
 ) -> list[DifferenceView]:
     """Differences in order; of some policies only, if named."""
     rows = await pool.fetch(
-        """SELECT n, policy_no, term_no, kind, ours::text AS ours, theirs::text AS theirs, settled FROM differences
+        """SELECT n, policy_no, term_no, kind, ours::text AS ours, theirs::text AS theirs, settled, settled_by, settled_why
+           FROM differences
            WHERE control_id = $1 AND n > $2 AND ($3::text[] IS NULL OR policy_no = ANY ($3))
              AND (NOT $4 OR settled IS NULL) ORDER BY n LIMIT $5""",
         control_id,
@@ -210,11 +215,10 @@ async def found(
 
 def _difference(row: Any) -> DifferenceView:
     ours, theirs = _term.decode(row["ours"] or "null"), _term.decode(row["theirs"] or "null")
-    named = {name: row[name] for name in ("n", "policy_no", "term_no", "kind", "settled")}
-    return DifferenceView(**named, ours=ours, theirs=theirs)
+    return DifferenceView(**dict(row.items()) | {"ours": ours, "theirs": theirs})
 
 
-async def known_policies(pool: Pool, policy_nos: Sequence[str]) -> set[str]:
-    """Which of these have a term here."""
-    rows = await pool.fetch("SELECT DISTINCT policy_no FROM terms WHERE policy_no = ANY ($1::text[])", list(policy_nos))
-    return {row["policy_no"] for row in rows}
+async def known_terms(pool: Pool, policy_nos: Sequence[str]) -> set[tuple[str, int]]:
+    """Every term of these policies that was heard of here, in force or not."""
+    rows = await pool.fetch("SELECT policy_no, term_no FROM terms WHERE policy_no = ANY ($1::text[])", list(policy_nos))
+    return {(row["policy_no"], row["term_no"]) for row in rows}

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from policy_sync.service import SERVICE
 from tenure.contracts.reconciliation import FactsRequested
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import day, issued
+from .world import cancelled, day, issued
 
 ON = "2024-06-30"
 
@@ -133,7 +134,7 @@ async def test_one_call_asks_the_core_for_the_facts_again(t: Under) -> None:
 async def test_the_core_s_version_is_taken_as_correcting_facts(t: Under) -> None:
     id_ = await control(t, OTHERWISE)
     every = [no for no, _ in DIFFERENCES]
-    fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": every})
+    fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": every, "reason": "TICKET-7"})
     assert [(f["policy_no"], f["status"]) for f in fates["corrections"]] == [
         ("P-1", "corrected"),
         ("P-2", "corrected"),
@@ -142,6 +143,10 @@ async def test_the_core_s_version_is_taken_as_correcting_facts(t: Under) -> None
         ("P-5", "ask_the_core"),
         ("P-6", "corrected"),
     ]
+    left = [d for d in (await ask(t, "GET", f"/controls/{id_}/differences"))["items"] if d["settled"] is None]
+    assert [(d["policy_no"], d["kind"]) for d in left] == [("P-5", "start")], "nobody can say it is settled"
+    done = await t.pool.fetch("SELECT DISTINCT settled_by, settled_why FROM differences WHERE settled = 'accepted'")
+    assert [tuple(r) for r in done] == [("test", "TICKET-7")]
     told = {type(e).__name__ for e in await t.emitted()}
     assert {"PolicyCancelled", "PolicyEndorsed", "PolicyHolderChanged", "PolicyIssued"} <= told
     assert await differ(t, await control(t, OTHERWISE)) == [("P-5", "start")]
@@ -151,6 +156,18 @@ async def test_the_core_s_version_is_taken_as_correcting_facts(t: Under) -> None
         "no_such_difference",
     )
     assert await t.pool.fetchval("SELECT count(*) FROM facts") == before, "taken once"
+
+
+async def test_a_term_cancelled_here_is_not_brought_back_by_saying_it_again(t: Under) -> None:
+    await t.feed(replace(cancelled("2024-05-01"), policy_no="P-1"))
+    id_ = await control(t, agreeing())
+    assert await differ(t, id_) == [("P-1", "missing_here")]
+    fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": ["P-1"], "reason": "TICKET-8"})
+    assert [f["status"] for f in fates["corrections"]] == ["ask_the_core"]
+    assert (await ask(t, "GET", f"/controls/{id_}"))["open"] == 1
+    assert await ask(t, "POST", f"/controls/{id_}/requests", json={"policy_nos": ["P-1"]}) == {"requested": 1}
+    (settled,) = (await ask(t, "GET", f"/controls/{id_}/differences"))["items"]
+    assert (settled["settled"], settled["settled_by"], settled["settled_why"]) == ("requested", "test", None)
 
 
 async def test_a_correction_that_cannot_be_is_told(t: Under) -> None:

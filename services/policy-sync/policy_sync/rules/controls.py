@@ -155,17 +155,17 @@ def on_request(state: ControlState, event: Event, _: Programme) -> Decision[Cont
     return Decision(
         _settled(state, data.policy_nos),
         asked,
-        (DifferencesSettled(state.id, data.policy_nos, "requested"),),
+        (DifferencesSettled(state.id, data.policy_nos, "requested", data.asked_by, ""),),
         {"requested": len(asked)},
     )
 
 
 def on_accepted(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
-    """The core's version of these policies was taken as correcting facts. Raises RefusedError."""
+    """The core's version was taken as correcting facts; what could not be corrected stays open. Raises RefusedError."""
     data: commands.SettleDifferences = event.data
     _check_open(state, data.policy_nos, is_control=True)
-    settled = DifferencesSettled(state.id, data.policy_nos, "accepted")
-    return Decision(_settled(state, data.policy_nos), rows=(settled,), reply=data.reply)
+    settled = DifferencesSettled(state.id, data.corrected, "accepted", data.accepted_by, data.reason)
+    return Decision(_settled(state, data.corrected), rows=(settled,), reply=data.reply)
 
 
 def _check_open(state: ControlState, policy_nos: tuple[str, ...], *, is_control: bool) -> None:

@@ -79,8 +79,10 @@ class DifferenceFound(NamedTuple):
 
 
 class DifferencesSettled(NamedTuple):
-    """The open differences of these policies were dealt with: `how` is requested or accepted."""
+    """The open differences of these policies were dealt with, by whom and why: `how` is requested or accepted."""
 
     control_id: str
     policy_nos: tuple[str, ...]
     how: str
+    by: str
+    why: str

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
-from policy_sync.sources.mapping import Declaration
+from policy_sync.sources.mapping import Csv, Declaration
+from policy_sync.sources.values import shown
 
 LINE_CHARS_MAX: Final = 1_048_576
 BATCH_ROWS: Final = 10_000
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _PARQUET_MAGIC: Final = b"PAR1"
+SEPARATORS: Final = ",;\t|"
 Row = Mapping[str, Any]
 
 
@@ -41,10 +43,11 @@ def rows_of(path: Path, declaration: Declaration) -> Iterator[Numbered]:
         case "ndjson":
             return _ndjson(path)
         case _:
-            return _csv(path, declaration)
+            return csv_rows(path, declaration.csv)
 
 
-def _opened(path: Path, encoding: str) -> io.TextIOBase:
+def opened(path: Path, encoding: str) -> io.TextIOBase:
+    """A text file, plain or gzipped. Raises FileError for a Parquet file."""
     with path.open("rb") as raw:
         head = raw.read(4)
     if head == _PARQUET_MAGIC:
@@ -54,14 +57,15 @@ def _opened(path: Path, encoding: str) -> io.TextIOBase:
     return path.open(encoding=encoding, newline="")
 
 
-def _csv(path: Path, declaration: Declaration) -> Iterator[Numbered]:
+def csv_rows(path: Path, form: Csv) -> Iterator[Numbered]:
+    """Every row of a CSV file, plain or gzipped. Raises FileError."""
     csv.field_size_limit(LINE_CHARS_MAX)
     number = 1
     try:
-        with _opened(path, declaration.csv.encoding) as file:
-            lines = csv.reader(file, delimiter=declaration.csv.separator)
+        with opened(path, form.encoding) as file:
+            lines = csv.reader(file, delimiter=form.separator)
             header = [name.strip() for name in next(lines, [])]
-            _check_header(header)
+            _check_header(header, form.separator)
             for number, cells in enumerate(lines, 2):
                 if len(cells) == len(header):
                     yield Numbered(number, dict(zip(header, cells, strict=True)))
@@ -71,18 +75,20 @@ def _csv(path: Path, declaration: Declaration) -> Iterator[Numbered]:
         raise FileError(f"after row {number}: {type(error).__name__}: {error}") from None
 
 
-def _check_header(header: list[str]) -> None:
-    if not header:
-        raise FileError("the file is empty: its first row must name the columns")
+def _check_header(header: list[str], separator: str) -> None:
+    if not any(header):
+        raise FileError("row 1: the file is empty, or its first row is: it must name the columns")
+    if len(header) == 1 and (other := next((mark for mark in SEPARATORS if mark in header[0]), "")):
+        raise FileError(f"row 1 is one cell, {shown(header[0])}: is {other!r} the separator, and not {separator!r}?")
     if doubles := sorted({name for name in header if header.count(name) > 1}):
-        raise FileError(f"two columns are called {', '.join(doubles)}")
+        raise FileError(f"row 1: two columns are called {', '.join(map(repr, doubles))}")
 
 
 def _ndjson(path: Path) -> Iterator[Numbered]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     number = 0
     try:
-        with _opened(path, "utf-8") as file:
+        with opened(path, "utf-8") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
