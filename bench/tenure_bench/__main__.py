@@ -43,6 +43,8 @@ LEAST_S: Final = {
     "catch-up": 40,
     "pipeline": 70,
     "tiers": 20,
+    "import": 30,
+    "import-growth": 40,
     "growth": 70,
 }
 """Seconds without which a case of the full run is not begun, and which those before it leave to it."""
