@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import yaml
 from tenure.contracts.programme import BenefitRules, Catalogue, EarningRules, Messages, TierRules
-from tenure.contracts.topics import TOPICS, TYPES
+from tenure.contracts.topics import TOPICS, TYPES, Topic
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "contracts"
@@ -44,7 +44,7 @@ def asyncapi(all_schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
         names = list(topic.types)
         channels[topic.name] = {
             "address": topic.name,
-            "description": f"Keyed by {topic.key}; {topic.partitions} partitions; kept {topic.retention_days} days.",
+            "description": f"Keyed by {topic.key}; {topic.partitions} partitions; kept {_how_long(topic)}.",
             "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
             "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions, "bindingVersion": "0.5.0"}},
         }
@@ -93,6 +93,10 @@ def asyncapi(all_schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "operations": operations,
         "components": {"messages": messages, "schemas": {"CloudEvent": envelope}},
     }
+
+
+def _how_long(topic: Topic) -> str:
+    return "for ever" if topic.retention_days is None else f"{topic.retention_days} days"
 
 
 def programme_schemas() -> dict[str, dict[str, Any]]:

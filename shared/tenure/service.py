@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from asyncpg.connection import Connection
 from prometheus_client import Gauge
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 Rule = Callable[[Any, Event, Any], Decision[Any]]
+_OF_THE_SPINE: Final = frozenset({"day.started", "rules.published", "rules.withdrawn"})
+"""Events that touch no state of a service: the spine keeps the calendar and the rules that are followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Service(Generic[S]):
     are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title). `gauges` are metrics of
     its own, each with the statement that is asked for its value every few seconds: make it one that an index answers.
     `rulebooks` are the kinds of rules it owns: two persons publish versions of them in its database (`tenure.rulebook`).
+    `follows` are kinds that others own and it goes by: it reads `programme.v1` and keeps what is published.
     """
 
     name: str
@@ -66,15 +69,21 @@ class Service(Generic[S]):
     under_way: str = ""
     gauges: tuple[tuple[Gauge, str], ...] = ()
     rulebooks: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         declared = {name: cls for topic in self.reads for name, cls in topic.types.items()}
-        unheard = {n for n, cls in declared.items() if cls not in self.rules} - self.ignores - {"day.started"}
+        unheard = {n for n, cls in declared.items() if cls not in self.rules} - self.ignores - _OF_THE_SPINE
         assert not unheard, f"{self.name} neither handles nor ignores {sorted(unheard)}"
         stray = self.ignores - set(TOPIC_OF)
         assert not stray, f"{self.name} ignores unknown types {sorted(stray)}"
         assert self.due is None or DayReached in self.rules, f"{self.name} has due work and no rule for DayReached"
-        assert set(self.rulebooks) <= set(KINDS), f"{self.name} owns rules of a kind there is not: {self.rulebooks}"
+        unknown = {*self.rulebooks, *self.follows} - set(KINDS)
+        assert not unknown, f"{self.name} goes by rules of a kind there is not: {sorted(unknown)}"
+        assert not set(self.follows) & set(self.rulebooks), f"{self.name} follows the rules it owns"
+        assert not self.follows or "rules.published" in declared, (
+            f"{self.name} follows rules and does not read programme.v1"
+        )
 
     @property
     def reads(self) -> tuple[Topic, ...]:

@@ -92,7 +92,7 @@ def _overviews(app: App, routes: APIRouter) -> None:
     @routes.get("/benefits/verify", openapi_extra=answers(dict[str, bool]))
     async def verify_all(who: Annotated[Caller, Depends(caller("operator", "sre"))]) -> Response:  # noqa: ARG001
         """What must hold, each sentence with whether it does. Reads every member: not for every minute."""
-        return app.verified(await verify.verify(app.pool, app.programme))
+        return app.verified(await verify.verify(app.pool, await app.rules()))
 
 
 def _of_members(app: App, routes: APIRouter) -> None:
@@ -109,7 +109,7 @@ def _of_members(app: App, routes: APIRouter) -> None:
         state = await store.state_of(app.pool, member_id)
         if state is None:
             raise Problem("not_found")
-        return json_response(member_view(state, app.programme, await app.today(), language=lang, history=history))
+        return json_response(member_view(state, await app.rules(), await app.today(), language=lang, history=history))
 
 
 def _uses(app: App, routes: APIRouter) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import httpx
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from tenure.contracts.programme import Programme
 from tenure.contracts.programme.benefits import KnowledgeClass
 from tenure.edge import App, Caller, Id, MemberId, Problem, answers, caller, json_response
 
@@ -55,7 +56,7 @@ def router(app: App, *, transport: httpx.AsyncBaseTransport | None = None) -> AP
         state = await store.state_of(app.pool, owner)
         if state is None or claim_no not in state.claims:
             raise Problem("not_found")
-        return json_response(entitlements(state, state.claims[claim_no], app.programme))
+        return json_response(entitlements(state, state.claims[claim_no], await app.rules()))
 
     @routes.get("/members/{member_id}/renewal-preview", openapi_extra=answers(Preview))
     async def preview(
@@ -73,7 +74,7 @@ def router(app: App, *, transport: httpx.AsyncBaseTransport | None = None) -> AP
             raise Problem("tier_engine_unreachable", retry_after_s=RETRY_AFTER_S) from None
         if renewal is None:
             raise Problem("not_found")
-        return json_response(_preview(app, renewal))
+        return json_response(_preview(await app.rules(), renewal))
 
     @routes.get("/benefits/{member_id}/reports")
     async def reports(
@@ -102,9 +103,9 @@ def router(app: App, *, transport: httpx.AsyncBaseTransport | None = None) -> AP
     return routes
 
 
-def _preview(app: App, renewal: Renewal) -> Preview:
+def _preview(programme: Programme, renewal: Renewal) -> Preview:
     def adds(tier: str, day: date) -> tuple[Unlocked, ...]:
-        return unlocked(renewal.tier_now, tier, app.programme, day)
+        return unlocked(renewal.tier_now, tier, programme, day)
 
     return Preview(
         renewal=renewal,

@@ -68,5 +68,6 @@ SERVICE: Final[Service[State]] = Service(
     keys=keys,
     routers=(api.router, appointments.router, claims_api.router),
     problems=api.PROBLEMS,
+    follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -56,5 +56,6 @@ SERVICE = Service[State](
     background=(worker.run,),
     problems=PROBLEMS,
     under_way="SELECT count(*) FROM orders WHERE next_try_at IS NOT NULL",
+    follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

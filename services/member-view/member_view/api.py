@@ -1,6 +1,7 @@
-"""member-view over HTTP. A read is one value of one row, sent as it stands."""
+"""member-view over HTTP. A read is one value of one row, sent as it stands but for the words of new rules."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -25,7 +26,7 @@ def router(app: App) -> APIRouter:
 
 
 def _one(routes: APIRouter, app: App) -> None:
-    streams = Streams(app.pool)
+    streams = Streams(app.pool, todays=partial(reads.todays, app))
 
     @routes.get("/members/{member_id}/status")
     async def status(member_id: MemberId, who: Reader) -> Response:
@@ -41,14 +42,14 @@ def _one(routes: APIRouter, app: App) -> None:
     @routes.get("/me/stream", response_class=EventStream, status_code=200)
     async def stream(request: Request, who: Owner) -> EventStream:
         """`text/event-stream`: the row now, and again whenever it changes. It ends at times; come again then."""
-        if await reads.one(app.pool, who.subject) is None:
+        if await reads.one(app, who.subject) is None:
             raise Problem("not_found")
         stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)
         return EventStream(streams, streams.subscribe(who.subject), stopping)
 
 
 async def _row(app: App, member_id: str) -> Response:
-    rendered = await reads.one(app.pool, member_id)
+    rendered = await reads.one(app, member_id)
     if rendered is None:
         raise Problem("not_found")
     return Response(rendered, media_type=JSON)
@@ -58,7 +59,7 @@ def _many(routes: APIRouter, app: App) -> None:
     @routes.get("/members")
     async def members(_: Operator, after: After = "", limit: Listed = 1_000) -> Response:
         """All members in the order of their ids."""
-        return Response(await reads.many(app.pool, after=after, rows_max=limit), media_type=JSON)
+        return Response(await reads.many(app, after=after, rows_max=limit), media_type=JSON)
 
     @routes.get("/insights")
     async def insights(_: Operator) -> Response:

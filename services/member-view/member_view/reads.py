@@ -1,7 +1,17 @@
-"""What member-view shows: the rendered row as it stands, and figures over the rows."""
+"""What member-view shows: the rendered row as it stands, and figures over the rows.
 
+The invariant: what tiers are called is always read by the rules in force on the day of the reading. A row is written anew only when
+something happens to its member; one that was written by other rules than today's is put into their words on its way out.
+"""
+
+from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from tenure.edge import App
+from tenure.spine.clock import business_date
+
+from member_view.store import in_words_of
 
 if TYPE_CHECKING:
     import asyncpg
@@ -9,9 +19,11 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 NEW_MEMBERS_DAYS: Final = 30
-_ONE: Final = "SELECT rendered FROM member_view WHERE member_id = $1"
+_ONE: Final = """
+SELECT member_id, rendered, worded_by, (SELECT day FROM calendar) AS day FROM member_view WHERE member_id = $1
+"""
 _MANY: Final = """
-SELECT member_id, rendered FROM member_view WHERE member_id > $1 AND rendered IS NOT NULL ORDER BY member_id LIMIT $2
+SELECT member_id, rendered, worded_by FROM member_view WHERE member_id > $1 AND rendered IS NOT NULL ORDER BY member_id LIMIT $2
 """
 _INSIGHTS: Final = """
 WITH live AS (SELECT * FROM member_view WHERE rendered IS NOT NULL)
@@ -32,18 +44,33 @@ SELECT json_build_object(
 """
 
 
-async def one(pool: "Pool", member_id: str) -> bytes | None:
-    """The member's row as JSON, None for who is unknown, erased or merged. One statement."""
-    found: bytes | None = await pool.fetchval(_ONE, member_id)
-    return found
+async def one(app: App, member_id: str) -> bytes | None:
+    """The member's row as JSON, None for who is unknown, erased or merged. One statement, unless other rules came into force."""
+    row = await app.pool.fetchrow(_ONE, member_id)
+    if row is None or row["rendered"] is None:
+        return None
+    return (await _on(app, [row], business_date(row["day"], app.settings)))[0]
 
 
-async def many(pool: "Pool", *, after: str, rows_max: int) -> bytes:
+async def many(app: App, *, after: str, rows_max: int) -> bytes:
     """Members in the order of their ids beyond `after`, with where to go on, as JSON."""
-    rows = await pool.fetch(_MANY, after, rows_max + 1)
-    items = b",".join(row["rendered"] for row in rows[:rows_max])
+    rows = await app.pool.fetch(_MANY, after, rows_max + 1)
+    shown = await todays(app, rows[:rows_max])
     cursor = _quoted(rows[rows_max - 1]["member_id"]) if len(rows) > rows_max else b"null"
-    return b'{"items":[' + items + b'],"next_after":' + cursor + b"}"
+    return b'{"items":[' + b",".join(filter(None, shown)) + b'],"next_after":' + cursor + b"}"
+
+
+async def todays(app: App, rows: Sequence[Any]) -> list[bytes | None]:
+    """Rows of member_view (member_id, rendered, worded_by) as they look today, in their order."""
+    return await _on(app, rows, await app.today()) if rows else []
+
+
+async def _on(app: App, rows: Sequence[Any], day: date) -> list[bytes | None]:
+    tiers = (await app.rules()).tiers
+    version = tiers.at(day).version
+    others = [r["member_id"] for r in rows if r["rendered"] is not None and r["worded_by"] != version]
+    anew = await in_words_of(app.pool, others, tiers, day) if others else {}
+    return [anew.get(row["member_id"], row["rendered"]) for row in rows]
 
 
 def _quoted(member_id: str) -> bytes:

@@ -88,5 +88,6 @@ SERVICE: Final = Service[View](
     keys=_keys,
     routers=(api.router,),
     background=(handing_over.hand_over,),
+    follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

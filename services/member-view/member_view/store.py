@@ -1,14 +1,17 @@
 """Members' rows in PostgreSQL: one locked read, one statement to save, whatever a batch's size."""
 
 from collections.abc import Sequence
-from typing import Final
+from datetime import date
+from typing import Any, Final
 
 import msgspec
 from asyncpg.connection import Connection
+from tenure.contracts.programme import TierRules, Versions
 from tenure.service import Saved
 
 from member_view.rules.render import in_force, open_claims, render
 from member_view.rules.view import Purse, View
+from member_view.rules.words import worded
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(View).decode
@@ -19,11 +22,12 @@ SELECT member_id, state FROM member_view WHERE member_id = ANY ($1::text[]) ORDE
 _SAVE: Final = """
 UPDATE member_view AS m SET version = m.version + 1, rendered = t.rendered, state = t.state, tier = t.tier,
   covered = t.covered, enrolled_on = t.enrolled_on, available = t.available, pending = t.pending, held = t.held,
-  debt = t.debt, claims_open = t.claims_open, claims_open_fen = t.claims_open_fen, hand_over_to = t.hand_over_to
+  debt = t.debt, claims_open = t.claims_open, claims_open_fen = t.claims_open_fen, hand_over_to = t.hand_over_to,
+  worded_by = t.worded_by
 FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bool[], $6::date[], $7::bigint[], $8::bigint[],
-            $9::bigint[], $10::bigint[], $11::int[], $12::bigint[], $13::text[])
+            $9::bigint[], $10::bigint[], $11::int[], $12::bigint[], $13::text[], $14::int[])
   AS t (member_id, rendered, state, tier, covered, enrolled_on, available, pending, held, debt, claims_open,
-        claims_open_fen, hand_over_to)
+        claims_open_fen, hand_over_to, worded_by)
 WHERE m.member_id = t.member_id
 """
 
@@ -36,6 +40,14 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, View]:
         await conn.execute("INSERT INTO member_view (member_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", new)
         rows += await conn.fetch(_LOAD, new)
     return {r["member_id"]: _decode(r["state"]) if r["state"] else View(member_id=r["member_id"]) for r in rows}
+
+
+async def in_words_of(
+    reader: Any, members: Sequence[str], tiers: Versions[TierRules], day: date
+) -> dict[str, bytes | None]:
+    """These members' rows as they look on a day by whose rules they were not written. Nothing is locked, nothing changes."""
+    rows = await reader.fetch("SELECT member_id, state FROM member_view WHERE member_id = ANY ($1::text[])", members)
+    return {r["member_id"]: render(worded(_decode(r["state"]), tiers, day)) for r in rows if r["state"]}
 
 
 async def save(conn: Connection, saved: Saved[View]) -> None:
@@ -60,4 +72,5 @@ async def save(conn: Connection, saved: Saved[View]) -> None:
         [len(c) for c in claims],
         [sum(one.amount_fen for one in c) for c in claims],
         [v.merged_into if v.has_leftovers else None for v in views],
+        [v.standing.worded_by for v in views],
     )

@@ -6,11 +6,11 @@ writers nothing, which a notification per commit would (PostgreSQL takes one loc
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import structlog
@@ -28,9 +28,11 @@ STREAM_S_MAX: Final = 900.0
 RETRY_AFTER_S: Final = 5
 HEARTBEAT: Final = b": still here\n\n"
 _CHANGED: Final = """
-SELECT m.member_id, m.version, m.rendered FROM unnest($1::text[], $2::bigint[]) AS t (member_id, seen)
+SELECT m.member_id, m.version, m.rendered, m.worded_by FROM unnest($1::text[], $2::bigint[]) AS t (member_id, seen)
 JOIN member_view m ON m.member_id = t.member_id AND m.version > t.seen
 """
+Todays = Callable[[Sequence[Any]], Awaitable[list[bytes | None]]]
+"""Rows as they look by the rules of the day they are shown on."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,8 +62,9 @@ class Streams:
         heartbeat_s: float = HEARTBEAT_S,
         streams_max: int = STREAMS_MAX,
         stream_s_max: float = STREAM_S_MAX,
+        todays: Todays | None = None,
     ) -> None:
-        self.pool = pool
+        self.pool, self.todays = pool, todays
         self.look_every_s, self.heartbeat_s = look_every_s, heartbeat_s
         self.streams_max, self.stream_s_max = streams_max, stream_s_max
         self.open: set[Stream] = set()
@@ -128,10 +131,12 @@ class Streams:
             seen[stream.member_id] = min(stream.version, seen.get(stream.member_id, stream.version))
         if not seen:
             return 0
-        rows = {r["member_id"]: r for r in await self.pool.fetch(_CHANGED, list(seen), list(seen.values()))}
+        found = await self.pool.fetch(_CHANGED, list(seen), list(seen.values()))
+        shown = await self.todays(found) if self.todays else [row["rendered"] for row in found]
+        rows = {row["member_id"]: (row["version"], one) for row, one in zip(found, shown, strict=True)}
         told = [s for s in self.open if s.member_id in rows]
         for stream in told:
-            stream.put(rows[stream.member_id]["version"], rows[stream.member_id]["rendered"])
+            stream.put(*rows[stream.member_id])
         return len(told)
 
 

@@ -90,5 +90,6 @@ SERVICE: Final = Service[store.State](
                WHERE sms IN ('queued', 'sending')""",
         ),
     ),
+    follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 from tenure.contracts.policy import PolicyIssued
 from tenure.contracts.programme import Programme, Versions
+from tenure.contracts.publication import RulesPublished, RulesWithdrawn
 from tenure.contracts.tier import TierChanged
 from tenure.programme import ProgrammeError
+from tenure.rulebook.following import digest_of
 from tenure.spine.transact import Door
 from tenure.testing import under_test
 from tier_engine.review import review_all
@@ -82,7 +84,9 @@ async def test_two_persons_publish_and_the_members_follow_on_its_day(t):
         (2, False, draft["draft_id"]),
     ]
     assert await review_all(worker(t)) == 2
-    assert await t.emitted() == []
+    (told,) = await t.emitted()
+    assert (type(told), told.version, str(told.effective)) == (RulesPublished, 2, "2018-07-01")
+    assert told.digest == digest_of(document(), version=2, effective=day("2018-07-01"))
     await t.day(day("2018-07-01"))
     (change,) = await t.emitted(TierChanged)
     assert (change.member_id, change.to_tier, str(change.effective), change.rules_version, change.retroactive) == (
@@ -136,7 +140,10 @@ async def test_withdrawn_before_its_day_it_never_was(t):
     assert (answer.json()["state"], answer.json()["withdrawn_by"]) == ("withdrawn", "op-1")
     assert await review_all(worker(t)) == 2
     await t.day(day("2018-07-01"))
-    assert await t.emitted(TierChanged) == []
+    told = await t.emitted()
+    assert [(type(e), e.draft_id) for e in told] == [
+        (kind, published["draft_id"]) for kind in (RulesPublished, RulesWithdrawn)
+    ]
     again = await publish(t, "2018-08-01")
     assert again["version"] == 3, "a number once given is never given again"
     log = (await t.http.get(f"{AT}/{published['draft_id']}", headers=t.auth("sre"))).json()["log"]

@@ -75,5 +75,6 @@ SERVICE: Service[Member] = Service(
     background=(review, simulate),
     problems={**api.PROBLEMS, **whatif_api.PROBLEMS},
     rulebooks=("tiers",),
+    follows=("earning",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -63,7 +63,7 @@ def next_changes_are_due(stored: Stored, life: Life) -> bool:
     member = stored.member
     if member.merged_into is not None or member.lived_to is None:
         return (member.due_on is not None) == member.holds_anything
-    return member.due_on == life.next_change(member.lived_to)
+    return member.due_on == life.next_due(member.lived_to)
 
 
 def newest_decisions_are_the_timelines(stored: Stored, life: Life) -> bool:  # noqa: ARG001 - the checks have one shape

@@ -10,7 +10,20 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from tenure.contracts import activity, benefit, core, ledger, mall, message, points, policy, reconciliation, tier, time
+from tenure.contracts import (
+    activity,
+    benefit,
+    core,
+    ledger,
+    mall,
+    message,
+    points,
+    policy,
+    publication,
+    reconciliation,
+    tier,
+    time,
+)
 from tenure.contracts.event import Data
 
 # One number for all topics keyed by member: with the range assignor, all of a member's events meet in one consumer (DESIGN 4).
@@ -19,10 +32,12 @@ CORE_PARTITIONS: Final = 6
 
 
 class Topic(NamedTuple):
+    """`retention_days` None = kept for ever: whoever comes later reads all of it."""
+
     name: str
     key: str
     partitions: int
-    retention_days: int
+    retention_days: int | None
     producer: str
     consumers: tuple[str, ...]
     types: Mapping[str, type[Data]]
@@ -257,12 +272,23 @@ TOPICS: Final[tuple[Topic, ...]] = (
         types=MappingProxyType({"ledger.root_published": ledger.RootPublished}),
     ),
     Topic(
+        name="programme.v1",
+        key="kind of rules",
+        partitions=1,
+        retention_days=None,
+        producer="tier-engine, points-ledger",
+        consumers=("tier-engine", "benefits", "mall", "notifier", "member-view"),
+        types=MappingProxyType(
+            {"rules.published": publication.RulesPublished, "rules.withdrawn": publication.RulesWithdrawn}
+        ),
+    ),
+    Topic(
         name="time.v1",
         key="calendar",
         partitions=1,
         retention_days=90,
         producer="clock",
-        consumers=("policy-sync", "points-ledger", "tier-engine", "benefits", "mall", "notifier"),
+        consumers=("policy-sync", "points-ledger", "tier-engine", "benefits", "mall", "notifier", "member-view"),
         types=MappingProxyType({"day.started": time.DayStarted}),
     ),
 )
@@ -291,6 +317,8 @@ def _key_in(cls: type[Data]) -> Callable[[Any], str]:
         return lambda _: "calendar"
     if issubclass(cls, ledger.RootPublished):
         return lambda _: "ledger"
+    if issubclass(cls, (publication.RulesPublished, publication.RulesWithdrawn)):
+        return attrgetter("kind")
     if "agent_id" in cls.__struct_fields__:
         return lambda data: data.agent_id or data.member_id
     return attrgetter("member_id")

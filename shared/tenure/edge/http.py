@@ -75,8 +75,8 @@ class App:
         return programme
 
     async def rules(self, reader: Any = None) -> Programme:
-        """The programme with whatever was published by now, for reads of a service that owns rules."""
-        programme: Programme = await self.door.follow_rules(reader or self.pool)
+        """The programme with whatever was published, for reads of a service that owns rules or goes by those of others."""
+        programme: Programme = await self.door.recent_rules(reader or self.pool)
         return programme
 
     @cached_property

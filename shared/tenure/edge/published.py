@@ -1,7 +1,7 @@
 """Rules published by two persons, over REST: every service that owns a kind of rules serves the same routes for it.
 
-The invariants: a step is decided, written and logged in one transaction, with its answer; who proposes does not approve; nothing
-is published into the past.
+The invariants: a step is decided, written, logged and told (`programme.v1`) in one transaction, with its answer; who proposes does
+not approve; nothing is published into the past.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor
 from tenure.edge.problems import Problem
 from tenure.rulebook import drafts, tables
 from tenure.rulebook.drafts import Draft, Known, State
+from tenure.rulebook.telling import tell
 
 if TYPE_CHECKING:
     from tenure.edge.http import App
@@ -194,14 +195,18 @@ class _Desk:
         status: int = 200,
     ) -> Response:
         idempotency, at = await self.app.idempotency(request, who), self.app.now()
+        trace, door = getattr(request.state, "traceparent", ""), self.app.door
 
         async def written(conn: Connection) -> bytes:
             draft = await do(conn)
             await tables.keep(conn, draft, actor=who.subject, reason=reason, at=at)
+            await tell(conn, draft, source=door.source, time=at, traceparent=trace)
             return _encode(draft)
 
         with self.app.in_flight.hold(idempotency):
-            return self.app.answer(await self.app.door.answer_once(idempotency, written), status=status)
+            answered = await door.answer_once(idempotency, written)
+            door.on_told()
+            return self.app.answer(answered, status=status)
 
     async def _known(self, conn: Connection, today: date) -> Known:
         programme = await self.app.rules(conn)

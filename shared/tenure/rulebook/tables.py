@@ -1,7 +1,8 @@
-"""Where drafts and published versions are kept: two tables in the database of the service that owns the rules.
+"""Where drafts and published versions are kept: two tables in the database of the service that owns the rules, and one in that of
+each service that goes by them.
 
-The invariants: steps on drafts take turns (one lock), so the newest entry of the log names everything that was published before
-it; the log is append-only.
+The invariants: steps on drafts take turns (one lock), and so does what is heard, so the newest number names everything that was
+published before it; the log is append-only; what was heard to be withdrawn stays so.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import msgspec
 from asyncpg.connection import Connection
 
 from tenure.rulebook.drafts import Draft
+from tenure.rulebook.following import Heard
 from tenure.rulebook.kinds import Published
 
 CREATE: Final = """
@@ -44,9 +46,31 @@ CREATE TABLE rule_log (                       -- append-only: who did what to wh
   at       timestamptz NOT NULL
 );
 """
+CREATE_HEARD: Final = """
+CREATE TABLE rules_heard (                    -- what other services published, as it was told on programme.v1
+  seq       bigint GENERATED ALWAYS AS IDENTITY UNIQUE,  -- drawn anew with every change
+  draft_id  text PRIMARY KEY,
+  kind      text NOT NULL,
+  version   integer NOT NULL,
+  effective date NOT NULL,
+  document  jsonb,                            -- without number and date; NULL = withdrawn before its day
+  heard_at  timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (kind, version)
+);
+CREATE UNIQUE INDEX rules_heard_one_a_day ON rules_heard (kind, effective) WHERE document IS NOT NULL;
+"""
 REVISION: Final = "SELECT coalesce(max(seq), 0) FROM rule_log"
-PUBLISHED: Final = """
-SELECT kind, version, effective, document, draft_id FROM rule_drafts WHERE state = 'approved' ORDER BY kind, version
+REVISION_HEARD: Final = "SELECT coalesce(max(seq), 0) FROM rules_heard"
+REVISION_BOTH: Final = f"SELECT ({REVISION}) + ({REVISION_HEARD})"
+_OWN: Final = "SELECT kind, version, effective, document, draft_id FROM rule_drafts WHERE state = 'approved'"
+_HEARD: Final = "SELECT kind, version, effective, document, draft_id FROM rules_heard WHERE document IS NOT NULL"
+PUBLISHED: Final = f"{_OWN} ORDER BY kind, version"
+PUBLISHED_HEARD: Final = f"{_HEARD} ORDER BY kind, version"
+PUBLISHED_BOTH: Final = f"{_OWN} UNION ALL {_HEARD} ORDER BY kind, version"
+KEEP_HEARD: Final = """
+INSERT INTO rules_heard (draft_id, kind, version, effective, document) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (draft_id) DO UPDATE SET seq = DEFAULT, document = NULL, heard_at = now()
+WHERE excluded.document IS NULL AND rules_heard.document IS NOT NULL
 """
 LOCK: Final = 7_200_011
 _TAKE_TURNS: Final = "SELECT pg_advisory_xact_lock($1)"
@@ -60,6 +84,10 @@ _COUNTS: Final = """
 SELECT coalesce(max(version), 0) AS number_max, count(*) FILTER (WHERE state = 'proposed') AS waiting
 FROM rule_drafts WHERE kind = $1
 """
+_EVER_PUBLISHED: Final = (
+    f"SELECT {', '.join(_COLUMNS)} FROM rule_drafts WHERE version IS NOT NULL ORDER BY seq LIMIT $1"
+)
+EVER_PUBLISHED_MAX: Final = 10_000
 _PUT: Final = f"""
 INSERT INTO rule_drafts ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"${n}" for n in range(1, len(_COLUMNS) + 1))})
 ON CONFLICT (draft_id) DO UPDATE
@@ -82,9 +110,22 @@ async def take_turns(conn: Connection) -> None:
     await conn.execute(_TAKE_TURNS, LOCK)
 
 
-async def published(reader: Any) -> list[Published]:
-    rows = await reader.fetch(PUBLISHED)
+async def published(reader: Any, statement: str = PUBLISHED) -> list[Published]:
+    rows = await reader.fetch(statement)
     return [Published(**{**row, "document": msgspec.json.decode(row["document"])}) for row in rows]
+
+
+async def ever_published(reader: Any) -> list[Draft]:
+    """Every draft that ever had a number, as it stands now, the oldest first."""
+    return [_draft(row) for row in await reader.fetch(_EVER_PUBLISHED, EVER_PUBLISHED_MAX)]
+
+
+async def keep_heard(conn: Connection, heard: Sequence[Heard]) -> None:
+    """Write what was told, in its order."""
+    await take_turns(conn)
+    for one in heard:
+        document = None if one.document is None else msgspec.json.encode(one.document).decode()
+        await conn.execute(KEEP_HEARD, one.draft_id, one.kind, one.version, one.effective, document)
 
 
 async def draft(reader: Any, kind: str, draft_id: str) -> Draft | None:

@@ -219,7 +219,7 @@ STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxy
         transact.GO_BACK: go_back,
         transact.START_DAY: start_day,
         transact.NEWEST_DAY: newest_day,
-        rulebook.REVISION: nothing_published,
+        **dict.fromkeys((rulebook.REVISION, rulebook.REVISION_HEARD, rulebook.REVISION_BOTH), nothing_published),
         progress.RECORDED: recorded,
         leading.TRY_LOCK: try_lock,
         leading.END_LOST: end_lost,

@@ -20,6 +20,8 @@ from uuid_utils import uuid7
 
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event, WrongEventError
+from tenure.rulebook import tables as rulebook
+from tenure.rulebook.following import SPOKEN, Heard, hear
 from tenure.service import Saved, Service
 from tenure.spine import inbox, outbox, parking, spans
 from tenure.spine.effects import records_of
@@ -54,9 +56,11 @@ class Batch:
         conn: Connection,
         items: Sequence[Item],
         new_id: Callable[[], object] = uuid7,
+        *,
+        files: Any = None,
     ) -> None:
         self.service, self.programme, self.source, self.conn, self.items = service, programme, source, conn, items
-        self.new_id = new_id
+        self.new_id, self.files = new_id, files
         self.outcomes = [Outcome() for _ in items]
         self.fresh: list[int] = list(range(len(items)))
         self.first: dict[uuid.UUID, int] = {}  # where a claimed event stands that came more than once
@@ -68,6 +72,7 @@ class Batch:
         self.before: dict[str, Any] = {}
         self.after: dict[str, Any] = {}
         self.rows: list[Any] = []
+        self.heard: list[Heard] = []
         self.records: list[Outgoing] = []
         self.told: list[Data] = []
         self.spans: dict[int, Span] = {}
@@ -160,7 +165,7 @@ class Batch:
 
     def _keys_of(self, item: Item) -> tuple[str, ...]:
         """The states it touches; none for one that cannot be decided now, or at all: it must not be able to fail the others."""
-        if item.event is None or item.wrong is not None or self._queues(item):
+        if item.event is None or item.wrong is not None or self._queues(item) or isinstance(item.event.data, SPOKEN):
             return ()
         return self.service.keys(item.event)
 
@@ -180,6 +185,9 @@ class Batch:
         if item.wrong is not None or item.event is None:
             raise item.wrong or WrongEventError("malformed", "there is no event")
         event = self._in_its_trace(i, item.event) if collecting else item.event
+        if isinstance(event.data, SPOKEN):
+            self.heard += hear(event, follows=self.service.follows, files=self.files).rows
+            return NOTHING
         keys = self.keys[i]
         alone = len(keys) == 1
         state = self.after.get(keys[0]) if alone else tuple(self.after.get(k) for k in keys)
@@ -235,6 +243,8 @@ class Batch:
         changed = {k: s for k, s in self.after.items() if s is not self.before.get(k)}
         if changed or self.rows:
             await self.service.save(self.conn, Saved(before=self.before, after=changed, rows=self.rows))
+        if self.heard:
+            await rulebook.keep_heard(self.conn, self.heard)
         reach("transact.saved")
         await outbox.emit(self.conn, self.records)
         reach("transact.emitted")

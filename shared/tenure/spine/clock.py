@@ -38,7 +38,11 @@ DAYS_AT_ONCE_MAX: Final = 31
 
 async def today(pool: "asyncpg.Pool[asyncpg.Record]", settings: Settings) -> date:
     """The business date of a service, as its HTTP edge and timers use it."""
-    day: date | None = await pool.fetchval("SELECT day FROM calendar")
+    return business_date(await pool.fetchval("SELECT day FROM calendar"), settings)
+
+
+def business_date(day: date | None, settings: Settings) -> date:
+    """The same where the calendar's newest day is known."""
     wall = local_date(utc_now())
     if settings.clock == "wall":
         return max(day or wall, wall)

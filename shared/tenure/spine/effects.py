@@ -38,7 +38,7 @@ def records_of(
         for data, trace in zip(decided.emit, traces, strict=True)
     ]
     if any(len(record.value) > VALUE_BYTES_SAFE for record in records):
-        _refuse_what_cannot_be_told(records)
+        refuse_what_cannot_be_told(records)
     return records
 
 
@@ -51,8 +51,8 @@ def _created(service: str, data: Data, trace: str) -> str:
     return traceparent_of(span)
 
 
-def _refuse_what_cannot_be_told(records: Iterable[Outgoing]) -> None:
-    """An effect that no log takes would hold up the outbox for ever, and everything behind it."""
+def refuse_what_cannot_be_told(records: Iterable[Outgoing]) -> None:
+    """An effect that no log takes would hold up the outbox for ever, and everything behind it. Raises WrongEventError."""
     try:
         refuse_too_large(records)
     except RecordTooLarge as error:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from tenure.contracts.topics import TOPICS
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
 from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_ends import ends
@@ -22,6 +23,8 @@ from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import OnPartitions, PartitionsDiffer, TopicPartition, WorldDown
 
 _METADATA_RETRY_S = 0.05
+_KEPT = {topic.name: {"retention.ms": "-1"} for topic in TOPICS if topic.retention_days is None}
+"""Topics that are kept for ever say so when they are created; for all others the cluster's own retention holds."""
 
 
 class KafkaLog:
@@ -60,7 +63,7 @@ class KafkaLog:
         async with within(self._settings.topics_deadline_s, "creating topics"), self._admin() as admin:
             existing = await _partition_counts(admin, topics)
             missing = [
-                NewTopic(name, partitions, self._settings.replicas)
+                NewTopic(name, partitions, self._settings.replicas, topic_configs=_KEPT.get(name))
                 for name, partitions in topics.items()
                 if name not in existing
             ]

@@ -3,13 +3,13 @@
 A crash between send and mark only repeats records, which every inbox drops. One relay works per service: a session lock keeps
 a second one waiting. A log that went backwards (a broker that forgot) is noticed by asking where it ends, whenever the relay begins
 or the consumer had to join anew, and by acknowledgements below those given before: then everything retained goes out again,
-oldest first, before anything new.
+oldest first, before anything new. What must reach whoever comes later, however long ago it was told, is told anew (`tell_again`).
 """
 
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,13 +36,16 @@ REPAIR_ROWS_MAX: Final = 5_000
 IDLE_WAIT_S: Final = 0.05
 _WAITED_FOR: Final[tuple[type[BaseException], ...]] = (*WORLD_DOWN, RecordTooLarge)
 _PARTITIONS: Final = {topic.name: topic.partitions for topic in TOPICS}
+_KEPT: Final = frozenset(topic.name for topic in TOPICS if topic.retention_days is None)
+TellAgain = Callable[[Connection], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Relay:
     """Publishes one service's outbox. `wake` is set by writers in this process; writers elsewhere are seen within 50 ms.
 
-    `doubt` is set by whoever has reason to think that the log may have forgotten.
+    `doubt` is set by whoever has reason to think that the log may have forgotten. `tell_again` is asked whenever the log is not
+    known to hold anything of a topic that is kept for ever: it puts all of it into the outbox once more.
     """
 
     service: str
@@ -51,6 +54,7 @@ class Relay:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     doubt: asyncio.Event = field(default_factory=asyncio.Event)
     backoff: Backoff = field(default_factory=Backoff)
+    tell_again: TellAgain | None = None
     _acked: dict[TopicPartition, int] = field(default_factory=dict)
     _lost: deque[int] = field(default_factory=lost_sessions)
     _floor: Floor = field(default_factory=Floor)
@@ -80,6 +84,7 @@ class Relay:
 
     async def _lead(self, conn: Connection, producer: Producer) -> None:
         self._acked, self._floor = await outbox.acknowledged(conn), Floor()
+        await self._tell_what_is_kept(conn)
         self.doubt.set()
         with metrics.leading.labels(self.service, "relay").track_inprogress():
             await self._publish_while_leading(conn, producer)
@@ -150,5 +155,10 @@ class Relay:
         await outbox.forget_acknowledged(conn)
         self._acked.clear()
         self._floor = Floor()
+        await self._tell_what_is_kept(conn)
         metrics.log_went_backwards.labels(self.service, place[0]).inc()
         log.error("log_went_backwards", service=self.service, topic=place[0], rows_published_again=rows)
+
+    async def _tell_what_is_kept(self, conn: Connection) -> None:
+        if self.tell_again is not None and not any(topic in _KEPT for topic, _ in self._acked):
+            await self.tell_again(conn)

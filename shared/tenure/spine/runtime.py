@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -16,6 +17,7 @@ import structlog
 from tenure import database
 from tenure.contracts.programme import Programme
 from tenure.contracts.topics import TOPICS
+from tenure.rulebook.telling import tell_again
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine.clock import today
@@ -72,7 +74,8 @@ class Runtime:
             parked_run_max=settings.parked_run_max,
             lanes_max=settings.consumer_lanes_max,
         )
-        self.relay = Relay(door.service.name, door.pool, log)
+        again = partial(tell_again, source=door.source) if door.service.rulebooks else None
+        self.relay = Relay(door.service.name, door.pool, log, tell_again=again)
         self.due = DueWork(door, self.consumer, self.relay.wake)
         self.vitals = Vitals(door, self.consumer, settings)
         self.worker = Worker(door, settings, log, self.consumer, self.relay.wake)

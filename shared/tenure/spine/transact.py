@@ -76,12 +76,17 @@ class Door:
 
     def __post_init__(self) -> None:
         self.source = self.source or f"/tenure/{self.service.name}"
-        self.rulebook = Rulebook(self.programme)
+        own, other = bool(self.service.rulebooks), bool(self.service.follows)
+        self.rulebook = Rulebook(self.programme, owns=own, follows=other)
 
     async def follow_rules(self, reader: Any) -> Any:
         """The programme by now, for whoever judges: a transaction asks inside itself, a read before it answers."""
-        if self.service.rulebooks:
-            self.programme = await self.rulebook.newest(reader)
+        self.programme = await self.rulebook.newest(reader)
+        return self.programme
+
+    async def recent_rules(self, reader: Any) -> Any:
+        """The programme for whoever only reads: of rules that others own, as known a second ago at the earliest."""
+        self.programme = await self.rulebook.recent(reader)
         return self.programme
 
     async def transact(
@@ -105,6 +110,8 @@ class Door:
             reach("transact.committed")
             if batch.records:
                 self.on_told()
+            if batch.heard:
+                self.rulebook.asked_at = float("-inf")
             count_told(self.service.name, batch.told)
             batch.end_spans()
             return batch.outcomes
@@ -157,7 +164,7 @@ class Door:
             await conn.execute(GO_BACK, *map(list, zip(*positions, strict=True)))
 
     def _batch(self, conn: Connection, items: Sequence[Item], programme: Any) -> Batch:
-        return Batch(self.service, programme, self.source, conn, items, self.new_id)
+        return Batch(self.service, programme, self.source, conn, items, self.new_id, files=self.rulebook.base)
 
     async def leave_park(self, seqs: Sequence[int], *, action: str, actor: str, reason: str) -> int:
         """Discard parked events, audited. Returns how many."""

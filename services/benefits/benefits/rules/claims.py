@@ -14,6 +14,7 @@ from tenure.contracts.benefit import ClaimAdvised
 from tenure.contracts.policy import ClaimChanged
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.benefits import Benefit
+from tenure.contracts.programme.order import rule_on
 from tenure.contracts.tier import NO_TIER, tier_on
 
 from benefits.rules.plan import is_entitled
@@ -144,7 +145,7 @@ def _waives(benefit: Benefit, amount_fen: int) -> bool:
 
 
 def _reasons(claim: KnownClaim, tier: str, programme: Programme, *, covered: bool) -> Iterator[Reason]:
-    rules, tiers = programme.benefits.at(claim.reported_on), programme.tiers.at(claim.reported_on)
+    rules = programme.benefits.at(claim.reported_on)
     if not covered:
         yield Reason(
             "not_in_force",
@@ -152,7 +153,7 @@ def _reasons(claim: KnownClaim, tier: str, programme: Programme, *, covered: boo
             f"The policy was not in force on the loss date {claim.loss_date}, so no member's claim benefits apply.",
         )
         return
-    rule = tiers.rule(tier)
+    rule = rule_on(programme.tiers, tier, claim.reported_on)
     if rule is None or tier == NO_TIER:
         yield Reason(
             "no_tier",
@@ -168,7 +169,7 @@ def _reasons(claim: KnownClaim, tier: str, programme: Programme, *, covered: boo
 def _reason(benefit: Benefit, claim: KnownClaim, zh: str, en: str, programme: Programme, tier: str) -> Reason:
     """Why this benefit applies to this claim, or why not."""
     if not is_entitled(benefit, tier, programme, claim.reported_on):
-        needed = programme.tiers.at(claim.reported_on).rule(benefit.from_tier)
+        needed = rule_on(programme.tiers, benefit.from_tier, claim.reported_on)
         needed_zh, needed_en = (needed.label_zh, needed.label_en) if needed else (benefit.from_tier, benefit.from_tier)
         return Reason(
             f"{benefit.code}:tier_too_low",

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from tenure.calendar import DAY, Period, add_years
 from tenure.contracts.programme import BenefitRules, Programme
 from tenure.contracts.programme.benefits import Benefit
+from tenure.contracts.programme.order import ranks_on, reaches
 from tenure.contracts.tier import tier_on
 
 from benefits.state import Grant, KnownTerm, State, Use
@@ -84,10 +85,10 @@ def entitled(found: Sequence[Stretch], programme: Programme) -> Iterator[tuple[B
     spans: dict[str, list[Span]] = {}
     newest: dict[str, Benefit] = {}
     for stretch in found:
-        tiers = programme.tiers.at(stretch.start)
-        rank = tiers.rank(stretch.tier)
+        ranks = ranks_on(programme.tiers, stretch.start)
+        rank = ranks.get(stretch.tier, -1)
         for benefit in stretch.rules.benefits:
-            if 0 <= tiers.rank(benefit.from_tier) <= rank:
+            if 0 <= ranks.get(benefit.from_tier, -1) <= rank:
                 newest[benefit.code] = benefit
                 _extend(spans.setdefault(benefit.code, []), stretch)
     for code, benefit in newest.items():
@@ -96,8 +97,7 @@ def entitled(found: Sequence[Stretch], programme: Programme) -> Iterator[tuple[B
 
 def is_entitled(benefit: Benefit, tier: str, programme: Programme, day: date) -> bool:
     """Whether the tier is at least the one the benefit begins with, by the order of tiers on that day."""
-    tiers = programme.tiers.at(day)
-    return 0 <= tiers.rank(benefit.from_tier) <= tiers.rank(tier)
+    return reaches(programme.tiers, tier, benefit.from_tier, day)
 
 
 def _extend(spans: list[Span], stretch: Stretch) -> None:
@@ -163,9 +163,12 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
 
 def quota_at(benefit: Benefit, tier: str, programme: Programme, day: date) -> int | None:
     """How often it may be used in a period by a member of that tier: the override of the highest tier reached, else the quota."""
-    tiers = programme.tiers.at(day)
-    reached = [name for name in benefit.quota_by_tier if tiers.rank(name) <= tiers.rank(tier)]
-    return benefit.quota_by_tier[max(reached, key=tiers.rank)] if reached else benefit.quota
+    if not benefit.quota_by_tier:
+        return benefit.quota
+    ranks = ranks_on(programme.tiers, day)
+    rank = ranks.get(tier, -1)
+    reached = [name for name in benefit.quota_by_tier if 0 <= ranks.get(name, -1) <= rank]
+    return benefit.quota_by_tier[max(reached, key=ranks.__getitem__)] if reached else benefit.quota
 
 
 def counts_for(use: Use, benefit: Benefit, period: Period) -> bool:

@@ -150,7 +150,8 @@ async def _items_for(app: App, who: Caller, member: str | None) -> list[Catalogu
         return items
     who.must_see(member_id)
     tier = (await reads.member(app.pool, member_id)).tier_on(day)
-    return [item for item in items if may_have(item, tier, app.programme.tiers.at(day))]
+    tiers = (await app.rules()).tiers
+    return [item for item in items if may_have(item, tier, tiers, day)]
 
 
 def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:

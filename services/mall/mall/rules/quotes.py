@@ -5,8 +5,9 @@ from datetime import date
 
 from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Event
-from tenure.contracts.programme import Programme, TierRules
+from tenure.contracts.programme import Programme, TierRules, Versions
 from tenure.contracts.programme.catalogue import Item
+from tenure.contracts.programme.order import reaches
 from tenure.contracts.tier import NO_TIER
 
 from mall.commands import MakeQuote, SweepQuotes
@@ -21,7 +22,7 @@ def on_quote(state: Member | None, event: Event, programme: Programme) -> Decisi
     if item is None:
         raise RefusedError("unknown_sku", "the catalogue of the day has no such item")
     member = state or Member(member_id=asked.member_id)
-    if not may_have(item, member.tier_on(asked.on), programme.tiers.at(asked.on)):
+    if not may_have(item, member.tier_on(asked.on), programme.tiers, asked.on):
         raise RefusedError("tier_too_low", f"from tier {item.tier_min} on")
     must_be_within_limit(item, member.taken, asked.quantity, day=asked.on)
     quote = Quote(
@@ -45,12 +46,11 @@ def on_sweep(state: tuple[()], event: Event, programme: Programme) -> Decision[t
     return Decision(state, rows=(QuotesSwept(asked.before),))
 
 
-def may_have(item: Item, tier: str, tiers: TierRules) -> bool:
+def may_have(item: Item, tier: str, tiers: Versions[TierRules], day: date) -> bool:
     """Whether a tier is high enough. A `tier_min` the tier rules do not know admits nobody; "none" admits everyone."""
     if item.tier_min == NO_TIER:
         return True
-    wanted = tiers.rank(item.tier_min)
-    return 0 <= wanted <= tiers.rank(tier)
+    return reaches(tiers, tier, item.tier_min, day)
 
 
 def window_of(item: Item, day: date) -> str | None:

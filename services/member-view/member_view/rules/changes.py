@@ -26,6 +26,7 @@ from member_view.rules.view import (
     View,
     settled,
 )
+from member_view.rules.words import worded
 
 Change = Callable[[View, Any, Programme], View]
 ORDER_STATUS: Final[Mapping[type, str]] = {
@@ -47,9 +48,17 @@ def rule(change: Change) -> Callable[[View | None, Event, Programme], Decision[V
         if view.erased:
             return Decision(view)
         after = change(view, event.data, programme)
-        return Decision(after if after.erased else settled(_lived(after, event), view))
+        return Decision(after if after.erased else _worded(settled(_lived(after, event), view), view, programme))
 
     return decide
+
+
+def _worded(view: View, before: View, programme: Programme) -> View:
+    """In the words of its newest day; what did not touch the tier leaves them, but where other rules came into force."""
+    version = programme.tiers.at(view.lived_to).version
+    if view.standing is before.standing and view.standing.worded_by == version:
+        return view
+    return worded(view, programme.tiers, view.lived_to)
 
 
 def _lived(view: View, event: Event) -> View:
@@ -118,14 +127,12 @@ def on_expiring(view: View, data: points.PointsExpiring, _: Programme) -> View:
     return replace(view, expiring=(*others, soon))
 
 
-def on_tier_changed(view: View, data: tier.TierChanged, programme: Programme) -> View:
+def on_tier_changed(view: View, data: tier.TierChanged, _: Programme) -> View:
     was = view.standing
     standing = Standing(
         tier=data.to_tier,
-        label=_label(programme, data.to_tier),
         since=data.timeline[-1].effective if data.timeline else None,
         nearest=data.nearest,
-        nearest_label=_label(programme, data.nearest.tier) if data.nearest else Label("", ""),
         covered=was.covered,
         insured_days=data.insured_days,
         annual_premium_fen=data.annual_premium_fen,
@@ -141,7 +148,6 @@ def on_progressed(view: View, data: tier.TierProgressed, programme: Programme) -
     standing = replace(
         was,
         nearest=data.nearest,
-        nearest_label=_label(programme, data.nearest.tier) if data.nearest else Label("", ""),
         covered=data.covered,
         insured_days=data.insured_days,
         annual_premium_fen=data.annual_premium_fen,
@@ -151,7 +157,7 @@ def on_progressed(view: View, data: tier.TierProgressed, programme: Programme) -
 
 
 def _is_confirmed(programme: Programme, name: str, data: tier.TierProgressed) -> bool:
-    """As tier-engine says, whose rules may be newer than our files; an event of before it did is judged by the files."""
+    """As tier-engine says; an event of before it did is judged by the rules of its day."""
     if data.confirmed is not None:
         return data.confirmed and data.tier == name
     return _holds(programme, name, data)
@@ -170,11 +176,6 @@ def _holds(programme: Programme, name: str, data: tier.TierProgressed) -> bool:
 
 def on_at_risk(view: View, data: tier.TierAtRisk, _: Programme) -> View:
     return replace(view, standing=replace(view.standing, drops_to=data.to_tier, drops_on=data.drops_on))
-
-
-def _label(programme: Programme, name: str) -> Label:
-    found = next((t for t in programme.tiers.newest.tiers if t.name == name), None)
-    return Label(found.label_zh, found.label_en) if found else Label("非会员", "No tier")
 
 
 def on_granted(view: View, data: benefit.BenefitGranted, programme: Programme) -> View:

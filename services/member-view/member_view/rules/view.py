@@ -47,7 +47,10 @@ class Purse(Struct, frozen=True, array_like=True):
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """The tier with its labels, as tier.v1 last told it; days and premium were measured on `measured_on`, and only then."""
+    """The tier as tier.v1 last told it; days and premium were measured on `measured_on`, and only then.
+
+    The labels are those of version `worded_by` of the tier rules; 0: of none yet.
+    """
 
     tier: str = NO_TIER
     label: Label = Label("", "")
@@ -60,6 +63,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     measured_on: date | None = None
     drops_to: str | None = None
     drops_on: date | None = None
+    worded_by: int = 0
 
 
 class Term(Struct, frozen=True, kw_only=True):

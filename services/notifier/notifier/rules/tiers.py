@@ -4,7 +4,7 @@ The invariant: what is told last about the tier agrees with the tier the member 
 its message went out is never told, and several changes in that time are told as one, from where they began to where they ended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
+from tenure.contracts.programme.order import ranks_on
 from tenure.contracts.tier import NO_TIER, TierChanged
 
 from notifier.rules.asking import Draft, ask, both, member_of, superseded, suppress
@@ -53,7 +54,7 @@ def _is_no_news(member: Member, data: TierChanged) -> bool:
 
 
 def _drafts(base: str, data: TierChanged, event: Event, programme: Programme) -> tuple[Draft, ...]:
-    template = _template(base, data.to_tier, programme.tiers.at(event.day).rank)
+    template = _template(base, data.to_tier, ranks_on(programme.tiers, event.day))
     if template is None:
         return ()
     on = data.timeline[-1].effective if data.timeline else data.effective
@@ -67,9 +68,9 @@ def _drafts(base: str, data: TierChanged, event: Event, programme: Programme) ->
     return (Draft(template, f"{data.to_tier}:{on.isoformat()}", params),)
 
 
-def _template(base: str, tier: str, rank: Callable[[str], int]) -> str | None:
+def _template(base: str, tier: str, ranks: Mapping[str, int]) -> str | None:
     """A first, lowest tier is told by the welcome."""
-    before, after = rank(base), rank(tier)
+    before, after = ranks.get(base, -1), ranks.get(tier, -1)
     if after > max(before, 0):
         return "tier_upgraded"
     if after < before:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from tenure.calendar import local_date
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import Language, Messages, Text
+from tenure.contracts.programme.order import rule_on
 from tenure.contracts.tier import NO_TIER
 
 from notifier.rules.member import Pending
@@ -51,9 +52,10 @@ def _missing(words: Words, name: str) -> str:
 
 def _tier(words: Words, name: str) -> str:
     code = str(words.param(name))
-    tiers = words.programme.tiers.at(local_date(words.pending.asked_at)).tiers
-    labels = {t.name: t.label_zh if words.language == "zh" else t.label_en for t in tiers}
-    return labels.get(code) or words.rules.label(code or NO_TIER, words.language)
+    rule = rule_on(words.programme.tiers, code, local_date(words.pending.asked_at))
+    if rule is None:
+        return words.rules.label(code or NO_TIER, words.language)
+    return rule.label_zh if words.language == "zh" else rule.label_en
 
 
 def _code(words: Words, name: str) -> str:

@@ -1,8 +1,8 @@
 """Facts in, differences out: each fact recomputes the member's whole life, and what changed of it is told (DESIGN 5.2).
 
 The invariants: the state after a set of facts and days does not depend on their order; the newest `timeline` told is the one
-the state holds; a change of the past is told once, as one `retroactive` change; time alone tells changes of tier and risks,
-never progress.
+the state holds; a change of the past is told once, as one `retroactive` change; time alone tells changes of tier and risks, and
+progress only on the day of new rules by which something else is missing.
 """
 
 from datetime import date
@@ -151,12 +151,14 @@ class _Turn:
             lived_to=day,
             timeline=timeline,
             warned=risk or member.warned,
-            due_on=life.next_change(day),
+            due_on=life.next_due(day),
             judged_by=self.digest,
         )
         changes = tuple(changes_told(member, after, life))
         warnings = (warning(after, risk, life),) if risk is not None and risk != member.warned else ()
         progress = self._progress(member, after, life) if moved else ()
+        if not (progress or changes) and self._comes_under_other_rules(member, after, life):
+            progress = (self._measured(after, life),)
         return Decision(state=after, emit=(*changes, *warnings, *progress), rows=self._on_record(changes, day))
 
     def merge(self, into: Member, old: Member) -> Decision[Any]:
@@ -204,13 +206,26 @@ class _Turn:
     def _progress(self, before: Member, after: Member, life: Life) -> tuple[TierProgressed, ...]:
         """Told if the fact moved what counts on the day lived to, which time alone would not have."""
         assert after.lived_to is not None
+        measures = life.segment_at(after.lived_to).profile.at(after.lived_to)
+        return () if measures == self._measures_before(before, after.lived_to) else (self._measured(after, life),)
+
+    def _comes_under_other_rules(self, before: Member, after: Member, life: Life) -> bool:
+        """Whether a version came into force since, by which something else is missing to the next tier."""
+        if before.lived_to is None or not before.timeline or not after.timeline or after.lived_to is None:
+            return False
+        was, now, day = self.versions.at(before.lived_to), self.versions.at(after.lived_to), after.lived_to
+        if was is now:
+            return False
+        tier, profile = tier_on(after.timeline, day), Profile(shares_that_count(after.terms), after.growth, was)
+        return nearest(was, tier, profile.at(day), day) != nearest(now, tier, life.segment_at(day).profile.at(day), day)
+
+    def _measured(self, after: Member, life: Life) -> TierProgressed:
+        assert after.lived_to is not None
         day = after.lived_to
         segment = life.segment_at(day)
         measures = segment.profile.at(day)
-        if measures == self._measures_before(before, day):
-            return ()
         tier = tier_on(after.timeline, day)
-        told = TierProgressed(
+        return TierProgressed(
             member_id=after.member_id,
             tier=tier,
             effective=day,
@@ -221,7 +236,6 @@ class _Turn:
             confirmed=segment.ladder.qualified(measures.insured_days, measures.annual_premium_fen)
             >= segment.ladder.rank(tier),
         )
-        return (told,)
 
     def _measures_before(self, before: Member, day: date) -> Measures:
         if not before.holds_anything:

@@ -17,7 +17,7 @@ from tier_engine.rules.why import easiest, nearest, policies_behind, reasons
 
 def changes_told(before: Member, after: Member, life: Life) -> Iterator[TierChanged]:
     """Each step that was added, in order; or, if what had been told is no longer so, the whole correction as one."""
-    old, new, stood_to = before.timeline, after.timeline, _stood_to(before, after)
+    old, new, stood_to = before.timeline, after.timeline, _stood_to(before, after, life)
     if new[: len(old)] != old:
         yield change(after, life, _first_difference(old, new), was=old, retroactive=True)
         return
@@ -27,14 +27,21 @@ def changes_told(before: Member, after: Member, life: Life) -> Iterator[TierChan
         yield change(after, life, effective, was=new[:i], steps=i + 1, retroactive=late)
 
 
-def _stood_to(before: Member, after: Member) -> date | None:
+def _stood_to(before: Member, after: Member, life: Life) -> date | None:
     """Until when what was told was the truth, as far as was known: the day lived to, and the days after it on which nothing
     was due (days that bring nothing do not call here). What changes before that day, a fact has changed in hindsight.
     """
     if before.lived_to is None or after.lived_to is None:
         return None
-    quiet = after.lived_to if before.due_on is None else min(after.lived_to, before.due_on - DAY)
+    due = before.due_on
+    if any(segment.start == due for segment in life.segments[1:]):  # a day of new rules may have changed nothing else
+        due = live(before.terms, before.growth, _versions(life)).next_change(before.lived_to)
+    quiet = after.lived_to if due is None else min(after.lived_to, due - DAY)
     return max(before.lived_to, quiet)
+
+
+def _versions(life: Life) -> Versions[TierRules]:
+    return Versions([segment.ladder.rules for segment in life.segments])
 
 
 def _first_difference(old: tuple[Step, ...], new: tuple[Step, ...]) -> date:

@@ -114,6 +114,13 @@ class Life:
         risks = (r.effective for r in self.risks if r.effective > after)
         return min(chain(steps, risks), default=None)
 
+    def next_due(self, after: date) -> date | None:
+        """The same, or the day on which other rules come into force: what is still missing may be another then."""
+        if not self.steps or len(self.segments) == 1:
+            return self.next_change(after)
+        turns = (s.start for s in self.segments[1:] if s.start > max(after, self.steps[0].effective))
+        return min(filter(None, (self.next_change(after), next(turns, None))), default=None)
+
 
 class _Fold:
     """The tier so far."""
