@@ -64,14 +64,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(names: Sequence[str], settings: Settings) -> AsyncIterator[Running]:
+async def running(names: Sequence[str], settings: Settings, *, port: int | None = None) -> AsyncIterator[Running]:
     """These services at work, each on a database of its own, until the block ends."""
     log = open_log(settings.kafka)
     assert isinstance(log, MemoryLog)
     await ensure_topics(log)
     async with AsyncExitStack() as stack:
         services = {name: await stack.enter_async_context(under_test(BY_NAME[name], settings)) for name in names}
-        here = Running(services, {}, log, free_port(), settings)
+        here = Running(services, {}, log, port or free_port(), settings)
         app = create_app([(BY_NAME[name], t.door) for name, t in services.items()], settings)
         tasks = [
             asyncio.create_task(serve(app, "127.0.0.1", here.port, stopping=here.stopping, grace_s=1)),
