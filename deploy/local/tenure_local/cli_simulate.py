@@ -107,7 +107,7 @@ def _show(result: Mapping[str, Any], csv_file: Path | None, *, ladder: Sequence[
     if last is not first:
         _show_moves(f"on {last['day']}", result["moves_on_last_day"], ladder)
     _show_months(result["by_month"], ladder)
-    for what, key in (("benefits", "benefits_fen"), ("points", "points_fen")):
+    for what, key in (("benefits", "benefits_fen"), ("once in a life", "once_fen"), ("points", "points_fen")):
         now, then, more = (result["costs"][side][key] / FEN for side in ("current", "draft", "more"))
         out.print(f"{what}: CNY {now:,.2f} as it stands, {then:,.2f} by the draft ({more:+,.2f})", markup=False)
     out.print(result["how"], markup=False)

@@ -160,6 +160,25 @@ async def test_interrupted_anywhere_it_goes_on_and_counts_nobody_twice(t, monkey
     assert (await get(t, "/" + again))["result"] == whole
 
 
+async def test_all_members_are_those_of_one_instant(t, monkeypatch):
+    """Between two pages a member comes who is new, and one whose page is still to come is cancelled."""
+    whole = (await simulated(t, rules=DEARER))["result"]
+    monkeypatch.setattr(work, "MEMBERS_MAX", 1)
+    kept = jobs.go_on
+
+    async def meanwhile(conn, job, **more):
+        if not job.after:
+            await t.feed(issued(term("2018-01-01", premium=900, member="M-5", policy="P-5")))
+            await t.feed(issued(term("2018-01-01", premium=500, member="M-3", policy="P-3", version=2, void=True)))
+        return await kept(conn, job, **more)
+
+    monkeypatch.setattr(jobs, "go_on", meanwhile)
+    assert (await simulated(t, rules=DEARER))["result"] == whole
+    assert await t.pool.fetchval("SELECT count(*) FROM simulation_snapshot") == 0
+    monkeypatch.undo()
+    assert (await simulated(t, rules=DEARER))["result"] != whole
+
+
 async def test_who_was_overtaken_stops(t, monkeypatch):
     """A worker that was away for longer than its lease finds that another went on, and leaves it to that one."""
     monkeypatch.setattr(work, "MEMBERS_MAX", 2)
@@ -168,7 +187,8 @@ async def test_who_was_overtaken_stops(t, monkeypatch):
     await t.pool.execute("UPDATE simulations SET taken_until = NULL")
     assert await work.simulate_one(t.door, asyncio.Event())
     async with work.weighing(slow.job.question) as scales:
-        assert not await slow.all_pages(scales, asyncio.Event())
+        await slow.all_pages(scales, asyncio.Event())
+    await slow.finish()
     assert (await get(t, "/" + simulation_id))["result"]["members"] == 4
 
 
@@ -291,6 +311,26 @@ async def test_the_cost_of_a_draft_is_the_sum_over_its_months(t, rules):
     # M-2: (200 + 70 + 100) points a year, at 110 or at 100 percent; 100 points are CNY 1.
     assert result["costs"]["more"]["points_fen"] == -37
     assert "100 points for CNY 1" in result["how"]
+
+
+async def test_what_is_granted_once_in_a_life_costs_for_each_who_comes_there_first(t):
+    """Fire-safety kit, CNY 120.00, from gold. M-3 is gold by the draft at once; under either M-2 and M-4 never are."""
+    costs = (await simulated(t, rules=MILDER, months=24))["result"]["costs"]
+    assert (costs["current"]["once_fen"], costs["draft"]["once_fen"], costs["more"]["once_fen"]) == (0, 12_000, 12_000)
+    # M-1 comes to gold by years on 1 January 2021 under either set: both pay, and neither pays for M-1 twice.
+    costs = (await simulated(t, rules=MILDER, months=36))["result"]["costs"]
+    assert (costs["current"]["once_fen"], costs["draft"]["once_fen"]) == (12_000, 24_000)
+
+
+def test_who_had_it_is_not_given_it_again(rules):
+    """Gold in 2015, basic by 2018: what came with gold was had, whatever the draft says of then."""
+    held = insured(term("2014-01-01", premium=900), term("2018-01-01", premium=900, no=2))
+    asked = question(rules, stricter("2015-01-01", silver=(1, 100), gold=(1, 100), diamond=(8, 1500)))
+    weighed = Scales(asked).weigh([Member(member_id="M-1", terms=held)])
+    assert weighed.current.reached == {}
+    assert weighed.draft.reached == {}
+    new = Scales(asked).weigh([Member(member_id="M-2", terms=held[1:])])
+    assert new.current.reached == {"basic": 1, "silver": 1, "gold": 1}
 
 
 def someone(n):

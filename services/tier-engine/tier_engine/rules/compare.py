@@ -51,11 +51,15 @@ class Changed(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Side(msgspec.Struct, kw_only=True):
-    """One of the two sides, summed: members by tier per day of the question, those with cover apart; points, in hundredths."""
+    """One of the two sides, summed: members by tier per day of the question, those with cover apart; points, in hundredths.
+
+    `reached`: by tier, how many come to it or above it in these months who never had been there.
+    """
 
     members: list[dict[str, int]]
     covered: list[dict[str, int]]
     points_percent: int = 0
+    reached: dict[str, int] = {}
 
     @classmethod
     def empty(cls, days: int) -> "Side":
@@ -66,6 +70,8 @@ class Side(msgspec.Struct, kw_only=True):
             for tier, count in others.items():
                 mine[tier] = mine.get(tier, 0) + count
         self.points_percent += other.points_percent
+        for tier, count in other.reached.items():
+            self.reached[tier] = self.reached.get(tier, 0) + count
 
 
 class Weighed(msgspec.Struct, kw_only=True):
@@ -118,6 +124,9 @@ class Scales:
         yearly = q.points.of(terms, q.as_of)
         tiers = [self._on(side, life, yearly) for side, life in zip((total.current, total.draft), lives, strict=True)]
         total.members += 1
+        had = self._highest(lives[0].steps, date.min, q.as_of)
+        for side, life in zip((total.current, total.draft), lives, strict=True):
+            self._reach(side, life.steps, had)
         _count(total.moves_first, f"{tiers[0][0]}>{tiers[1][0]}")
         _count(total.moves_last, f"{tiers[0][-1]}>{tiers[1][-1]}")
         changed = self._changed(member.member_id, lives[0].steps, lives[1].steps)
@@ -125,6 +134,19 @@ class Scales:
             total.changed.append(changed)
             total.helped += changed.effect == "helped"
             total.harmed += changed.effect == "harmed"
+
+    def _highest(self, steps: Sequence[Step], since: date, before: date) -> int:
+        """The highest rank of steps within these days."""
+        return max((self.order[s.tier] for s in steps if since <= s.effective < before), default=-1)
+
+    def _reach(self, side: Side, steps: Sequence[Step], had: int) -> None:
+        """Count the tiers above what the member really `had` before, on the first day or after it; levels that are skipped, too."""
+        first, last = self.days[0], self.days[-1]
+        highest = max(self.order[tier_on(steps, first)], self._highest(steps, first, last))
+        if highest > had:
+            for tier, rank in self.order.items():
+                if had < rank <= highest:
+                    _count(side.reached, tier)
 
     def _on(self, side: Side, life: Life, yearly: int) -> list[str]:
         """The tier on each day, counted on its side; a month's points are a twelfth of the year's, by that month's tier."""

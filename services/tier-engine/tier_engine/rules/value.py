@@ -1,10 +1,11 @@
 """What a tier costs the programme in a year, by the reference values of its own files: benefits, and the points of its multiplier.
 
 The invariant: every figure comes from the files. A benefit without a reference value counts nothing; one that is granted once in a
-life is no yearly cost. It is the value if everybody used everything: an upper bound, meant for comparing two sets of rules.
+life is no yearly cost, but one for each member who comes to its tier for the first time. It is the value if everybody used
+everything: an upper bound, meant for comparing two sets of rules.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import msgspec
@@ -94,6 +95,15 @@ def yearly_fen(benefits: BenefitRules, tiers: TierRules, tier: str) -> int:
     """The reference value of a year of a tier's benefits, if all of them are used as often as they may be."""
     rank = tiers.rank(tier)
     return sum(_yearly(benefit, tiers, rank) for benefit in benefits.benefits if _has(benefit, tiers, rank))
+
+
+def once_fen(benefits: BenefitRules, reached: Mapping[str, int]) -> int:
+    """The reference value of what is granted once in a life, to so many members who come to each tier for the first time."""
+    return sum(
+        (b.reference_fen or 0) * (b.quota or 1) * reached.get(b.from_tier, 0)
+        for b in benefits.benefits
+        if b.period == "once"
+    )
 
 
 def _has(benefit: Benefit, tiers: TierRules, rank: int) -> bool:

@@ -11,18 +11,20 @@ import msgspec
 from tenure.contracts.programme import BenefitRules, TierRules
 
 from tier_engine.rules.compare import Question, Side, Weighed
-from tier_engine.rules.value import FEN_PER_CNY, PERCENT, yearly_fen
+from tier_engine.rules.value import FEN_PER_CNY, PERCENT, once_fen, yearly_fen
 
 MONTHS_PER_YEAR: Final = 12
 HOW: Final = (
     "Members are counted by the tier that their whole history gives under the rules that stand (current) and under the draft, "
     "on as_of and the same day of each month after it. {renewals} "
     "benefits_fen: for each month and each member with cover, a twelfth of what the tier's benefits cost in a year if all are used "
-    "as often as they may be (reference_fen and quotas of benefits.yaml; granted once in a life: not counted). "
+    "as often as they may be (reference_fen and quotas of benefits.yaml). "
+    "once_fen: what is granted once in a life, for each member who comes to its tier between as_of and the last day and never had "
+    "been there under the rules that stood until as_of. "
     "points_fen: for each month and each member with cover, a twelfth of the points that renewing every policy in force once and "
     "its next anniversary bring with the tier's multiplier (earning.yaml), at {points_per_cny} points for CNY 1. "
     "Benefits of a tier follow its rank: a tier that only the draft has brings what is granted from the tiers up to it. "
-    "Members are read as they are when their page comes: a simulation is no snapshot of one instant."
+    "All members are those of one instant, when the simulation began."
 )
 GO_ON: Final = "Every policy in force on as_of is taken to go on for its premium."
 END: Final = "No renewal is assumed: cover ends where it ends today."
@@ -45,10 +47,11 @@ class OnDay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Over all months of the projection."""
+    """Over all months of the projection; `once_fen` is not part of `benefits_fen`."""
 
     benefits_fen: int
     points_fen: int
+    once_fen: int
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +80,9 @@ def result(question: Question, sums: Weighed, benefits: BenefitRules, *, listed:
     current = _cost(question, sums.current, question.current, benefits)
     draft = _cost(question, sums.draft, question.draft, benefits)
     more = Cost(
-        benefits_fen=draft.benefits_fen - current.benefits_fen, points_fen=draft.points_fen - current.points_fen
+        benefits_fen=draft.benefits_fen - current.benefits_fen,
+        points_fen=draft.points_fen - current.points_fen,
+        once_fen=draft.once_fen - current.once_fen,
     )
     return Result(
         members=sums.members,
@@ -111,6 +116,7 @@ def _cost(question: Question, side: Side, versions: Sequence[TierRules], benefit
     return Cost(
         benefits_fen=benefits_fen // MONTHS_PER_YEAR,
         points_fen=points * FEN_PER_CNY // question.points.points_per_cny,
+        once_fen=once_fen(benefits, side.reached),
     )
 
 

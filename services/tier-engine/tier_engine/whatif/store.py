@@ -1,7 +1,8 @@
 """Where simulations are kept: the question, how far it is, what it came to, and the members whom the draft changes.
 
 The invariant: a page's members, its sums and the place where the next one begins are written in one transaction, and only by
-whoever read on from the same place; so a simulation that is interrupted goes on, and nobody is counted twice.
+whoever read on from the same place; so a simulation that is interrupted goes on, and nobody is counted twice. All members are read
+as one statement found them: they are copied when it begins, so no transaction has to stay open beside the live work.
 """
 
 from collections.abc import Sequence
@@ -38,15 +39,19 @@ WHERE simulation_id = (
   ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING simulation_id, question, after, sums, listed, members_total
 """
-COUNT: Final = """
-UPDATE simulations
-SET members_total = (SELECT count(*) FROM members WHERE state IS NOT NULL AND merged_into IS NULL)
-WHERE simulation_id = $1
+IS_COPIED: Final = "SELECT members_total IS NOT NULL FROM simulations WHERE simulation_id = $1 FOR UPDATE"
+COPY: Final = """
+WITH copied AS (
+  INSERT INTO simulation_snapshot (simulation_id, member_id, state)
+  SELECT $1, member_id, state FROM members WHERE state IS NOT NULL AND merged_into IS NULL RETURNING 1)
+UPDATE simulations SET members_total = (SELECT count(*) FROM copied), taken_until = now() + $2 WHERE simulation_id = $1
 """
+COPY_S_MAX: Final = 600
+TAKE_TIME: Final = f"SET LOCAL statement_timeout = '{COPY_S_MAX}s'"
 PAGE: Final = """
-SELECT member_id, state FROM members WHERE member_id > $1 AND state IS NOT NULL AND merged_into IS NULL
-ORDER BY member_id LIMIT $2
+SELECT member_id, state FROM simulation_snapshot WHERE simulation_id = $1 AND member_id > $2 ORDER BY member_id LIMIT $3
 """
+FORGET_COPIES: Final = "DELETE FROM simulation_snapshot WHERE simulation_id = $1"
 GO_ON: Final = """
 UPDATE simulations
 SET after = $3, sums = $4, members_done = $5, listed = listed + $6, taken_until = now() + $7
@@ -59,7 +64,7 @@ SELECT $1, * FROM unnest($2::text[], $3::text[], $4::date[], $5::text[], $6::tex
 """
 FINISH: Final = """
 UPDATE simulations SET state = $2, result = $3, error = $4, finished_at = now(), taken_until = NULL, sums = NULL
-WHERE simulation_id = $1 AND state = 'running'
+WHERE simulation_id = $1 AND state = 'running' AND ($2 = 'failed' OR after = $5) RETURNING 1
 """
 LET_GO: Final = (
     "UPDATE simulations SET taken_until = NULL WHERE simulation_id = $1 AND after = $2 AND state = 'running'"
@@ -124,6 +129,13 @@ async def add(conn: Connection, simulation_id: str, *, asked: bytes, question: Q
     return True
 
 
+async def copy_members(conn: Connection, simulation_id: str) -> None:
+    """Every member as it is now, once, however many workers come to it."""
+    await conn.execute(TAKE_TIME)
+    if not await conn.fetchval(IS_COPIED, simulation_id):
+        await conn.execute(COPY, simulation_id, LEASE)
+
+
 async def go_on(conn: Connection, job: Job, *, after: str, sums: Weighed, changed: Sequence[Changed]) -> bool:
     """Keep what one page came to. False: somebody else went on from here meanwhile."""
     rows = changed[: max(0, LISTED_MAX - job.listed)]
@@ -137,15 +149,17 @@ async def go_on(conn: Connection, job: Job, *, after: str, sums: Weighed, change
     return True
 
 
-async def finish(
-    conn: Connection, simulation_id: str, *, result: bytes | None = None, error: str | None = None
-) -> None:
+async def finish(conn: Connection, job: Job, *, result: bytes | None = None, error: str | None = None) -> None:
+    """Keep what it came to, unless somebody else went further."""
     text = result.decode() if result is not None else None
-    await conn.execute(FINISH, simulation_id, "failed" if error else "done", text, error)
+    await conn.execute(TAKE_TIME)
+    state = "failed" if error else "done"
+    if await conn.fetchval(FINISH, job.simulation_id, state, text, error, job.after):
+        await conn.execute(FORGET_COPIES, job.simulation_id)
 
 
-async def page(reader: Any, after: str, rows_max: int) -> list[tuple[str, bytes]]:
-    return [(row["member_id"], row["state"]) for row in await reader.fetch(PAGE, after, rows_max)]
+async def page(reader: Any, simulation_id: str, after: str, rows_max: int) -> list[tuple[str, bytes]]:
+    return [(row["member_id"], row["state"]) for row in await reader.fetch(PAGE, simulation_id, after, rows_max)]
 
 
 async def shown(reader: Any, simulation_id: str) -> Shown | None:

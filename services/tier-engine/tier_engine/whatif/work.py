@@ -1,6 +1,7 @@
 """Works on simulations, one at a time and beside everything else: a page of members is read, weighed in another process, kept.
 
-The invariant: members are only read. A worker that dies leaves a lease that ends; the next one goes on after the last page kept.
+The invariant: members are only read, all as they were at one instant. A worker that dies leaves a lease that ends; the next one
+goes on after the last page kept.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ async def simulate_one(door: Door, stopping: asyncio.Event) -> bool:
         return False
     run = _Run(door, job)
     try:
-        await run.count()
+        await run.copy()
         async with weighing(job.question) as scales:
             if await run.all_pages(scales, stopping):
                 await run.finish()
@@ -66,9 +67,10 @@ class _Run:
     def __init__(self, door: Door, job: Job) -> None:
         self.door, self.job = door, job
 
-    async def count(self) -> None:
+    async def copy(self) -> None:
+        """The instant whose members are weighed."""
         if not self.job.counted:
-            await self.door.keep(lambda conn: conn.execute(store.COUNT, self.job.simulation_id))
+            await self.door.keep(lambda conn: store.copy_members(conn, self.job.simulation_id))
 
     async def all_pages(self, scales: Weighing, stopping: asyncio.Event) -> bool:
         """Page after page to the last one. False: told to stop, or somebody else went on from here."""
@@ -99,14 +101,14 @@ class _Run:
         return following
 
     async def _page_after(self, member_id: str) -> Rows:
-        return await store.page(self.door.pool, member_id, MEMBERS_MAX)
+        return await store.page(self.door.pool, self.job.simulation_id, member_id, MEMBERS_MAX)
 
     async def finish(self) -> None:
         job, programme = self.job, await self.door.follow_rules(self.door.pool)
         found = result(job.question, job.sums, programme.benefits.at(job.question.as_of), listed=job.listed)
         text = msgspec.json.encode(found)
-        await self.door.keep(lambda conn: store.finish(conn, job.simulation_id, result=text))
+        await self.door.keep(lambda conn: store.finish(conn, job, result=text))
         log.info("simulation_done", simulation_id=job.simulation_id, members=job.sums.members)
 
     async def fail(self, why: str) -> None:
-        await self.door.keep(lambda conn: store.finish(conn, self.job.simulation_id, error=why))
+        await self.door.keep(lambda conn: store.finish(conn, self.job, error=why))
