@@ -65,7 +65,9 @@ def test_yuan_become_fen_half_up(cell: Any, fen: int) -> None:
     assert values.fen_of_yuan(cell) == fen
 
 
-@pytest.mark.parametrize("cell", ["", "x", "1e400", "NaN", "Infinity", "1.2.3", "１２a"])
+@pytest.mark.parametrize(
+    "cell", ["", "x", "1e400", "NaN", "Infinity", "1.2.3", "１２a", "300,01", "1,50", "1.500,00", "1,2345"]
+)
 def test_what_is_no_amount_is_refused(cell: str) -> None:
     with pytest.raises(values.CellError):
         values.fen_of_yuan(cell)
@@ -93,11 +95,15 @@ def test_a_row_gives_all_its_facts_or_none_and_every_reason(tmp_path: Path) -> N
     assert wrong.events == ()
 
 
-def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
-    (row,) = read(tmp_path, PAID, "No,Amount\n1,5\n")
-    assert {(f.place, f.code, f.detail) for f in row.wrong} >= {
-        ("paid_on", "missing_column", "the row has no column Day")
+def test_a_line_without_a_column_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    """NDJSON has no header: each line stands alone."""
+    row, good = read(
+        tmp_path, PAID + "format: ndjson\n", '{"No": 1, "Amount": 5}\n{"No": 2, "Amount": 5, "Day": "2026-03-01"}\n'
+    )
+    assert {(f.row, f.place, f.code, f.detail) for f in row.wrong} >= {
+        (1, "paid_on", "missing_column", "the row has no column Day")
     }
+    assert len(good.events) == 1
 
 
 def test_a_value_the_contract_forbids_is_a_finding(tmp_path: Path) -> None:

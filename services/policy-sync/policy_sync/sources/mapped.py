@@ -4,7 +4,6 @@ The invariant: a row gives all its facts or none; the same row gives the same fa
 without a row is decided once, when the declaration is compiled.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple, TypeVar
@@ -16,11 +15,20 @@ from tenure.contracts.topics import TYPE_OF, key_of
 from tenure.spine.codec import ID_CHARS_MAX
 
 from policy_sync.sources import values
-from policy_sync.sources.mapping import Declaration, DeclaredFact, Field, Kind, When, as_field, contract_of, kind_of
+from policy_sync.sources.mapping import (
+    COLUMN,
+    Declaration,
+    DeclaredFact,
+    Field,
+    Kind,
+    When,
+    as_field,
+    contract_of,
+    kind_of,
+)
 from policy_sync.sources.rows import Numbered, Row
 from policy_sync.sources.values import CellError, Reader
 
-_COLUMN: Final = re.compile(r"\{([^{}]+)\}")
 _OMIT: Final = object()
 Take = Callable[[Row], Any]
 T = TypeVar("T")
@@ -184,7 +192,7 @@ def _id(template: str) -> Take:
 
 def _text(template: str) -> Take:
     """`P-{ID}`: the words between the braces are columns."""
-    parts = _COLUMN.split(template)
+    parts = COLUMN.split(template)
     words, columns = parts[::2], parts[1::2]
 
     def take(cells: Row) -> str:

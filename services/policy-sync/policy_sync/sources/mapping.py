@@ -5,6 +5,7 @@ place. Units are never guessed: a field in fen says whether its column holds yua
 """
 
 import datetime as dt
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -99,6 +100,21 @@ def parse(text: str, name: str) -> Declaration:
         for fault in _faults(found, fact):
             raise SourceError(f"{name}.yaml: facts[{number}] ({fact.type}): {fault}")
     return found
+
+
+COLUMN: Final = re.compile(r"\{([^{}]+)\}")
+"""A column in a text: `P-{ID}`."""
+
+
+def columns_of(declaration: Declaration) -> frozenset[str]:
+    """Every column that any of its facts names."""
+    found = set[str]()
+    for fact in declaration.facts:
+        found |= {one.column for one in fact.when}
+        found |= {*COLUMN.findall(fact.id), as_field(fact.recorded).column or ""}
+        for one in map(as_field, fact.fields.values()):
+            found |= {one.column or "", *COLUMN.findall(one.text or "")}
+    return frozenset(found - {""})
 
 
 def contract_of(fact: DeclaredFact) -> type[Data] | None:

@@ -6,19 +6,20 @@ The invariant: a row is a mapping of column to cell; a file that cannot be read 
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from policy_sync.sources.mapping import Csv, Declaration
+from policy_sync.sources.mapping import Csv, Declaration, columns_of
 from policy_sync.sources.values import shown
 
 LINE_CHARS_MAX: Final = 1_048_576
 BATCH_ROWS: Final = 10_000
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _PARQUET_MAGIC: Final = b"PAR1"
+_ZIP_MAGIC: Final = b"PK\x03\x04"
 SEPARATORS: Final = ",;\t|"
 Row = Mapping[str, Any]
 
@@ -36,14 +37,14 @@ class Numbered(msgspec.Struct, frozen=True):
 
 
 def rows_of(path: Path, declaration: Declaration) -> Iterator[Numbered]:
-    """Every row of a file. Raises FileError."""
+    """Every row of a file. Raises FileError, also where a table lacks a column that the declaration names."""
     match declaration.format:
         case "parquet":
-            return _parquet(path)
+            return _parquet(path, columns_of(declaration))
         case "ndjson":
             return _ndjson(path)
         case _:
-            return csv_rows(path, declaration.csv)
+            return csv_rows(path, declaration.csv, columns_of(declaration))
 
 
 def opened(path: Path, encoding: str) -> io.TextIOBase:
@@ -52,27 +53,41 @@ def opened(path: Path, encoding: str) -> io.TextIOBase:
         head = raw.read(4)
     if head == _PARQUET_MAGIC:
         raise FileError("this is a Parquet file; the source is declared as text")
+    if head == _ZIP_MAGIC:
+        raise FileError("this is an Excel or ZIP file: save it as CSV")
     if head.startswith(_GZIP_MAGIC):
         return gzip.open(path, "rt", encoding=encoding, newline="")
     return path.open(encoding=encoding, newline="")
 
 
-def csv_rows(path: Path, form: Csv) -> Iterator[Numbered]:
-    """Every row of a CSV file, plain or gzipped. Raises FileError."""
+def csv_rows(path: Path, form: Csv, needed: frozenset[str] = frozenset()) -> Iterator[Numbered]:
+    """Every row of a CSV file, plain or gzipped, by the line on which it begins. Raises FileError."""
     csv.field_size_limit(LINE_CHARS_MAX)
-    number = 1
+    number = 0
     try:
         with opened(path, form.encoding) as file:
-            lines = csv.reader(file, delimiter=form.separator)
+            lines = csv.reader(file, delimiter=form.separator, strict=True)
             header = [name.strip() for name in next(lines, [])]
             _check_header(header, form.separator)
-            for number, cells in enumerate(lines, 2):
+            _check_columns(header, needed)
+            number = lines.line_num
+            for cells in lines:
+                begins, number = number + 1, lines.line_num
                 if len(cells) == len(header):
-                    yield Numbered(number, dict(zip(header, cells, strict=True)))
+                    yield Numbered(begins, dict(zip(header, cells, strict=True)))
                 elif cells:
-                    yield Numbered(number, None, f"the row has {len(cells)} cells, the header {len(header)}")
-    except (UnicodeDecodeError, EOFError, OSError, csv.Error) as error:
+                    yield Numbered(begins, None, f"the row has {len(cells)} cells, the header {len(header)}")
+    except UnicodeDecodeError as error:
+        raise FileError(f"after row {number}: this is not {form.encoding}: {error}") from None
+    except (EOFError, OSError, csv.Error) as error:
         raise FileError(f"after row {number}: {type(error).__name__}: {error}") from None
+
+
+def _check_columns(there: Sequence[str], needed: frozenset[str]) -> None:
+    """A table that lacks a column is another table: not one row of it is taken."""
+    if missing := sorted(needed - set(there)):
+        names = ", ".join(map(repr, missing))
+        raise FileError(f"row 1: there is no column {names}; there are {', '.join(map(shown, there))}")
 
 
 def _check_header(header: list[str], separator: str) -> None:
@@ -88,7 +103,7 @@ def _ndjson(path: Path) -> Iterator[Numbered]:
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     number = 0
     try:
-        with opened(path, "utf-8") as file:
+        with opened(path, "utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -100,12 +115,13 @@ def _ndjson(path: Path) -> Iterator[Numbered]:
         raise FileError(f"after line {number}: {type(error).__name__}: {error}") from None
 
 
-def _parquet(path: Path) -> Iterator[Numbered]:
+def _parquet(path: Path, needed: frozenset[str]) -> Iterator[Numbered]:
     import pyarrow.parquet  # it takes a while to load, and most platforms never read such a file
 
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
+            _check_columns(file.schema_arrow.names, needed)
             for batch in file.iter_batches(BATCH_ROWS):
                 for cells in batch.to_pylist():
                     number += 1

@@ -1,5 +1,6 @@
 """Cells made values: one small reader per kind. Each raises CellError, which says what is wrong and how it should look."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -11,6 +12,7 @@ from tenure.calendar import SHANGHAI, round_half_up, start_of
 SHOWN_CHARS_MAX: Final = 40
 DIGITS_MAX: Final = 15
 OPENS_AT: Final = timedelta(hours=9)
+_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _TRUE: Final = frozenset({"1", "true", "yes", "y", "是"})
 _FALSE: Final = frozenset({"0", "false", "no", "n", "否"})
 Reader = Callable[[Any], Any]
@@ -57,9 +59,17 @@ def boolean(cell: Any) -> bool:
 
 
 def fen_of_yuan(cell: Any) -> int:
-    """An amount in yuan as fen, half a fen up. A float is read as it is written, not as it is stored."""
+    """An amount in yuan as fen, half a fen up. A float is read as it is written, not as it is stored.
+
+    A comma is taken where it cuts thousands, and nowhere else: 300,01 may be three hundred yuan.
+    """
+    word = str(cell).strip()
+    if "," in word and not _THOUSANDS.fullmatch(word):
+        raise CellError(
+            "not_an_amount", f"{shown(cell)} is not an amount in yuan, like 300.01: the decimal mark is a point"
+        )
     try:
-        exact = Decimal(str(cell).strip().replace(",", ""))
+        exact = Decimal(word.replace(",", ""))
     except InvalidOperation:
         raise CellError("not_an_amount", f"{shown(cell)} is not an amount in yuan, like 300.01") from None
     if not exact.is_finite() or exact.adjusted() > DIGITS_MAX:
