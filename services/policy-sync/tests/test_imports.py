@@ -283,7 +283,7 @@ async def test_a_file_that_breaks_off_ends_as_failed_with_its_row(t: Under, tmp_
     await read_all(t)
     found = await view(t, id_)
     assert found["stage"] == "failed"
-    assert "UnicodeDecodeError" in found["why"]
+    assert "this is not utf-8-sig" in found["why"]
 
 
 async def test_what_cannot_be_is_said_at_once(t: Under, tmp_path: Path) -> None:
