@@ -40,6 +40,7 @@ MEND: Final[Mapping[str, str]] = MappingProxyType(
         "contradicts_known_fact": "a term, instalment or endorsement keeps its number and content; a change is an endorsement",
         "date_out_of_range": "dates lie between 1900 and 2199",
         "merge_into_itself": "name two customers",
+        "survivor_merged": "undo the later merger, then this one, then merge again whom it is true of",
         "waits": "send what it stands on, before or after it; until then it has no effect",
     }
 )

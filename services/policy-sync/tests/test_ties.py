@@ -108,6 +108,28 @@ async def test_a_chain_of_mergers_is_followed_to_its_end_and_back(t: Under) -> N
     assert (await holders(t))[0] == "M-2"
 
 
+async def test_the_middle_of_a_chain_is_parted_from_its_end_first(t: Under) -> None:
+    """M-1 went into M-2 and with it into M-3. Whoever wants M-1 out again undoes the mergers in turn, and does the true one again."""
+    await say(t, issued(), merged("M-2", "M-1", "2024-05-01"), merged("M-3", "M-2", "2024-06-01"))
+    await t.day(day("2024-06-02"))
+    before = await t.pool.fetchval("SELECT count(*) FROM facts")
+    for on in ("2024-07-01", "2024-05-15"):  # also one that the core had said before the second merger
+        (outcome,) = await t.deliver([t.as_record(encode(Said(parted("M-2", "M-1", on)).event()))])
+        assert outcome.wrong is not None
+        assert (outcome.wrong.code, "M-2 was merged into M-3 since" in outcome.wrong.detail) == (
+            "survivor_merged",
+            True,
+        )
+        await t.pool.execute("DELETE FROM parked")
+    assert await t.pool.fetchval("SELECT count(*) FROM facts") == before
+    await t.emitted()
+    parts = (parted("M-3", "M-2", "2024-07-01"), parted("M-2", "M-1", "2024-07-02"), merged("M-3", "M-2", "2024-07-03"))
+    await say(t, *parts)
+    await t.day(day("2024-07-04"))
+    assert (await holders(t))[0] == "M-1"
+    assert all((await verify.verify(t.pool)).values())
+
+
 async def test_claims_go_with_whoever_had_the_policy(t: Under) -> None:
     await say(t, issued(), claim(core.ClaimReported, "2024-04-05"), merged("M-9", "M-1", "2024-05-01"))
     await t.day(day("2024-05-02"))

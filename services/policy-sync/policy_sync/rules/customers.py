@@ -80,9 +80,24 @@ def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
     state = replace(state, facts=(*state.facts, fact))
     if other is None:
         return Decision(state, emit, rows, {"status": "accepted"})
+    _must_be_there_to_part(state, other, fact)
     tied = _tied(other, fact, state)
     rows, enrolled = (*rows, Reheld(other.member_id)), _enrolled_by(tied, state, fact)
     return Decision((state, tied), (*emit, *enrolled), rows, {"status": "accepted"})
+
+
+def _must_be_there_to_part(state: MemberState, other: MemberState, fact: Fact) -> None:
+    """Refuses survivor_merged. What the number given up had brought went on with its survivor into a third one, mixed with what
+    that one had; only undoing the later merger tells the two apart.
+    """
+    held, gone = standing(other.ties), standing(state.ties)
+    if not isinstance(fact.data, core.CustomerUnmerged) or held is None or gone is None:
+        return
+    if held.data.member_id == state.member_id:
+        raise RefusedError(
+            "survivor_merged",
+            f"{state.member_id} was merged into {gone.data.member_id} since: undo that first, then this, then merge again",
+        )
 
 
 def _tied(other: MemberState, fact: Fact, state: MemberState) -> MemberState:

@@ -32,6 +32,11 @@ PROBLEMS: Final = MappingProxyType(
         "date_out_of_range": (422, "A date lies outside the years 1900 to 2199.", "日期超出 1900 至 2199 年的范围。"),
         "too_many_facts": (409, "The policy has more facts than are kept.", "该保单的记录数量超过上限。"),
         "merge_into_itself": (422, "A customer cannot be merged into itself.", "客户不能与自身合并。"),
+        "survivor_merged": (
+            409,
+            "Who took this customer over has been merged into another since: undo the later merger first.",
+            "该客户的合并方此后又被并入其他客户，请先撤销后一次合并。",
+        ),
     }
 )
 
