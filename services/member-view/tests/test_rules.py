@@ -10,13 +10,14 @@ import pytest
 from member_view.rules.arithmetic import MOVES, moved
 from member_view.rules.render import render
 from member_view.rules.view import Purse, View, settled
+from member_view.rules.words import worded
 from member_view.service import SERVICE
 from msgspec.structs import replace
-from tenure.calendar import start_of
+from tenure.calendar import DAY, start_of
 from tenure.contracts import policy, tier
 from tenure.contracts.event import Data
 from tenure.contracts.points import PointsEvent, PointsExpiring
-from tenure.contracts.programme import Programme
+from tenure.contracts.programme import Programme, TierRules, Versions
 from tenure.contracts.topics import TOPICS
 
 from .cast import (
@@ -44,6 +45,28 @@ from .cast import (
     term,
     tier_changed,
 )
+
+
+@pytest.fixture(scope="module")
+def renamed(rules: Programme) -> Versions[TierRules]:
+    """From the day after D on gold and diamond are called otherwise."""
+    first = rules.tiers.newest
+    tiers = [replace(one, label_zh=f"{one.label_zh}卡", label_en=f"{one.label_en} Card") for one in first.tiers]
+    return Versions([first, replace(first, version=2, effective=D + DAY, tiers=(*first.tiers[:2], *tiers[2:]))])
+
+
+def test_tiers_are_called_what_the_day_calls_them(rules: Programme, renamed: Versions[TierRules]) -> None:
+    """Whether the row was written before the publication, or after it: on each day the words are those of the day."""
+    published = Programme(**{**vars(rules), "tiers": renamed})
+    for programme in (rules, published):
+        row = after(programme, tier_changed("gold"))
+        for day, tier_now, tier_next in ((D, "Gold", "Diamond"), (D + DAY, "Gold Card", "Diamond Card")):
+            shown = msgspec.json.decode(render(worded(row, renamed, day)) or b"")
+            said = (shown["tier"]["label_en"], shown["progress"]["label_en"], shown["summary_en"].split(" since")[0])
+            assert said == (tier_now, tier_next, tier_now)
+    assert worded(row, renamed, D) is row
+    later = after(published, replace(progressed(), effective=D + DAY), view=row)
+    assert (later.standing.label.en, later.standing.worded_by) == ("Gold Card", 2)
 
 
 def after(rules: Programme, *data: Data, view: View | None = None) -> View:

@@ -291,6 +291,43 @@ def test_published_rules_are_applied_to_whoever_was_judged_by_older_ones():
     assert (change.to_tier, change.rules_version) == ("silver", 2)
 
 
+DEARER_GOLD = stricter("2018-07-01", silver=(2, 300), gold=(5, 1000), diamond=(8, 1500))
+
+
+def test_on_the_day_of_new_rules_what_is_missing_is_told_anew():
+    """Silver both before and after; gold asked for CNY 800, now for 1,000. Days without news around it tell nothing."""
+    world = World(programme(RULES, DEARER_GOLD))
+    told = world.happen(known(term("2018-01-01", premium=500)))
+    assert told[-1].nearest.threshold == 800_00
+    assert world.members["M-1"].due_on == day("2018-07-01")
+    assert world.happen(came("2018-06-30")) == []
+    (told,) = world.happen(came("2018-07-01"))
+    assert (type(told), told.tier, told.nearest.threshold, told.confirmed) == (TierProgressed, "silver", 1000_00, True)
+    assert world.happen(came("2018-07-01"), came("2018-07-02")) == []
+
+
+def test_a_day_of_new_rules_that_ask_the_same_of_a_member_tells_nothing():
+    same_to_silver = stricter("2018-07-01", silver=(2, 300), gold=(5, 800), diamond=(8, 2000))
+    world = World(programme(RULES, same_to_silver))
+    world.happen(known(term("2018-01-01", premium=500)))
+    assert world.happen(came("2018-07-01")) == []
+
+
+@pytest.mark.parametrize("day_first", [True, False], ids=["the day first", "the fact first"])
+def test_a_late_fact_is_as_retroactive_as_without_a_day_of_new_rules(day_first):
+    """A policy of 15 July that is told on 1 August: the past changed, whether or not 1 July was noticed before it came."""
+    late = known(term("2018-07-15", premium=400, policy="P-2"), "2018-08-01")
+    told = []
+    other = stricter("2018-07-01", silver=(2, 300), gold=(5, 850), diamond=(8, 1500))
+    for rules in (programme(RULES), programme(RULES, other)):
+        world = World(rules)
+        world.happen(known(term("2018-01-01", premium=500)))
+        if day_first:
+            world.let_days_come(day("2018-07-01"))
+        told.append(changes(world.happen(late)))
+    assert told == [[("2018-07-15", "silver", "gold", True)]] * 2
+
+
 def test_every_change_is_on_record_with_its_cause():
     world = World()
     e = known(term("2018-01-01"))

@@ -2,6 +2,7 @@
 
 import pytest
 from msgspec.structs import replace
+from tenure.calendar import add_years
 from tenure.contracts.tier import NO_TIER
 from tier_engine.rules import annual_premium, insured_days, live, next_change, standing, timeline
 
@@ -211,6 +212,81 @@ def test_stricter_rules_take_nobodys_tier_before_the_protection_ends():
         "basic",
         "2019-06-30",
     )
+
+
+def yearly(start, *premiums):
+    """One policy, renewed every year, for so many yuan in each."""
+    first = day(start)
+    return [term(add_years(first, n), premium=premium, no=n + 1) for n, premium in enumerate(premiums)]
+
+
+DEARER = stricter("2018-07-01", silver=(3, 500), gold=(6, 1000), diamond=(9, 2000))
+SHORTER = replace(DEARER, protection_months=3)
+LONGER = replace(DEARER, protection_months=24)
+AS_BEFORE = replace(RULES, version=3, effective=day("2019-03-01"))
+
+
+@pytest.mark.parametrize(
+    ("held", "versions", "history"),
+    [
+        pytest.param(
+            yearly("2018-01-01", 350, 350),
+            (RULES, DEARER),
+            [("2018-01-01", "silver"), ("2019-06-30", "basic")],
+            id="silver by premium, which is too little now: kept for 12 months from 30 June, the last day it sufficed",
+        ),
+        pytest.param(
+            yearly("2018-01-01", 350, 350),
+            (RULES, SHORTER),
+            [("2018-01-01", "silver"), ("2019-06-30", "basic")],
+            id="the new rules protect for 3 months only: the 12 that were promised are kept",
+        ),
+        pytest.param(
+            yearly("2018-01-01", 350, 350),
+            (RULES, LONGER),
+            [("2018-01-01", "silver"), ("2019-06-30", "basic")],
+            id="the new rules protect for 24 months: who was last confirmed before them was promised 12",
+        ),
+        pytest.param(
+            yearly("2018-01-01", 600, 100, 100),
+            (RULES, LONGER),
+            [("2018-01-01", "silver"), ("2020-12-31", "basic")],
+            id="confirmed under the new rules until the end of 2018: protected for their 24 months",
+        ),
+        pytest.param(
+            yearly("2017-01-01", 900, 100),
+            (RULES, DEARER),
+            [("2017-01-01", "gold"), ("2018-12-31", "silver"), ("2019-12-31", "basic")],
+            id="a protection that runs when the rules come in runs on to its own end, and goes down one level at a time",
+        ),
+        pytest.param(
+            yearly("2018-06-15", 350, 350),
+            (RULES, DEARER),
+            [("2018-06-15", "silver"), ("2019-06-30", "basic")],
+            id="insured two weeks before the new rules: silver, with the whole protection",
+        ),
+        pytest.param(
+            yearly("2018-07-01", 350, 350, 350),
+            (RULES, DEARER),
+            [("2018-07-01", "basic")],
+            id="insured on the day of the new rules: judged by them alone",
+        ),
+        pytest.param(
+            yearly("2016-06-01", 100, 100, 100, 100),
+            (RULES, DEARER),
+            [("2016-06-01", "basic"), ("2018-06-01", "silver")],
+            id="silver by 2 years, 3 are asked now: the third is full before the protection ends, so nothing is lost",
+        ),
+        pytest.param(
+            yearly("2018-01-01", 350, 350),
+            (RULES, DEARER, AS_BEFORE),
+            [("2018-01-01", "silver")],
+            id="the old thresholds come back in March, before the protection ends: confirmed again, nothing is lost",
+        ),
+    ],
+)
+def test_what_was_promised_under_the_old_rules_is_kept(held, versions, history):
+    assert tiers(held, rules=programme(*versions), until="2020-12-31") == history
 
 
 def test_milder_rules_lift_on_their_first_day():

@@ -1,7 +1,7 @@
 """The order of tiers, and what they are called, where a version of the rules leaves some of them out.
 
-The invariant: a tier that the rules of the day no longer have keeps its place between the others and its last name. Members hold it
-until its protection ends, and what begins with it is theirs and everybody's above.
+The invariant: a tier that the rules of the day no longer have keeps its place between the others and its last name. What begins
+with it is everybody's above, and what was said of it can still be read.
 """
 
 from collections.abc import Mapping
