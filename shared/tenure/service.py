@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 Rule = Callable[[Any, Event, Any], Decision[Any]]
+RouterOf = Callable[..., "APIRouter"]
 _OF_THE_SPINE: Final = frozenset({"day.started", "rules.published", "rules.withdrawn"})
 """Events that touch no state of a service: the spine keeps the calendar and the rules that are followed."""
 
@@ -50,6 +51,7 @@ class Service(Generic[S]):
     event is a decision, not an accident. `keys` tells which states an event touches, default its own key. `problems`
     are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title). `gauges` are metrics of
     its own, each with the statement that is asked for its value every few seconds: make it one that an index answers.
+    `routers` is called by who serves HTTP: what they stand on takes longer to load than all else, and a command does without.
     `rulebooks` are the kinds of rules it owns: two persons publish versions of them in its database (`tenure.rulebook`).
     `follows` are kinds that others own and it goes by: it reads `programme.v1` and keeps what is published.
     """
@@ -62,7 +64,7 @@ class Service(Generic[S]):
     save: Callable[[Connection, Saved[S]], Awaitable[None]]
     due: Callable[[Connection, date, int], Awaitable[list[str]]] | None = None
     keys: Callable[[Event], tuple[str, ...]] = own_key
-    routers: tuple["Callable[..., APIRouter]", ...] = ()
+    routers: Callable[[], tuple[RouterOf, ...]] = tuple
     background: tuple[Callable[..., Awaitable[None]], ...] = ()
     problems: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
     migrations: Path

@@ -13,9 +13,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from tenure import database, programme
-from tenure.edge.parked import Replayed, replayed
 from tenure.spine import park, park_view
-from tenure.spine.park import Drained, Which
+from tenure.spine.park import Drained, Replayed, Which, replayed
 from tenure.spine.park_view import Left, ParkedCode, ParkedRow, ParkedWhole
 from tenure.spine.transact import Door
 

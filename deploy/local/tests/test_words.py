@@ -1,6 +1,8 @@
 """Wrong words, files and days: one line that says what is wrong, on standard error, and nothing on standard output."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +152,15 @@ def test_text_with_brackets_is_shown_as_it_stands(
 ) -> None:
     tenure(monkeypatch, "import", "motor-portfolio", "[red]/[/]x.csv")
     assert "there is no file [red]/[/]x.csv" in capsys.readouterr().err
+
+
+def test_a_command_loads_nothing_of_what_serves_http() -> None:
+    """It would take longer than all the rest of most commands."""
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys, tenure_local.services, tenure_local.park_desk; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert not {"fastapi", "uvicorn", "sqlalchemy", "alembic"} & set(said.stdout.split())

@@ -6,9 +6,10 @@ from typing import Final
 from tenure.contracts import policy, tier
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Event
-from tenure.service import Service
+from tenure.service import RouterOf, Service
 
-from benefits import api, appointments, claims_api, commands, rules, store
+from benefits import commands, rules, store
+from benefits.problems import PROBLEMS
 from benefits.state import State
 
 
@@ -19,6 +20,12 @@ def keys(event: Event) -> tuple[str, ...]:
     if isinstance(event.data, policy.CustomerUnmerged):
         return event.data.survivor_id, event.data.merged_id
     return (event.key,)
+
+
+def routers() -> tuple[RouterOf, ...]:
+    from benefits import api, appointments, claims_api
+
+    return (api.router, appointments.router, claims_api.router)
 
 
 SERVICE: Final[Service[State]] = Service(
@@ -66,8 +73,8 @@ SERVICE: Final[Service[State]] = Service(
     save=store.save,
     due=store.due,
     keys=keys,
-    routers=(api.router, appointments.router, claims_api.router),
-    problems=api.PROBLEMS,
+    routers=routers,
+    problems=PROBLEMS,
     follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -187,10 +187,10 @@ RENEWAL = {
 
 def with_tier_engine(handler):
     routers = tuple(
-        partial(r, transport=httpx.MockTransport(handler)) if r is claims_api.router else r for r in SERVICE.routers
+        partial(r, transport=httpx.MockTransport(handler)) if r is claims_api.router else r for r in SERVICE.routers()
     )
-    assert set(SERVICE.routers) == {benefits_api.router, appointments.router, claims_api.router}
-    return replace(SERVICE, routers=routers)
+    assert set(SERVICE.routers()) == {benefits_api.router, appointments.router, claims_api.router}
+    return replace(SERVICE, routers=lambda: routers)
 
 
 @pytest.mark.parametrize("with_token_file", [True, False])

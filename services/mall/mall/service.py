@@ -4,14 +4,20 @@ from pathlib import Path
 
 from tenure.contracts.points import PointsReleased
 from tenure.contracts.tier import TierChanged
-from tenure.service import Service
+from tenure.service import RouterOf, Service
 
 from mall import commands, store, worker
-from mall.api import counter, shop
 from mall.keys import keys
 from mall.problems import PROBLEMS
 from mall.rules import members, orders, quotes, shelves, steps
 from mall.states import State
+
+
+def routers() -> tuple[RouterOf, ...]:
+    from mall.api import counter, shop
+
+    return (shop.router, counter.router)
+
 
 SERVICE = Service[State](
     name="mall",
@@ -52,7 +58,7 @@ SERVICE = Service[State](
     load=store.load,
     save=store.save,
     keys=keys,
-    routers=(shop.router, counter.router),
+    routers=routers,
     background=(worker.run,),
     problems=PROBLEMS,
     under_way="SELECT count(*) FROM orders WHERE next_try_at IS NOT NULL",

@@ -179,7 +179,7 @@ def bank() -> Bank:
 
 @asynccontextmanager
 async def open_mall(settings: Settings, bank: Bank) -> AsyncIterator[Mall]:
-    service = replace(SERVICE, routers=(partial(shop.router, ledger=lambda _: bank), counter.router))
+    service = replace(SERVICE, routers=lambda: (partial(shop.router, ledger=lambda _: bank), counter.router))
     async with under_test(service, settings.model_copy(update={"clock": "events"})) as t:
         await t.day(TODAY)
         mall = Mall(t, bank)

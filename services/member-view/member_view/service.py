@@ -5,9 +5,9 @@ from typing import Final
 
 from tenure.contracts import benefit, mall, points, policy, tier
 from tenure.contracts.event import Event
-from tenure.service import Service
+from tenure.service import RouterOf, Service
 
-from member_view import api, handing_over, store
+from member_view import handing_over, store
 from member_view.commands import HandOver
 from member_view.rules import changes, mergers
 from member_view.rules.changes import rule
@@ -21,6 +21,12 @@ def _keys(event: Event) -> tuple[str, ...]:
     if isinstance(event.data, policy.CustomerUnmerged):
         return event.data.survivor_id, event.data.merged_id
     return (event.key,)
+
+
+def routers() -> tuple[RouterOf, ...]:
+    from member_view import api
+
+    return (api.router,)
 
 
 SERVICE: Final = Service[View](
@@ -86,7 +92,7 @@ SERVICE: Final = Service[View](
     load=store.load,
     save=store.save,
     keys=_keys,
-    routers=(api.router,),
+    routers=routers,
     background=(handing_over.hand_over,),
     follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",

@@ -1,6 +1,5 @@
 """The notifier over HTTP: a member's messages and preferences, providers' receipts, and figures for operators."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -33,10 +32,6 @@ from notifier.rules.letters import key_of
 from notifier.rules.preferences import shown
 
 PROVIDERS: Final = frozenset({SmsFile.name})
-PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
-    "unknown_template": (422, "No such message can be asked for.", "没有可供请求的该消息模板。"),
-    "missing_params": (422, "The message lacks values its text needs.", "消息缺少模板所需的参数。"),
-}
 
 Reader = Annotated[Caller, Depends(caller("member", "agent", "operator", "service"))]
 Owner = Annotated[Caller, Depends(caller("member", "agent"))]

@@ -5,11 +5,12 @@ from typing import Final
 
 from tenure.contracts import benefit, mall, message, points, policy, tier
 from tenure.contracts.event import Event
-from tenure.service import Service
+from tenure.service import RouterOf, Service
 from tenure.telemetry import metrics
 
-from notifier import api, sending, store
+from notifier import sending, store
 from notifier.commands import ClaimSms, ReadMessage, RecordReceipt, SendDue, SetPreferences, SettleSms
+from notifier.problems import PROBLEMS
 from notifier.rules import letters, occasions, preferences, release, tiers
 
 
@@ -20,6 +21,12 @@ def _keys(event: Event) -> tuple[str, ...]:
     if isinstance(event.data, policy.CustomerUnmerged):
         return (event.data.merged_id,)
     return (event.key,)
+
+
+def routers() -> tuple[RouterOf, ...]:
+    from notifier import api
+
+    return (api.router,)
 
 
 SERVICE: Final = Service[store.State](
@@ -77,9 +84,9 @@ SERVICE: Final = Service[store.State](
     load=store.load,
     save=store.save,
     keys=_keys,
-    routers=(api.router,),
+    routers=routers,
     background=(sending.send_due, sending.deliver_texts),
-    problems=api.PROBLEMS,
+    problems=PROBLEMS,
     under_way="""SELECT (SELECT count(*) FROM member WHERE send_at <= now())
                       + (SELECT count(*) FROM message WHERE sms IN ('queued', 'sending'))""",
     gauges=(

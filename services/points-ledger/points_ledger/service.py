@@ -5,17 +5,25 @@ from typing import Final
 
 from tenure.contracts import activity, policy, tier
 from tenure.contracts.decision import DayReached
-from tenure.service import Service
+from tenure.service import RouterOf, Service
 from tenure.telemetry import metrics
 
-from points_ledger import api, api_accounts, api_adjustments, api_statement, commands, operations, store, timers
+from points_ledger import commands, store, timers
 from points_ledger.problems import PROBLEMS
-from points_ledger.proof import api as proof
 from points_ledger.proof import sealer
 from points_ledger.rules import activities, adjustments, decide, earning, holds, standing, terms
 from points_ledger.rules.account import Account
 from points_ledger.rules.decide import rule
 from points_ledger.rules.unmerger import on_unmerged
+
+
+def routers() -> tuple[RouterOf, ...]:
+    from points_ledger import api, api_accounts, api_adjustments, api_statement, operations
+    from points_ledger.proof import api as proof
+
+    of_wallets = (api.router, api_statement.router, api_accounts.router)
+    return (*of_wallets, api_adjustments.router, operations.router, proof.router)
+
 
 SERVICE: Final = Service[Account](
     name="points-ledger",
@@ -79,10 +87,7 @@ SERVICE: Final = Service[Account](
     save=store.save,
     due=store.due,
     keys=decide.keys,
-    routers=(
-        *(api.router, api_statement.router, api_adjustments.router, api_accounts.router, operations.router),
-        proof.router,
-    ),
+    routers=routers,
     background=(timers.release_timed_out, sealer.seal_entries),
     problems=PROBLEMS,
     gauges=(

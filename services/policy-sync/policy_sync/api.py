@@ -22,16 +22,6 @@ from policy_sync.contact import Contact, Seal, phone_of
 
 EARLIEST_YEAR: Final = 1900
 LATEST_YEAR: Final = 2199
-PROBLEMS: Final = {
-    "recorded_invalid": (
-        422,
-        "recorded must be a day, or an instant with its offset.",
-        "recorded 必须为日期或带时区的时刻。",
-    ),
-    "phone_invalid": (422, "This is not a phone number that can be reached.", "手机号码无效。"),
-    "contact_unavailable": (503, "Contact data cannot be read or kept here now.", "联系方式暂时无法读取或保存。"),
-    "customer_erased": (409, "This customer was erased.", "该客户的个人信息已删除。"),
-}
 _FACTS_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,

@@ -26,14 +26,6 @@ SOURCE: Final = "/tenure/policy-sync/reconciliation"
 TERMS_AT_ONCE_MAX: Final = 5_000
 POLICIES_AT_ONCE_MAX: Final = 500
 LINES_MAX: Final = 100
-PROBLEMS: Final = {
-    "control_day_out_of_range": (
-        422,
-        "The day lies outside the years 1900 to 2199.",
-        "日期超出 1900 至 2199 年的范围。",
-    ),
-    "nothing_to_compare": (422, "A control file holds counts, terms or both.", "对账文件必须包含汇总或明细。"),
-}
 Fen = Annotated[int, Field(ge=-(10**15), le=10**15)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Line = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]

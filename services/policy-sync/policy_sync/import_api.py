@@ -19,10 +19,6 @@ from policy_sync.rules.imports import PARTS_MAX
 from policy_sync.sources import catalogue
 from policy_sync.sources.mapping import SourceError
 
-PROBLEMS: Final = {
-    "source_unusable": (422, "No such source is declared, or its declaration is wrong.", "数据源未声明或声明有误。"),
-    "part_empty": (422, "A part of a file must hold something.", "文件分段不能为空。"),
-}
 _BYTES: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,

@@ -1,16 +1,16 @@
 """policy-sync on one screen: the core's facts in, canonical policy events and milestones out."""
 
 from pathlib import Path
-from types import MappingProxyType
 
 from tenure.contracts import core
 from tenure.contracts.decision import DayReached
-from tenure.service import Service
+from tenure.service import RouterOf, Service
 from tenure.spine import clock
 from tenure.telemetry import metrics
 
-from policy_sync import api, control_api, gap_reads, import_api, importing, rules, store
+from policy_sync import gap_reads, importing, rules, store
 from policy_sync.commands import KeepContact
+from policy_sync.problems import PROBLEMS
 from policy_sync.rules import controls, imports
 
 _POLICY_FACTS = (
@@ -47,6 +47,13 @@ _CUSTOMER_FACTS = (
     core.CoverageExtensionRejected,
 )
 
+
+def routers() -> tuple[RouterOf, ...]:
+    from policy_sync import api, control_api, import_api
+
+    return (api.router, control_api.router, import_api.router)
+
+
 SERVICE = Service(
     name="policy-sync",
     package="policy_sync",
@@ -62,19 +69,10 @@ SERVICE = Service(
     save=store.save,
     due=store.due,
     keys=rules.keys,
-    routers=(api.router, control_api.router, import_api.router),
+    routers=routers,
     background=(clock.lead, importing.read_on),
     gauges=((metrics.gap_oldest_age_seconds, gap_reads.OLDEST_AGE),),
     under_way="SELECT count(*) FROM imports WHERE stage = 'queued'",
-    problems=MappingProxyType(
-        {
-            **rules.PROBLEMS,
-            **api.PROBLEMS,
-            **imports.PROBLEMS,
-            **import_api.PROBLEMS,
-            **controls.PROBLEMS,
-            **control_api.PROBLEMS,
-        }
-    ),
+    problems=PROBLEMS,
     migrations=Path(__file__).parents[1] / "migrations",
 )

@@ -1,7 +1,6 @@
 """The REST door of tier-engine: reads only. What is asked is computed from the facts, never from a copy of an answer."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -15,18 +14,6 @@ ROWS_MAX: Final = 5_000
 SLICE_ROWS: Final = 250
 """So many members are judged before other requests get a turn (about ten milliseconds)."""
 
-PROBLEMS: Mapping[str, tuple[int, str, str]] = {
-    "not_renewable": (
-        404,
-        "This member has no term of that policy that could be renewed.",
-        "该会员没有可续保的该保单。",
-    ),
-    "too_many_terms": (
-        422,
-        "A member cannot have that many policy terms.",
-        "单个会员的保单期数超过上限。",
-    ),
-}
 
 Seer = Annotated[Caller, Depends(caller("member", "agent", "operator", "core", "sre", "service"))]
 MemberPath = Annotated[MemberId, Path(description="the member's number")]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from tenure.contracts import points, policy
 from tenure.contracts.decision import DayReached
-from tenure.service import Service
+from tenure.service import RouterOf, Service
 
-from tier_engine import api, rules, store
+from tier_engine import rules, store
+from tier_engine.problems import PROBLEMS
 from tier_engine.review import review
 from tier_engine.rules import Member
-from tier_engine.whatif import api as whatif_api
 from tier_engine.whatif.work import simulate
 
 TERM_EVENTS = (
@@ -27,6 +27,14 @@ TERM_EVENTS = (
     policy.PolicyExpiring,
     policy.PolicyExpired,
 )
+
+
+def routers() -> tuple[RouterOf, ...]:
+    from tier_engine import api
+    from tier_engine.whatif import api as whatif_api
+
+    return (api.router, whatif_api.router)
+
 
 SERVICE: Service[Member] = Service(
     name="tier-engine",
@@ -71,9 +79,9 @@ SERVICE: Service[Member] = Service(
     save=store.save,
     due=store.due,
     keys=rules.keys,
-    routers=(api.router, whatif_api.router),
+    routers=routers,
     background=(review, simulate),
-    problems={**api.PROBLEMS, **whatif_api.PROBLEMS},
+    problems=PROBLEMS,
     rulebooks=("tiers",),
     follows=("earning",),
     migrations=Path(__file__).parents[1] / "migrations",

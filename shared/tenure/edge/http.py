@@ -63,7 +63,7 @@ class App:
     def routers(self) -> tuple[APIRouter, ...]:
         """The service's own, those of the rules it owns, and its park."""
         rulebooks = (published.router,) if self.service.rulebooks else ()
-        return tuple(build(self) for build in (*self.service.routers, *rulebooks, parked.router))
+        return tuple(build(self) for build in (*self.service.routers(), *rulebooks, parked.router))
 
     @property
     def pool(self) -> "asyncpg.Pool[asyncpg.Record]":

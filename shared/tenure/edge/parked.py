@@ -17,14 +17,13 @@ from tenure.edge.openapi import answers
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from tenure.edge.problems import Problem
 from tenure.spine import park, park_view
-from tenure.spine.park import Drained, Stuck, Which
+from tenure.spine.park import Replayed, Which, replayed
 from tenure.spine.park_view import Left, ParkedCode, ParkedRow, ParkedWhole
 
 if TYPE_CHECKING:
     from tenure.edge.http import App
 
 REPLAY_S_MAX: Final = 5.0
-STUCK_SHOWN_MAX: Final = 100
 DISCARDS_MAX: Final = 1_000
 SEQ_MAX: Final = 2**53 - 1  # what every reader of JSON can tell from its neighbours
 
@@ -50,16 +49,6 @@ class Discards(Body):
     reason: Annotated[Text, Field(min_length=1, max_length=500)]
 
 
-class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """How many events had their effect, and which keys are still stuck. Not `complete`: there was no time for all, ask again."""
-
-    passed: int
-    keys: int
-    complete: bool
-    stuck_keys: int
-    stuck: list[Stuck]
-
-
 class Discarded(msgspec.Struct, frozen=True):
     """How many were there to take out. What waits behind them passes with the next replay."""
 
@@ -72,17 +61,6 @@ class ParkedNow(msgspec.Struct, frozen=True):
     service: str
     events: int
     codes: list[ParkedCode]
-
-
-def replayed(drained: Drained) -> Replayed:
-    stuck = list(drained.stuck.values())
-    return Replayed(
-        passed=drained.passed.total(),
-        keys=len(drained.passed),
-        complete=drained.complete,
-        stuck_keys=len(stuck),
-        stuck=stuck[:STUCK_SHOWN_MAX],
-    )
 
 
 def router(app: "App") -> APIRouter:

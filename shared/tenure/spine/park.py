@@ -23,6 +23,7 @@ from tenure.spine.parking import ParkedEvent
 from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
 
 ROWS_MAX: Final = 250
+STUCK_SHOWN_MAX: Final = 100
 TRIES_MAX: Final = 10
 TRY_AGAIN_S_MAX: Final = 1.0
 BUSY: Final = (asyncpg.LockNotAvailableError, asyncpg.TransactionRollbackError)
@@ -56,6 +57,27 @@ class Drained:
     passed: Counter[str] = field(default_factory=Counter)
     stuck: dict[str, Stuck] = field(default_factory=dict)
     complete: bool = False
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many events had their effect, and which keys are still stuck. Not `complete`: there was no time for all, ask again."""
+
+    passed: int
+    keys: int
+    complete: bool
+    stuck_keys: int
+    stuck: list[Stuck]
+
+
+def replayed(drained: Drained) -> Replayed:
+    stuck = list(drained.stuck.values())
+    return Replayed(
+        passed=drained.passed.total(),
+        keys=len(drained.passed),
+        complete=drained.complete,
+        stuck_keys=len(stuck),
+        stuck=stuck[:STUCK_SHOWN_MAX],
+    )
 
 
 async def replay(door: Door, key: str) -> int:

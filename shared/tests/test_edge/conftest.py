@@ -143,7 +143,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Service[int]:
         rules={Add: add},
         load=load,
         save=save,
-        routers=(routes,),
+        routers=lambda: (routes,),
         problems={
             "too_much": (409, "That is too much at once.", "一次太多。"),
             "counter_unknown": (404, "There is no such counter.", "没有这个计数器。"),

@@ -1,6 +1,5 @@
 """Simulations over REST: ask, look how far it is, read what it came to and whom it changes. Operators only."""
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -42,14 +41,6 @@ AHEAD_DAYS_MAX: Final = 3_660
 BACK_TO: Final = date(1900, 1, 1)
 SEQ_MAX: Final = 2**63 - 1
 
-PROBLEMS: Mapping[str, tuple[int, str, str]] = {
-    "too_many_simulations": (
-        409,
-        f"At most {store.WAITING_MAX} simulations wait or run at a time.",
-        f"同时等待或运行的模拟最多 {store.WAITING_MAX} 个。",
-    ),
-    "simulated_day_out_of_range": (422, "That day is too far away to simulate.", "该日期超出可模拟的范围。"),
-}
 
 Operator = Annotated[Caller, Depends(caller("operator"))]
 SimulationId = Annotated[Text, Path(min_length=1, max_length=64, description="the simulation's id")]

@@ -1,0 +1,26 @@
+"""The refusals of this service's rules and routes, as callers read them: code to (HTTP status, English, Chinese)."""
+
+from collections.abc import Mapping
+from typing import Final
+
+PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
+    "grant_unknown": (404, "There is no such benefit grant.", "没有该权益。"),
+    "use_unknown": (404, "There is no such use.", "没有该使用记录。"),
+    "quota_used_up": (409, "The benefit is used up for this period.", "本周期的权益次数已用完。"),
+    "not_in_force": (409, "No policy is in force on that day.", "当日没有有效保单，暂不能使用权益。"),
+    "benefit_revoked": (409, "The benefit is no longer granted.", "该权益已收回。"),
+    "outside_period": (409, "The day lies outside the benefit's period.", "该日期不在权益有效期内。"),
+    "extension_not_active": (
+        409,
+        "The coverage extension is not in force; it needs the insurer's endorsement.",
+        "扩展保障尚未生效，须以保险公司批单为准。",
+    ),
+    "use_in_future": (422, "A use cannot lie in the future; make an appointment.", "不能登记未来的使用，请改为预约。"),
+    "slot_in_past": (422, "An appointment cannot lie in the past.", "预约日期不能早于今天。"),
+    "not_bookable": (422, "This benefit is not one to make an appointment for.", "该权益无需预约。"),
+    "tier_engine_unreachable": (
+        503,
+        "The renewal preview cannot be computed now; ask again shortly.",
+        "暂时无法计算续保预览，请稍后重试。",
+    ),
+}
