@@ -9,7 +9,8 @@ the months it has before it; the rest is expected breakage. Where too little was
 then, so a young programme expects no breakage.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, Final
@@ -19,6 +20,9 @@ import msgspec
 from points_ledger.sheets import Cell
 
 MILLION: Final = 1_000_000
+REPORT_TIMEOUT_S: Final = 600.0
+"""A report reads the whole journal: it may take longer than what callers wait for, and nothing waits for it."""
+WORK_MEMORY_KB: Final = 131_072
 EXPOSED_POINTS_MIN: Final = 10_000
 METHOD_EN: Final = (
     "Run-off by age: for each month of age k, h(k) = points redeemed in that month / points there to redeem in it, over all "
@@ -169,6 +173,18 @@ def curve(found: Seen) -> list[Age]:
     return rows
 
 
+@asynccontextmanager
+async def patient(pool: Any) -> AsyncIterator[Any]:
+    """A session with a report's limits, which has its own again afterwards."""
+    async with pool.acquire() as conn:
+        await conn.execute(f"SET statement_timeout = {int(REPORT_TIMEOUT_S * 1000)}; SET work_mem = {WORK_MEMORY_KB}")
+        try:
+            yield conn
+        finally:
+            if not conn.is_closed():
+                await conn.execute("RESET statement_timeout; RESET work_mem")
+
+
 async def report(
     pool: Any,
     as_of: date,
@@ -179,8 +195,10 @@ async def report(
     exposed_min: int = EXPOSED_POINTS_MIN,
 ) -> Liability:
     """Everything above from the journal. `months` is how long points last."""
-    rows = await pool.fetch(VINTAGES, as_of, known_at)
-    found = seen([Moves(*row) for row in await pool.fetch(RUN_OFF, as_of, known_at)], as_of)
+    async with patient(pool) as conn:
+        rows = await conn.fetch(VINTAGES, as_of, known_at, timeout=REPORT_TIMEOUT_S)
+        moves = await conn.fetch(RUN_OFF, as_of, known_at, timeout=REPORT_TIMEOUT_S)
+    found = seen([Moves(*row) for row in moves], as_of)
     vintages = [
         _vintage(row, _breakage(row, found, as_of, months=months, exposed_min=exposed_min), points_per_cny)
         for row in rows

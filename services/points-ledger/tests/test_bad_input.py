@@ -46,6 +46,11 @@ CASES: dict[str, tuple[str, Any, str]] = {
     "a reservation for somebody unknown": ("/holds", HOLD | {"member_id": "M-404"}, "insufficient_points"),
     "a reservation for nobody": ("/holds", {"points": 10}, "validation_failed"),
     "a reservation for a member with a slash": ("/holds", HOLD | {"member_id": "M/1"}, "validation_failed"),
+    "a reservation for a member with a control character": (
+        "/holds",
+        HOLD | {"member_id": "M\x85"},
+        "validation_failed",
+    ),
     "a reservation with a field nobody knows": ("/holds", HOLD | {"pionts": 10}, "validation_failed"),
     "a reservation that lasts for ever": ("/holds", HOLD | {"ttl_s": 10**9}, "validation_failed"),
     "a reservation that lasts no time": ("/holds", HOLD | {"ttl_s": 0}, "validation_failed"),
