@@ -5,11 +5,13 @@ from datetime import date
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from tenure.contracts.points import Wallet
 from tenure.contracts.programme import Programme
 
+from points_ledger import words
 from points_ledger.columns import HOLD, LOT, listed, pairs_of_json
-from points_ledger.rules.account import WALLETS, Hold
+from points_ledger.rules.account import WALLETS, Hold, Memory
 from points_ledger.rules.holds import HoldView, view
 
 MEMBER_ID_CHARS_MAX: Final = 64
@@ -21,9 +23,12 @@ WALLET: Final = """
              sum(held)::bigint AS held
       FROM lots WHERE member_id = $1 AND (remaining > 0 OR held > 0) GROUP BY 1, 2, 3
     ) l ON true WHERE a.member_id = $1 ORDER BY l.wallet, l.expires_on"""
-WHY: Final = f"SELECT member_id, {listed(LOT)} FROM lots WHERE member_id = $1 AND lot_no = $2"
+WHY: Final = f"""
+    SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
+    FROM lots WHERE member_id = $1 AND lot_no = $2"""
 
 
+_memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
 _hold_of: Final[Callable[..., Hold]] = Hold
 
 
@@ -52,6 +57,7 @@ class Why(msgspec.Struct, frozen=True):
     """An entry explained: base times the percents, floored, is what was granted; and what became of it.
 
     `capped_by` names the cap, campaign or budget that left less: by the campaign at most `extra_max` more, in all `amount_max`.
+    `says_zh` and `says_en` say all this in a sentence.
     """
 
     entry_id: str
@@ -88,6 +94,8 @@ class Why(msgspec.Struct, frozen=True):
     expires_on: date | None
     cut_on: date | None
     origin: str
+    says_zh: str = ""
+    says_en: str = ""
 
 
 async def wallet(pool: Any, member_id: str, today: date) -> WalletView:
@@ -122,7 +130,7 @@ async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
         return None
     rule = programme.earning.at(row["earned_on"]).find(row["rule"])
     same = {name: row[name] for name in Why.__struct_fields__ if name in row.keys()}  # noqa: SIM118 - a Record is no dict
-    return Why(
+    found = Why(
         entry_id=entry_id,
         label_zh=rule.label_zh if rule else row["rule"],
         label_en=rule.label_en if rule else row["rule"],
@@ -132,6 +140,8 @@ async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
         taken_back=sum(points for _, points in pairs_of_json(row["taken"])),
         **same,
     )
+    said = words.of_entry(found, _memory_of(row["memory"]) if row["memory"] else Memory())
+    return replace(found, says_zh=said.zh, says_en=said.en)
 
 
 async def holder(pool: Any, hold_id: str) -> str | None:

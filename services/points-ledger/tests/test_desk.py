@@ -8,7 +8,7 @@ from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import D, M, cancelled, did, paid, term
+from .world import D, M, cancelled, did, paid, refunded, term
 
 HEAD = "member_id,points,reason,ticket"
 
@@ -164,6 +164,24 @@ async def test_debts_age_are_put_forward_and_written_off_by_two(t: Under) -> Non
     story = await get(t, f"/wallets/{M}/changes")
     assert (story["frozen"], [c["what"] for c in story["changes"]]) == (False, ["written_off"])
     assert set((await get(t, "/ledger/verify")).values()) == {True}
+
+
+async def test_an_entry_says_in_words_what_it_was_for_and_why_points_were_taken_back(t: Under) -> None:
+    """As it is read out to a customer, in Chinese and in English."""
+    await t.http.post("/v1/holds", json={"member_id": M, "points": 120, "hold_id": "H-1"}, headers=t.auth("service"))
+    await t.http.post("/v1/holds/H-1/capture", headers=t.auth("service"))
+    why = await get(t, f"/entries/{M}:1/why")
+    assert why["says_en"] == (
+        "2026-01-01, Premium paid, P-1/1#1: 300 points; expiring at the start of 2028-02-01; 120 spent, 180 left."
+    )
+    await t.feed(refunded(term(premium_fen=30_000), 10_050, "2026-07-01"), at=D("2026-07-01"))
+    why = await get(t, f"/entries/{M}:1/why")
+    assert "; 100 were taken back: CNY 100.50 of the premium of CNY 300.00 was refunded; " in why["says_en"]
+    assert "；冲回100分：保费300.00元已退100.50元；" in why["says_zh"]
+    await t.feed(cancelled(term(), "2026-07-02", "flat"), at=D("2026-07-02"))
+    why = await get(t, f"/entries/{M}:1/why")
+    assert "300 were taken back: the policy term never was" in why["says_en"]
+    assert (why["says_zh"][-1], "该期保险自始无效" in why["says_zh"]) == ("。", True)
 
 
 async def test_repayments_make_a_debt_younger(t: Under) -> None:
