@@ -96,21 +96,9 @@ class Said:
     """One thing the core says, on a day (default: the fact's own)."""
 
     def __init__(self, data: Data, on: str | None = None, *, backfill: bool = False, id_: str | None = None) -> None:
-        own = next(
-            d
-            for name in (
-                "effective",
-                "on",
-                "paid_on",
-                "reported_on",
-                "refunded_on",
-                "renewed_on",
-                "registered_on",
-                "start",
-            )
-            if isinstance(d := getattr(data, name, None), date)
-        )
-        self.data, self.day, self.backfill = data, day(on) if on else own, backfill
+        names = ("effective", "on", "paid_on", "reported_on", "refunded_on", "renewed_on", "registered_on", "start")
+        own = on or next(d.isoformat() for name in names if isinstance(d := getattr(data, name, None), date))
+        self.data, self.day, self.backfill = data, day(own), backfill
         self.id = id_ or uuid.uuid4().hex
         self.time: datetime = start_of(self.day) + timedelta(hours=10)
 
