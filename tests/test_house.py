@@ -180,6 +180,8 @@ def test_a_service_has_what_every_service_has(service: Service[Any]) -> None:
     package = home / service.package
     assert service.migrations == home / "migrations"
     assert (home / "migrations" / "0001_first.py").is_file()
+    for migration in (home / "migrations").glob("*.py"):
+        assert f'\nrevision = "{migration.name[:4]}"\n' in migration.read_text(encoding="utf-8"), migration.name
     assert {"__init__.py", "__main__.py", "service.py", "store.py"} <= {p.name for p in package.iterdir()}
     for name in ("rules", "api"):
         assert (package / f"{name}.py").is_file() or (package / name / "__init__.py").is_file(), name
