@@ -100,6 +100,7 @@ class _Reading:
                 await _advance(self.door, self.id, Tally(self.position), is_anew=self.is_anew, is_end=True)
         finally:
             ahead.cancel()
+            self.facts.close()
 
     def _read_ahead(self) -> "asyncio.Task[list[Mapped]]":
         """The next rows, read while those before them are written."""

@@ -32,6 +32,9 @@ class Recording:
             for _ in range(LANES_MAX)
         ]
 
+    def close(self) -> None:
+        """Nothing is kept between chunks."""
+
     async def take(self, events: Sequence[Event]) -> list[Fate]:
         """What became of each: accepted, waiting or duplicate, or why it was refused."""
         fates: list[Fate] = [""] * len(events)

@@ -1,11 +1,13 @@
 """A dry run: facts decided by the real rules on copies of the real states, and nothing written.
 
 The invariant: what it says of a fact is what an import would have said, as long as nobody else changes the same policies in the
-meantime. States live in memory, so a file may touch so many policies and customers and no more.
+meantime. Of the states only the newest touched are in memory; the others are put aside in a file.
 """
 
+import asyncio
 import uuid
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final
 
 from tenure.contracts import core
@@ -14,9 +16,10 @@ from tenure.spine.codec import event_key
 from tenure.spine.transact import Door
 
 from policy_sync import rules, store
-from policy_sync.sources.rows import FileError
+from policy_sync.aside import Aside
 
-STATES_MAX: Final = 200_000
+STATES_MAX: Final = 40_000
+"""In memory, of policies and customers: a chunk's own may come on top."""
 
 
 class Rehearsal:
@@ -24,16 +27,23 @@ class Rehearsal:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._states: dict[str, Any] = {}
-        self._seen: set[uuid.UUID] = set()
+        self._aside = Aside()
+        self._states: dict[str, Any] = {}  # what was touched last stands last
+        self._seen: set[uuid.UUID] = set()  # of this chunk
+        self._new: list[uuid.UUID] = []
+
+    def close(self) -> None:
+        self._aside.close()
 
     async def take(self, events: Sequence[Event]) -> list[str | tuple[str, str]]:
-        """What would become of each. Raises FileError when the file touches too much for memory."""
+        """What would become of each."""
         await self._look_up({key for event in events for key in rules.keys(event)})
         named = [event_key(event.source, event.id) for event in events]
         rows = await self._door.pool.fetch("SELECT event_key FROM inbox WHERE event_key = ANY ($1::uuid[])", named)
-        self._seen |= {row["event_key"] for row in rows}
-        return [self._once(name, event) for name, event in zip(named, events, strict=True)]
+        self._seen = {row["event_key"] for row in rows} | await asyncio.to_thread(self._aside.seen, named)
+        fates = [self._once(name, event) for name, event in zip(named, events, strict=True)]
+        await asyncio.to_thread(self._put_aside)
+        return fates
 
     def _once(self, name: uuid.UUID, event: Event) -> str | tuple[str, str]:
         """What has its id already has no effect, whatever it says; what is refused does not keep its id."""
@@ -42,15 +52,23 @@ class Rehearsal:
         fate = self._decided(event)
         if isinstance(fate, str):
             self._seen.add(name)
+            self._new.append(name)
         return fate
 
     async def _look_up(self, keys: set[str]) -> None:
         new = sorted(keys - self._states.keys())
-        if len(self._states) + len(new) > STATES_MAX:
-            raise FileError(f"a dry run takes {STATES_MAX:,} policies and customers at most: cut the file in pieces")
-        if new:
+        self._states |= await asyncio.to_thread(self._aside.take, new)
+        if unknown := [key for key in new if key not in self._states]:
             async with self._door.pool.acquire(timeout=self._door.acquire_timeout_s) as conn:
-                self._states |= await store.peek(conn, new)  # type: ignore[arg-type]
+                self._states |= await store.peek(conn, unknown)  # type: ignore[arg-type]
+        self._states |= {key: self._states.pop(key) for key in keys}
+
+    def _put_aside(self) -> None:
+        """What was not touched for longest goes, and the ids of this chunk."""
+        old = list(islice(self._states, max(0, len(self._states) - STATES_MAX)))
+        self._aside.put({key: self._states.pop(key) for key in old})
+        self._aside.see(self._new)
+        self._new = []
 
     def _decided(self, event: Event) -> str | tuple[str, str]:
         keys = rules.keys(event)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from policy_sync import importing, recording
+from policy_sync import importing, recording, rehearsal
 from policy_sync.service import SERVICE
 from policy_sync.sources import catalogue
 from tenure.settings import Settings
@@ -230,7 +230,13 @@ BAD = [
 ]
 
 
-async def test_a_dry_run_tells_every_row_that_would_be_refused_and_writes_nothing(t: Under, tmp_path: Path) -> None:
+@pytest.mark.parametrize("states_max", [rehearsal.STATES_MAX, 1])
+async def test_a_dry_run_tells_every_row_that_would_be_refused_and_writes_nothing(
+    t: Under, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, states_max: int
+) -> None:
+    """Also where next to nothing of what it knows may stay in memory."""
+    monkeypatch.setattr(rehearsal, "STATES_MAX", states_max)
+    monkeypatch.setattr(importing, "ROWS_AT_ONCE", 3)
     id_ = await upload(t, as_csv(tmp_path / "terms.csv", BAD), dry_run=True)
     await read_all(t)
     would = await findings(t, id_)
