@@ -52,6 +52,8 @@ TERM = [
     ("lapsed, resumed later: a gap", [issued(), lapsed("2024-06-01"), reinstated("2024-07-01", bridged=False)], "in_force", ["2024-03-01..2024-06-01", "2024-07-01..2025-03-01"], 365),
     ("lapsed twice", [issued(), lapsed("2024-06-01"), reinstated("2024-07-01", bridged=False), lapsed("2024-10-01")], "lapsed", ["2024-03-01..2024-06-01", "2024-07-01..2024-10-01"], 365),
     ("rescinded", [issued(), rescinded("2024-08-01")], "void", [], 0),
+    ("lapsed, then rescinded", [issued(), lapsed("2024-06-01"), rescinded("2024-08-01")], "void", [], 0),
+    ("lapsed, then cancelled flat", [issued(), lapsed("2024-06-01"), cancelled("2024-08-01", "flat")], "void", [], 0),
 ]  # fmt: skip
 
 

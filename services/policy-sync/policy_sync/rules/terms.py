@@ -113,7 +113,7 @@ class _Life:
             written_end=opening.data.end,
             premium_fen=kept,
             earned_fen=min(kept, self._share_fen(end)),
-            status=self._status(covers, is_cut=cut < self.end),
+            status="void" if void else self._status(covers, is_cut=cut < self.end),
             covers=covers,
             opened_on=opening.day,
             renewed_on=getattr(opening.data, "renewed_on", None) or opening.day,
