@@ -60,6 +60,7 @@ SERVICE: Final[Service[State]] = Service(
     },
     ignores=frozenset(
         {
+            "policy.anniversary_revoked",  # the report that was made stays readable
             "no_claim_year.completed",
             "no_claim_year.revoked",
             "member.enrolled",

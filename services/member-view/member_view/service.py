@@ -85,7 +85,7 @@ SERVICE: Final = Service[View](
     },
     ignores=frozenset(
         {
-            *("no_claim_year.completed", "no_claim_year.revoked"),
+            *("policy.anniversary_revoked", "no_claim_year.completed", "no_claim_year.revoked"),
             *("customer.registered", "customer.consent_changed", "customer.household_linked", "safety_report.ready"),
         }
     ),

@@ -72,7 +72,7 @@ SERVICE: Final = Service[store.State](
     ignores=frozenset(
         {
             *("policy.issued", "premium.paid", "premium.refunded", "policy.endorsed", "policy.cancellation_reversed"),
-            *("policy.reinstated", "policy.expired", "policy.anniversary"),
+            *("policy.reinstated", "policy.expired", "policy.anniversary", "policy.anniversary_revoked"),
             *("no_claim_year.completed", "no_claim_year.revoked", "customer.household_linked"),
             *("points.activated", "points.held", "points.captured", "points.released", "points.refunded"),
             *("points.expired", "points.adjusted"),

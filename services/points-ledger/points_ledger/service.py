@@ -41,6 +41,7 @@ SERVICE: Final = Service[Account](
         policy.PolicyLapsed: rule(decide.on_term),
         policy.PolicyReinstated: rule(decide.on_term),
         policy.PolicyAnniversary: rule(earning.on_anniversary),
+        policy.PolicyAnniversaryRevoked: rule(terms.on_anniversary_revoked),
         policy.NoClaimYearCompleted: rule(earning.on_no_claim_year),
         policy.NoClaimYearRevoked: rule(terms.on_no_claim_year_revoked),
         tier.TierChanged: rule(terms.on_tier_changed),

@@ -9,7 +9,7 @@ from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHo
 from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsExpired, PointsExpiring, PointsReversed
-from tenure.contracts.policy import CustomerMerged, PolicyRescinded
+from tenure.contracts.policy import CustomerMerged, PolicyAnniversaryRevoked, PolicyRescinded
 from tenure.contracts.programme import Programme, Versions
 
 from .world import (
@@ -336,3 +336,32 @@ def test_a_merged_member_brings_lots_with_their_dates_and_policies_with_their_de
     assert {lot.expires_on for lot in world.accounts[M].lots.values()} == {D("2028-02-01"), D("2028-03-01")}
     world.hear(cancelled(replace(theirs, member_id=M), "2026-07-01", "flat"))
     assert world.points() == (0, 500, 0)
+
+
+def test_a_gap_opened_by_a_late_cancellation_takes_the_renewal_back_and_its_reversal_gives_it_again(
+    world: World,
+) -> None:
+    second = term(2)
+    world.hear(issued(term()))
+    world.hear(renewed(second, "2026-12-20", early=12))
+    assert world.points()[1] == 400  # 200, 20 % of 500, 100 for being early
+    world.hear(renewed(second, "2026-12-20", gap=31, early=-20), "2027-01-02")
+    assert world.points()[1] == 0
+    world.hear(renewed(second, "2026-12-20", gap=30, early=-20), "2027-01-03")
+    assert world.points()[1] == 300
+    world.hear(renewed(second, "2026-12-20", early=12), "2027-01-04")
+    world.hear(renewed(second, "2026-12-20", early=12), "2027-01-05")
+    assert world.points() == (0, 400, 0)
+
+
+def test_an_anniversary_whose_cover_had_ended_is_taken_back_and_given_again(world: World) -> None:
+    world.hear(issued(term()))
+    world.hear(anniversary(1, "2027-01-01"))
+    before = (world.points(), world.balance("growth_available"))
+    revoked = PolicyAnniversaryRevoked(
+        member_id=M, policy_no="P-1", product_line="home", years=1, effective=D("2027-06-01")
+    )
+    world.hear(revoked)
+    assert (world.points(), world.balance("growth_available")) == ((0, 0, 0), 0)
+    world.hear(anniversary(1, "2027-01-01"), "2027-07-01")
+    assert (world.points(), world.balance("growth_available")) == before == ((0, 100, 0), 10)

@@ -170,7 +170,8 @@ def test_a_cancellation_takes_later_terms_with_it_and_a_reversal_brings_them_bac
         (2, "void", "flat"),
     ]
     back = world.say(Said(reversed_("2025-02-20"), "2025-02-24"))
-    assert [(t.term.term_no, t.term.status) for t in back] == [(1, "in_force"), (2, "in_force")]
+    assert [(t.term.term_no, t.term.status) for t in back] == [(1, "in_force"), (2, "in_force"), (2, "in_force")]
+    assert names(back)[-1] == "policy.renewed"
 
 
 def test_a_rescission_voids_and_tells_every_term() -> None:

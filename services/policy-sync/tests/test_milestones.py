@@ -138,12 +138,12 @@ def test_a_year_whose_cover_fell_away_later_is_taken_back_without_a_claim() -> N
     world.say(issued())
     world.come("2025-03-02")
     told = world.say(Said(rescinded("2025-03-01"), "2025-06-01"))
-    assert names(told) == ["policy.rescinded", "no_claim_year.revoked"]
+    assert names(told) == ["policy.rescinded", "no_claim_year.revoked", "policy.anniversary_revoked"]
     assert told[1].claim_no == ""
     assert world.standing == set()
 
 
-def test_each_milestone_is_told_once_however_often_its_ground_comes_and_goes() -> None:
+def test_an_expiry_is_told_once_and_a_year_again_however_often_its_ground_comes_and_goes() -> None:
     world = World()
     world.say(issued())
     world.come("2025-03-02")
@@ -151,8 +151,9 @@ def test_each_milestone_is_told_once_however_often_its_ground_comes_and_goes() -
     back = core.CancellationReversed(policy_no="P-1", term_no=1, effective=REPORTED.reported_on)  # type: ignore[attr-defined]
     world.say(Said(back, "2025-03-11"))
     world.come("2025-12-31")
-    assert names(world.told).count("policy.anniversary") == 1
     assert names(world.told).count("policy.expired") == 1
+    years = [name for name in names(world.told) if name.startswith("policy.anniversary")]
+    assert years == ["policy.anniversary", "policy.anniversary_revoked", "policy.anniversary"]
     assert ("anniversary", 1, "2025-03-01") in world.standing
 
 
@@ -184,3 +185,33 @@ def test_what_fell_due_before_a_fact_is_told_before_it() -> None:
         "no_claim_year.completed",
         "policy.anniversary",
     ]
+
+
+def test_a_void_first_term_never_was_so_years_count_from_the_term_sold_after_it() -> None:
+    world = World()
+    world.say(issued(), cancelled("2024-03-01"), Said(renewed("2024-09-01", "2025-09-01"), "2024-08-20"))
+    world.come("2025-10-01")
+    assert days_of(world.told, policy.PolicyAnniversary) == ["2025-09-01"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_lapse_heard_after_the_anniversary_takes_it_back(*, late: bool) -> None:
+    world = World()
+    world.say(issued("2024-03-01", THREE_YEARS))
+    lapse = Said(lapsed("2024-08-01"), "2025-06-01" if late else "2024-08-01")
+    if not late:
+        world.say(lapse)
+    world.come("2025-03-01")
+    if late:
+        world.say(lapse)
+    years = [name for name in names(world.told) if name.startswith("policy.anniversary")]
+    assert years == (["policy.anniversary", "policy.anniversary_revoked"] if late else [])
+    assert not any(kind == "anniversary" for kind, _, _ in world.standing)
+
+
+def test_a_cancellation_heard_late_opens_the_gap_before_a_renewal_which_is_told_again() -> None:
+    world = World()
+    world.say(issued(), Said(renewed("2025-03-01", "2026-03-01", yuan=465), "2025-02-10"))
+    told = world.say(Said(cancelled("2024-09-01"), "2024-09-01"))
+    again = [t for t in told if isinstance(t, policy.PolicyRenewed)]
+    assert [(t.gap_days, t.written_premium_fen) for t in again] == [(181, 465_00)]

@@ -52,6 +52,7 @@ SERVICE: Service[Member] = Service(
         {
             # Milestones and claims: the terms say it already.
             "policy.anniversary",
+            "policy.anniversary_revoked",
             "no_claim_year.completed",
             "no_claim_year.revoked",
             "member.enrolled",

@@ -55,11 +55,15 @@ class PolicyIssued(TermEvent, frozen=True, kw_only=True):
 
 
 class PolicyRenewed(TermEvent, frozen=True, kw_only=True):
-    """`gap_days` from the previous term's end to this start; `days_early` before that end it was renewed (negative: after)."""
+    """`gap_days` from the previous term's end to this start; `days_early` before that end it was renewed (negative: after).
+
+    Told again when a late fact moves that end. `written_premium_fen` is the premium as sold, whatever the term has come to since.
+    """
 
     renewed_on: date
     gap_days: int
     days_early: int
+    written_premium_fen: int | None = None
 
 
 class PremiumPaid(TermEvent, frozen=True, kw_only=True):
@@ -122,6 +126,16 @@ class PolicyAnniversary(Dated, Data, frozen=True, kw_only=True):
     years: int
     effective: date
     region: str | None = None
+
+
+class PolicyAnniversaryRevoked(Data, frozen=True, kw_only=True):
+    """An anniversary that was told lost its ground: cover turns out to have ended before it, or the policy to be older."""
+
+    member_id: str
+    policy_no: str
+    product_line: str
+    years: int
+    effective: date
 
 
 class NoClaimYearCompleted(Dated, Data, frozen=True, kw_only=True):

@@ -130,6 +130,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
                 "policy.expiring": policy.PolicyExpiring,
                 "policy.expired": policy.PolicyExpired,
                 "policy.anniversary": policy.PolicyAnniversary,
+                "policy.anniversary_revoked": policy.PolicyAnniversaryRevoked,
                 "no_claim_year.completed": policy.NoClaimYearCompleted,
                 "no_claim_year.revoked": policy.NoClaimYearRevoked,
                 "member.enrolled": policy.MemberEnrolled,

@@ -25,7 +25,7 @@ from points_ledger.rules.account import FOREVER, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import claim, earned_again, under_caps
 from points_ledger.rules.lots import expiry_of, grant
-from points_ledger.rules.reversal import restate
+from points_ledger.rules.reversal import restate, revoke
 from points_ledger.rules.standing import cut_on
 from points_ledger.rules.term_memory import TermMemory
 from points_ledger.rules.worth import worth
@@ -149,20 +149,43 @@ def on_premium_paid(book: Book, paid: PremiumPaid) -> None:
 
 
 def on_renewed(book: Book, renewed: PolicyRenewed) -> None:
-    """A fixed amount, a share of what the new term's premium earns, and a bonus for renewing early; once a term."""
-    on = renewed.renewed_on
-    for rule in rules_for(book, "policy.renewed", on, person=renewed.term.natural_person):
-        if rule.gap_days_max is not None and renewed.gap_days > rule.gap_days_max:
-            continue
-        base = rule.fixed + _share_of_premium(book, rule, renewed.term, on)
-        if rule.bonus is not None and renewed.days_early >= rule.bonus.days_early_min:
-            base += rule.bonus.points
-        _earn_by_term(book, rule, renewed.term, key=renewed.term.id, on=on, base=base)
+    """Once a term, by its newest telling: a late fact may have opened the gap before it, or closed it."""
+    on, term = renewed.renewed_on, renewed.term
+    for rule in rules_for(book, "policy.renewed", on, person=term.natural_person):
+        base = _of_renewal(book, rule, renewed)
+        key = _one_of_term(book, rule, term.id, base, on)
+        if base:
+            _earn_by_term(book, rule, term, key=key, on=on, base=base)
 
 
-def _share_of_premium(book: Book, rule: Rule, term: Term, on: date) -> int:
+def _of_renewal(book: Book, rule: Rule, renewed: PolicyRenewed) -> int:
+    """A fixed amount, a share of what the new term's premium earns, and a bonus for renewing early; nothing after a long gap."""
+    if rule.gap_days_max is not None and renewed.gap_days > rule.gap_days_max:
+        return 0
+    sold_fen = renewed.term.premium_fen if renewed.written_premium_fen is None else renewed.written_premium_fen
+    base = rule.fixed + _share_of_premium(book, rule, sold_fen, renewed.renewed_on)
+    early = rule.bonus is not None and renewed.days_early >= rule.bonus.days_early_min
+    return base + rule.bonus.points if early and rule.bonus is not None else base
+
+
+def _one_of_term(book: Book, rule: Rule, term_id: str, base: int, on: date) -> str:
+    """The key under which a term's renewal earns `base`. What it earned by another reckoning goes: a lot's base is never edited."""
+    earned = {lot.fact: lot.base for lot in book.lots.values() if lot.rule == rule.code and _is_of(lot.fact, term_id)}
+    for key, other in earned.items():
+        if other != base:
+            for wallet in (rule.wallet, "growth"):
+                revoke(book, book.group(rule.code, wallet, key), on)
+    same = next((key for key, other in earned.items() if other == base), None)
+    return same or (f"{term_id}~{base}" if earned else term_id)
+
+
+def _is_of(fact: str, term_id: str) -> bool:
+    return fact == term_id or fact.startswith(f"{term_id}~")
+
+
+def _share_of_premium(book: Book, rule: Rule, sold_fen: int, on: date) -> int:
     per_cny = sum(premium.per_cny for premium in book.programme.earning.at(on).on("premium.paid"))
-    return term.premium_fen // FEN_PER_CNY * per_cny * rule.premium_percent // PERCENT
+    return sold_fen // FEN_PER_CNY * per_cny * rule.premium_percent // PERCENT
 
 
 def on_endorsed(book: Book, endorsed: PolicyEndorsed) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tenure.contracts.policy import (
     CancellationReversed,
     NoClaimYearRevoked,
+    PolicyAnniversaryRevoked,
     PolicyCancelled,
     PolicyRescinded,
     PremiumPaid,
@@ -18,6 +19,7 @@ from tenure.contracts.policy import (
     Term,
     TermEvent,
 )
+from tenure.contracts.programme.earning import Trigger
 from tenure.contracts.tier import NO_TIER, TierChanged
 
 from points_ledger.rules.account import Memory
@@ -101,12 +103,24 @@ def _tell_referrer(book: Book, before: Memory, policy_no: str) -> None:
         book.leave_news(referrer, policy_no, void=void)
 
 
+def on_anniversary_revoked(book: Book, revoked: PolicyAnniversaryRevoked) -> None:
+    """The year was not insured to its end after all."""
+    _revoke_year(book, "policy.anniversary", revoked.policy_no, revoked.years, revoked.effective)
+
+
 def on_no_claim_year_revoked(book: Book, revoked: NoClaimYearRevoked) -> None:
-    """A loss of that year came to light: the reward goes, points and growth."""
-    fact = f"{revoked.policy_no}@{revoked.policy_year}"
-    for rule in book.programme.earning.at(revoked.effective).on("no_claim_year.completed"):
-        for wallet in (rule.wallet, "growth"):
-            revoke(book, book.group(rule.code, wallet, fact), revoked.effective)
+    """A loss of that year came to light."""
+    _revoke_year(book, "no_claim_year.completed", revoked.policy_no, revoked.policy_year, revoked.effective)
+
+
+def _revoke_year(book: Book, trigger: Trigger, policy_no: str, year: int, on: date) -> None:
+    """The reward of a policy year goes, points and growth, by whichever rule gave it then."""
+    fact = f"{policy_no}@{year}"
+    earned = {(t.rule, t.wallet): t.earned_on for t in book.lots.values() if t.fact == fact}
+    for (code, wallet), day in earned.items():
+        rule = book.programme.earning.at(day).find(code)
+        if rule is not None and rule.trigger == trigger:
+            revoke(book, book.group(code, wallet, fact), on)
 
 
 def on_tier_changed(book: Book, changed: TierChanged) -> None:

@@ -71,7 +71,8 @@ def _terms_told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data,
         case core.PolicyHolderChanged():
             return tuple(_holder_changed(fact, before, after))
         case _:
-            return tuple(_changed(fact, before, after))
+            changed = _changed(fact, before, after)
+            return (*changed, *_renewed_anew(getattr(data, "term_no", None), before, after))
 
 
 def _of_holder(whole: Policy, term_no: int, day: date) -> dict[str, Any]:
@@ -90,16 +91,19 @@ def _renewed(whole: Policy, term_no: int) -> policy.PolicyRenewed:
         renewed_on=term.renewed_on,
         gap_days=(term.start - previous_end).days,
         days_early=(previous_end - term.renewed_on).days,
+        written_premium_fen=term.written_premium_fen,
         **_of_holder(whole, term.term_no, term.start),
     )
 
 
 def _end_before(whole: Policy, term: TermState) -> date:
-    return max((t.end for t in whole.terms if t.start < term.start and t.covers), default=term.start)
+    """Where the cover before a renewal ended; a void term's ended as it began. A renewal of what is not known here has no gap."""
+    earlier = [t for t in whole.terms if t.start < term.start]
+    return max((t.end for t in earlier if t.covers), default=max((t.start for t in earlier), default=term.start))
 
 
-def _renewed_anew(term_no: int, before: Policy | None, after: Policy) -> Iterator[Data]:
-    """A term that comes late closes the gap before the one after it: that renewal is told again, as it is now."""
+def _renewed_anew(term_no: int | None, before: Policy | None, after: Policy) -> Iterator[Data]:
+    """What comes late may move the end before a renewal: a term, its cancellation, a new end. The renewal is told as it is now."""
     for term in before.terms if before else ():
         if term.is_renewal and term.term_no != term_no and before:
             now = after.term(term.term_no)

@@ -106,7 +106,7 @@ def fold_applicable(policy_no: str, known: list[Fact], *, ties: Ties = NO_TIES) 
     return Policy(
         policy_no=policy_no,
         product_line=basics.product_line,
-        inception=min(openings[0].effective, ties.inherited or date.max),
+        inception=min(_begun(terms, openings), ties.inherited or date.max),
         holders=_holders(openings[0].effective, basics, known, ties.survivors),
         terms=terms,
         claims=fold_claims(known),
@@ -202,6 +202,11 @@ def introduces(fact: Fact) -> bool:
     if isinstance(data, core.PolicyIssued):
         return True
     return isinstance(data, core.PolicyRenewed) and data.member_id is not None and data.product_line is not None
+
+
+def _begun(terms: Sequence[TermState], openings: Sequence[Fact]) -> date:
+    """The first day of the first term that was ever in force; a void one never was. Where all are, the first day sold."""
+    return min((t.start for t in terms if t.covers), default=openings[0].effective)
 
 
 def _holders(

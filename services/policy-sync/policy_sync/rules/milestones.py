@@ -1,8 +1,8 @@
 """Milestones: dated facts that follow from a policy's facts by the passing of days.
 
 Which milestones stand is a pure function of the facts and of the days lived so far, so that ticks and facts may come in any order.
-What is told: each milestone once; a no-claim year also when it is lost and when it is won back. A milestone that stops to stand
-because a late fact takes its ground away is remembered as told, and not told again.
+What is told: each milestone once; a completed year (anniversary, no-claim year) also when it is lost and when it is won back.
+A reminder or expiry that stops to stand because a late fact takes its ground away is remembered as told, and not told again.
 
 A year is judged on the day it ends, a term's expiry only when its last day's facts are in: a renewal recorded on that day counts.
 """
@@ -25,6 +25,8 @@ Kind = Literal["no_claim_year", "anniversary", "expiring", "expired"]
 _SEQUENCE: Final[Mapping[str, int]] = MappingProxyType(
     {"no_claim_year": 0, "anniversary": 1, "expiring": 2, "expired": 3}
 )
+_YEARS: Final = frozenset({"no_claim_year", "anniversary"})
+"""Completed years, which others reward: what is told of them is taken back when it proves wrong."""
 
 
 class Milestone(NamedTuple):
@@ -61,8 +63,8 @@ def show(whole: Policy, told: Told, *, live_from: date, lived_to: date, on: date
     due_on = min((m.shown_on for m in every if m.shown_on > lived_to), default=None)
     if not risen and not fallen:
         return Shown((), told, due_on)
-    lost = [_revoked(whole, m, on) for m in sorted(fallen) if m.kind == "no_claim_year"]
-    gained = [_event(whole, m) for m in sorted(risen, key=_in_order) if m.kind == "no_claim_year" or m not in told]
+    lost = [_revoked(whole, m, on) for m in sorted(fallen, key=_in_order) if m.kind in _YEARS]
+    gained = [_event(whole, m) for m in sorted(risen, key=_in_order) if m.kind in _YEARS or m not in told]
     return Shown((*lost, *gained), {**told, **dict.fromkeys(risen, True), **dict.fromkeys(fallen, False)}, due_on)
 
 
@@ -148,7 +150,15 @@ def _anniversary(whole: Policy, years: int, day: date) -> policy.PolicyAnniversa
     )
 
 
-def _revoked(whole: Policy, milestone: Milestone, on: date) -> policy.NoClaimYearRevoked:
+def _revoked(whole: Policy, milestone: Milestone, on: date) -> Data:
+    if milestone.kind == "anniversary":
+        return policy.PolicyAnniversaryRevoked(
+            member_id=whole.holder_on(milestone.day - DAY).member_id,
+            policy_no=whole.policy_no,
+            product_line=whole.product_line,
+            years=milestone.number,
+            effective=on,
+        )
     start = add_years(whole.inception, milestone.number - 1)
     return policy.NoClaimYearRevoked(
         member_id=whole.holder_on(milestone.day - DAY).member_id,

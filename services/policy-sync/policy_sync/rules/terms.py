@@ -19,7 +19,8 @@ from policy_sync.rules.facts import Fact
 class TermState(msgspec.Struct, frozen=True, kw_only=True):
     """A term as it stands, whoever holds it. `opened_on` is the day the core recorded its sale.
 
-    `premium_fen` is after endorsements and refunds; `earned_fen` is what of it the days of a term cut short have earned at most.
+    `premium_fen` is after endorsements and refunds, `written_premium_fen` as sold; `earned_fen` is what of it the days of a term
+    cut short have earned at most.
     """
 
     term_no: int
@@ -27,6 +28,7 @@ class TermState(msgspec.Struct, frozen=True, kw_only=True):
     end: date
     written_end: date
     premium_fen: int
+    written_premium_fen: int
     earned_fen: int
     status: TermStatus
     covers: tuple[Period, ...]
@@ -112,6 +114,7 @@ class _Life:
             end=end,
             written_end=opening.data.end,
             premium_fen=kept,
+            written_premium_fen=opening.data.premium_fen,
             earned_fen=min(kept, self._share_fen(end)),
             status="void" if void else self._status(covers, is_cut=cut < self.end),
             covers=covers,

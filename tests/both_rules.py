@@ -1,0 +1,84 @@
+"""policy-sync's rules and points-ledger's, one after the other, in memory: what one tells, the other hears, in the order told.
+
+No spine, no database: any order of arrival and any ticks, thousands of lives a minute.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any, Final
+
+from points_ledger.rules.account import Account, new_account
+from points_ledger.service import SERVICE as LEDGER
+from policy_sync.rules.customers import MemberState, member_of
+from policy_sync.rules.policies import PolicyState
+from policy_sync.service import SERVICE as POLICY_SYNC
+from tenure.calendar import start_of
+from tenure.contracts.decision import DayReached
+from tenure.contracts.event import Data, Event
+from tenure.contracts.points import PointsGranted, PointsReversed
+from tenure.contracts.programme import Programme
+from tenure.contracts.topics import TYPE_OF, key_of
+from tenure.service import Service
+
+
+class Both:
+    """One world of both services' states; `day` is the newest that began."""
+
+    def __init__(self, programme: Programme) -> None:
+        self.programme: Final = programme
+        self.policies: dict[str, Any] = {}
+        self.accounts: dict[str, Account] = {}
+        self.told: list[Data] = []
+        self._ids = 0
+
+    def hear_core(self, data: Data, at: datetime, *, id_: str | None = None) -> None:
+        """policy-sync hears a fact that the core recorded at this instant; the ledger hears what follows."""
+        event = self._event(data, at, id_)
+        for told in self._decide(POLICY_SYNC, self.policies, _policy_state, event):
+            if TYPE_OF[type(told)] not in LEDGER.ignores:
+                self.hear_member(told, at)
+
+    def hear_member(self, data: Data, at: datetime) -> Any:
+        """The ledger hears something of its members: from policy-sync, tier-engine or a caller."""
+        return self._decide(LEDGER, self.accounts, new_account, self._event(data, at, None))
+
+    def begin(self, day: date) -> None:
+        """A day starts: first for the policies that have something due, then for the accounts."""
+        for key, state in list(self.policies.items()):
+            if getattr(state, "due_on", None) and state.due_on <= day:
+                self.hear_core(DayReached(key=key, day=day), start_of(day))
+        for key in list(self.accounts):
+            self.hear_member(DayReached(key=key, day=day), start_of(day))
+
+    def balance(self, member: str, name: str) -> int:
+        account = self.accounts.get(member)
+        return account.balances[name] if account else 0
+
+    def net(self, wallet: str) -> dict[str, int]:
+        """What was granted less what was taken back, by rule, as the world was told: zeros left out."""
+        net: Counter[str] = Counter()
+        for told in self.told:
+            if isinstance(told, PointsGranted | PointsReversed) and told.wallet == wallet:
+                net[told.rule] += told.amount if isinstance(told, PointsGranted) else -told.amount
+        return {rule: points for rule, points in net.items() if points}
+
+    def _event(self, data: Data, at: datetime, id_: str | None) -> Event:
+        self._ids += 1
+        name = TYPE_OF.get(type(data), "due")
+        key = getattr(data, "key", None) or (key_of(data) if type(data) in TYPE_OF else data.member_id)  # type: ignore[attr-defined]
+        return Event(id=id_ or f"e-{self._ids}", source="/core/test", type=name, key=key, time=at, data=data)
+
+    def _decide(self, service: Service[Any], states: dict[str, Any], new: Any, event: Event) -> Iterable[Data]:
+        names = service.keys(event)
+        before = tuple(states.get(n) or new(n) for n in names)
+        decided = service.decide(before if len(before) > 1 else before[0], event, self.programme)
+        after = decided.state if len(before) > 1 else (decided.state,)
+        states.update(zip(names, after, strict=True))
+        self.told += decided.emit
+        return decided.emit
+
+
+def _policy_state(key: str) -> Any:
+    member = member_of(key)
+    return MemberState(member_id=member) if member else PolicyState(policy_no=key)
