@@ -72,12 +72,15 @@ class _States:
     async def load(self, conn: Connection, keys: Sequence[str]) -> dict[str, Any]:
         tx = await _statement(conn)
         found = {}
+        shape = self.shape
         for key in sorted(keys):
-            await tx.lock(("states", key))
+            if not tx.take(("states", key)):
+                await tx.lock(("states", key))
             state = tx.get("states", key)
-            state = self.shape.blank(key) if state is None else state
+            if state is None:
+                state = shape.blank(key)
             if state is not None:
-                found[key] = self.shape.read(tx, key, state)
+                found[key] = shape.read(tx, key, state)
         return found
 
     async def save(self, conn: Connection, saved: Saved[Any]) -> None:

@@ -61,6 +61,14 @@ class Transaction:
         self.writes = savepoint[0]
         del self.notes[savepoint[1] :]
 
+    def take(self, what: Hashable) -> bool:
+        """Hold a row until the end if nobody else does. Whether it is held."""
+        if what not in self.store.locks and not self.over.is_set():
+            self.store.locks[what] = self
+            self.held.append(what)
+            return True
+        return False
+
     async def lock(self, what: Hashable) -> bool:
         """Hold a row until the end. Returns whether somebody else had to be waited for.
 

@@ -95,7 +95,8 @@ class Batch:
             new, blocked, seen = new | again.new, again.blocked, seen | again.seen
         self.claimed |= new
         self.blocked = blocked
-        self.fresh = [i for i in self.fresh if self._is_fresh(i, new, seen)]
+        if not len(self.fresh) == len(claimable) == len(new):
+            self.fresh = [i for i in self.fresh if self._is_fresh(i, new, seen)]
         reach("transact.claimed")
 
     def _is_fresh(self, i: int, new: set[uuid.UUID], seen: set[uuid.UUID]) -> bool:

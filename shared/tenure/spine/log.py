@@ -40,8 +40,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int
 
 
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """One record to publish. The key decides the partition, and with it what keeps its order."""
+class Outgoing(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One record to publish. The key decides the partition, and with it what keeps its order.
+
+    The outbox keeps it as these four fields in this order.
+    """
 
     topic: str
     key: bytes

@@ -13,9 +13,8 @@ from asyncpg.connection import Connection
 
 from tenure.spine.log import Outgoing, Position
 
-_Packed = list[tuple[str, bytes, bytes, list[tuple[str, bytes]]]]
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+_decoder: Final = msgspec.msgpack.Decoder(list[Outgoing])
 
 MARK: Final = """
 WITH acked AS (INSERT INTO published (topic, partition, next_offset)
@@ -40,11 +39,11 @@ SELECT seq, records FROM outbox WHERE seq IN (SELECT seq FROM fitting) ORDER BY 
 
 
 def pack(records: Sequence[Outgoing]) -> bytes:
-    return _encoder.encode([(r.topic, r.key, r.value, list(r.headers)) for r in records])
+    return _encoder.encode(records)
 
 
 def unpack(packed: bytes) -> list[Outgoing]:
-    return [Outgoing(topic, key, value, headers) for topic, key, value, headers in _decoder.decode(packed)]
+    return _decoder.decode(packed)
 
 
 async def emit(conn: Connection, records: Sequence[Outgoing]) -> None:

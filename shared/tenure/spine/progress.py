@@ -24,9 +24,7 @@ GoBack = Callable[[Sequence[Position]], Awaitable[None]]
 
 def ends_of(records: Iterable[Record]) -> list[Position]:
     """One past the last record of each partition, in order of topic and partition."""
-    ends: Places = {}
-    for r in records:
-        ends[r.topic, r.partition] = r.offset + 1
+    ends = {(r.topic, r.partition): r.offset + 1 for r in records}
     return [Position(topic, partition, offset) for (topic, partition), offset in sorted(ends.items())]
 
 
@@ -98,7 +96,5 @@ class Progress:
 
 def _going_on(client: LogConsumer, records: Sequence[Record]) -> Places:
     """Where each partition goes on: at its first record not yet applied, or where nothing came, at its next one."""
-    firsts: Places = {}
-    for r in records:
-        firsts.setdefault((r.topic, r.partition), r.offset)
+    firsts = {(r.topic, r.partition): r.offset for r in reversed(records)}
     return client.positions() | firsts

@@ -6,7 +6,7 @@ that the model is held to what `tenure verify` asks of PostgreSQL.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from benefits.verify import CHECKS as OF_GRANTS
 from points_ledger.rules.account import WALLETS, Account, Lot, balance
@@ -20,6 +20,9 @@ from tier_engine.verify import Stored, next_changes_are_due, timelines_recompute
 from tenure_local.simulation.witness import Seen, Witness
 
 Stores = Mapping[str, Store]
+_SIDES: Final = tuple((balance(w, "debt"), balance(w, "available")) for w in WALLETS)
+_SHOWN: Final = tuple((w, tuple(balance(w, b) for b in ("available", "pending", "held", "debt"))) for w in WALLETS)
+_NOTHING: Final = (0, 0, 0, 0)
 
 
 def wrong_states(stores: Stores, programme: Programme) -> list[str]:
@@ -72,16 +75,17 @@ def _is_due(store: Store) -> bool:
 
 def _wrong_accounts(accounts: Mapping[str, Account]) -> Iterator[str]:
     for member, account in accounts.items():
-        grants = Counter((t.wallet, t.rule, t.fact, t.source_id) for t in account.lots.values())
-        if any(times > 1 for times in grants.values()):
-            yield f"{member}: a fact earned twice: {grants.most_common(1)}"
+        facts = [(t.wallet, t.rule, t.fact, t.source_id) for t in account.lots.values()]
+        if len(set(facts)) < len(facts):
+            yield f"{member}: a fact earned twice: {Counter(facts).most_common(1)}"
         for lot in account.lots.values():
             if lot.granted != lot.remaining + lot.held + lot.spent + lot.reversed + lot.expired:
                 yield f"{member}: lot {lot.no} is not conserved"
-        for wallet in WALLETS:
-            owed, available = (account.balances[balance(wallet, b)] for b in ("debt", "available"))
-            if min(account.balances.values()) < 0 or (owed and available):
-                yield f"{member}: {wallet} owes {owed} and has {available}"
+        balances = account.balances
+        negative = min(balances.values()) < 0
+        for debt, spendable in _SIDES:
+            if negative or (balances[debt] and balances[spendable]):
+                yield f"{member}: {debt} {balances[debt]}, {spendable} {balances[spendable]}, none may be below zero"
 
 
 def _wrong_tiers(stores: Stores, programme: Programme) -> Iterator[str]:
@@ -92,11 +96,11 @@ def _wrong_tiers(stores: Stores, programme: Programme) -> Iterator[str]:
 
 
 def _shows(view: Any, account: Account) -> bool:
-    for wallet in WALLETS:
-        stored = tuple(account.balances[balance(wallet, b)] for b in ("available", "pending", "held", "debt"))
+    for wallet, (available, pending, held, debt) in _SHOWN:
+        kept = account.balances
         purse = view.purses.get(wallet) if view is not None else None
-        shown = (0, 0, 0, 0) if purse is None else (purse.available, purse.pending, purse.held, purse.debt)
-        if shown != stored:
+        shown = _NOTHING if purse is None else (purse.available, purse.pending, purse.held, purse.debt)
+        if shown != (kept[available], kept[pending], kept[held], kept[debt]):
             return False
     return True
 

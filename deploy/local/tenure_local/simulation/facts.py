@@ -15,8 +15,8 @@ from typing import Final
 from tenure.calendar import start_of
 from tenure.contracts import activity, core
 from tenure.contracts.event import Data
-from tenure.contracts.topics import TOPIC_OF, TYPE_OF
-from tenure.spine.codec import encode, event_of
+from tenure.contracts.topics import TOPIC_OF, TYPE_OF, key_of
+from tenure.spine.codec import record_of
 from tenure.spine.log import Outgoing
 
 FIRST_DAY: Final = date(2024, 1, 1)
@@ -168,7 +168,7 @@ class Facts:
         name = TYPE_OF[type(data)]
         topic = TOPIC_OF[name].name
         said_id = f"{topic}-{next(self._numbers)}"
-        record = encode(event_of(data, id=said_id, source=f"/sim/{topic}", time=start_of(day)))
+        record = record_of(data, key=key_of(data), id=said_id, source=f"/sim/{topic}", time=start_of(day))
         if poison == UNREADABLE:
             record = Outgoing(record.topic, record.key, record.value[:-3], record.headers)
         elif poison == UNKNOWN:

@@ -27,18 +27,27 @@ def _blank_policy(key: str) -> PolicyState | MemberState:
 def read_account(tx: Transaction, key: str, account: Account) -> Account:
     """Lots and holds that are over are left out, and news left for the account comes in, as the ledger's `load` has it."""
     since = account.lived_to or date.min
-    holds = {no: hold for no, hold in account.holds.items() if _is_open(hold, since)}
+    holds, proposals, news = account.holds, account.proposals, _news_of(tx, key)
+    if holds:
+        holds = {no: hold for no, hold in holds.items() if _is_open(hold, since)}
+    if proposals:
+        proposals = {no: one for no, one in proposals.items() if one.state == "proposed"}
     parts = {no for hold in holds.values() for no, _ in hold.parts}
-    lots = {
-        no: lot
+    over = {
+        no
         for no, lot in account.lots.items()
-        if lot.remaining or lot.held or lot.remembered_until >= since or no in parts
+        if not (lot.remaining or lot.held or lot.remembered_until >= since or no in parts)
     }
-    proposals = {no: one for no, one in account.proposals.items() if one.state == "proposed"}
-    news = tuple(ReferralNews(of[0], of[1], void) for of, void in sorted(tx.all("news")) if of[0] == key)
-    if (len(lots), holds, proposals, news) == (len(account.lots), account.holds, account.proposals, account.news):
+    if not over and (holds, proposals, news) == (account.holds, account.proposals, account.news):
         return account
+    lots = {no: lot for no, lot in account.lots.items() if no not in over}
     return replace(account, lots=lots, holds=holds, proposals=proposals, news=news)
+
+
+def _news_of(tx: Transaction, key: str) -> tuple[ReferralNews, ...]:
+    if not tx.store.tables["news"] and not tx.writes.get("news"):
+        return ()
+    return tuple(ReferralNews(of[0], of[1], void) for of, void in sorted(tx.all("news")) if of[0] == key)
 
 
 def _is_open(hold: Hold, since: date) -> bool:

@@ -24,6 +24,8 @@ from tenure.simulation.tables import Store, Transaction
 SAMPLED_ONE_IN: Final = 64
 VIOLATIONS_MAX: Final = 10
 _NAMES: Final = {(w, b): balance(w, b) for w in WALLETS for b in BUCKETS}
+_NO_LOTS: Final = dict.fromkeys(WALLETS, 0)
+_IN_LOTS: Final = tuple((w, balance(w, "pending"), balance(w, "available")) for w in WALLETS)
 _headers: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]]).decode
 
 
@@ -57,6 +59,7 @@ class Witness:
     programme: Programme
     services: Mapping[str, Seen]
     sampled_one_in: int = SAMPLED_ONE_IN
+    sampled: dict[str, bool] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
     journals: dict[str, Journal] = field(default_factory=lambda: defaultdict(Journal))
     violations: list[str] = field(default_factory=list)
@@ -106,20 +109,21 @@ class Witness:
             len(seen.ids) == before + len(facts),
             lambda: f"{seen.service.name}: an event had its effect twice, among {[e.id for e in facts][:5]} ...",
         )
+        decided, numbers = seen.decided, seen.newest
         for event in facts:
-            seen.decided[event.type] += 1
-            number = int(event.id[event.id.rindex("-") + 1 :])
-            newest = seen.newest[event.source]
-            if newest.get(event.key, 0) >= number:
+            decided[event.type] += 1
+            key, number = event.key, int(event.id.rpartition("-")[2])
+            newest = numbers[event.source]
+            if newest.get(key, 0) >= number:
                 self.must(False, lambda: f"{seen.service.name}: {event.id} of {event.key} came after a later one")  # noqa: B023
-            newest[event.key] = number
+            newest[key] = number
 
     def _outbox_is_what_was_decided(self, seen: Seen, tx: Transaction) -> None:
-        count = 0
+        count, told = 0, self.told
         for _, decision in tx.notes:
             for data in decision.emit:
                 count += 1
-                self.told[TYPE_OF[data.__class__]] += 1
+                told[TYPE_OF[data.__class__]] += 1
         written = tx.writes.get("outbox") or {}
         emitted = sum(row["events"] for row in written.values() if not row["published"])
         self.must(
@@ -136,7 +140,8 @@ class Witness:
 
     def _post(self, row: Transfer) -> None:
         journal = self.journals[row.member_id]
-        self.must(row.no == journal.no + 1, lambda: f"{row.member_id}: transfer {row.no} follows {journal.no}")
+        if row.no != journal.no + 1:
+            self.must(False, lambda: f"{row.member_id}: transfer {row.no} follows {journal.no}")
         journal.no = row.no
         balances = journal.balances
         for ledger, sign in ((row.debit, -1), (row.credit, 1)):
@@ -145,23 +150,20 @@ class Witness:
                 balances[name] += -sign * row.amount if ledger == "debt" else sign * row.amount
 
     def _account_is_its_journal(self, journal: Journal, account: Account) -> None:
-        self.must(
-            account.balances == journal.balances,
-            lambda: f"{account.member_id}: {account.balances} stored, {journal.balances} by the journal",
-        )
-        lots = dict.fromkeys(WALLETS, 0)
+        balances = account.balances
+        if balances != journal.balances:
+            self.must(False, lambda: f"{account.member_id}: {balances} stored, {journal.balances} by the journal")
+        lots = _NO_LOTS.copy()
         for lot in account.lots.values():
             lots[lot.wallet] += lot.remaining
-        for wallet, remaining in lots.items():
-            stored = account.balances[_NAMES[wallet, "pending"]] + account.balances[_NAMES[wallet, "available"]]
-            self.must(
-                stored == remaining,
-                lambda: f"{account.member_id}: {stored} {wallet} stored, {remaining} in lots",  # noqa: B023
-            )
+        for wallet, pending, available in _IN_LOTS:
+            stored = balances[pending] + balances[available]
+            if stored != lots[wallet]:
+                self.must(False, lambda: f"{account.member_id}: {stored} {wallet} stored, {lots[wallet]} in lots")  # noqa: B023
 
     def _sample_is_the_fold(self, seen: Seen, tx: Transaction) -> None:
         states = tx.writes.get("states") or {}
-        sampled = {key for key in states if zlib.crc32(key.encode()) % self.sampled_one_in == 0}
+        sampled = {key for key in states if self._is_sampled(key)}
         if not sampled:
             return
         ready: dict[str, Any] = {}
@@ -175,6 +177,12 @@ class Witness:
                 states[key] == ready[key],
                 lambda: f"{seen.service.name}: {key} is not what its events come to",  # noqa: B023
             )
+
+    def _is_sampled(self, key: str) -> bool:
+        known = self.sampled.get(key)
+        if known is None:
+            known = self.sampled[key] = zlib.crc32(key.encode()) % self.sampled_one_in == 0
+        return known
 
     def _fold(self, seen: Seen, tx: Transaction, ready: dict[str, Any], keys: tuple[str, ...], event: Event) -> None:
         """One event on the shadows; of a key outside the sample the committed state is taken."""

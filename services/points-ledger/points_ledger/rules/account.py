@@ -90,7 +90,7 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
     @property
     def standing(self) -> int:
         """What the grant still counts for: granted, less what was taken back for it, from wherever."""
-        return self.granted - sum(amount for _, amount in self.taken)
+        return self.granted - sum([amount for _, amount in self.taken]) if self.taken else self.granted
 
     @property
     def spending_order(self) -> tuple[date, date, int]:

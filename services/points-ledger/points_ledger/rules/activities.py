@@ -13,13 +13,14 @@ from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
 from tenure.contracts.programme.earning import Limit, Rule, Streak
 
 from points_ledger.commands import RecordActivity
-from points_ledger.rules.account import FOREVER, Lot
+from points_ledger.rules.account import FOREVER, WALLETS, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.earning import Fact, earn
 from points_ledger.rules.reversal import revoke
 
 Activity = ActivityCompleted | AgentServiceRecorded
 MEMORY_MARGIN_DAYS = 7
+ONE_DAY = timedelta(1)
 
 
 class ActivityResult(msgspec.Struct, frozen=True):
@@ -58,8 +59,8 @@ def on_activity(book: Book, activity: Activity) -> ActivityResult:
     rule, limited_by = _rule(book, activity), ""
     if rule is not None and not book.event.backfill and not _is_too_late(book, activity, rule):
         limited_by = _record(book, activity, rule)
-    points, growth, agent = (_net(book, wallet) for wallet in ("points", "growth", "agent"))
-    return ActivityResult(activity.activity_id, points, growth, agent, limited_by)
+    net = _net(book)
+    return ActivityResult(activity.activity_id, net["points"], net["growth"], net["agent"], limited_by)
 
 
 def _rule(book: Book, activity: Activity) -> Rule | None:
@@ -126,13 +127,14 @@ def _key(activity: Activity, rule: Rule) -> str:
 
 def _remembered_until(book: Book, rule: Rule, on: date) -> date:
     """As long as another activity could still count against it, or a streak over it change."""
-    late = timedelta((rule.late_days_max or 0) + MEMORY_MARGIN_DAYS)
-    streaks = [streak.days for _, streak in _streaks_of(book, rule, on)]
-    if any(limit.per in ("session", "once") for limit in rule.limits):
+    periods = [limit.per for limit in rule.limits]
+    if "session" in periods or "once" in periods:
         return FOREVER
-    if any(limit.per == "year" for limit in rule.limits):
-        return date(on.year, 12, 31) + late
-    return on + late + timedelta(2 * max(streaks, default=0))
+    late_days = (rule.late_days_max or 0) + MEMORY_MARGIN_DAYS
+    if "year" in periods:
+        return date(on.year, 12, 31) + timedelta(late_days)
+    streak_days = max([streak.days for _, streak in _streaks_of(book, rule, on)], default=0)
+    return on + timedelta(late_days + 2 * streak_days)
 
 
 def _reached(book: Book, rule: Rule, fact: Fact) -> Limit | None:
@@ -176,26 +178,27 @@ class _Streaks:
 
     def __init__(self, book: Book, rule: Rule, streak_rule: Rule, streak: Streak) -> None:
         self.book, self.rule, self.length = book, streak_rule, streak.days
+        self.span = timedelta(streak.days)
         self.days = {lot.earned_on for lot in _earned(book, rule.code, rule.wallet)}
         self.starts = {date.fromisoformat(t.fact) for t in _earned(book, streak_rule.code, streak_rule.wallet)}
 
     def settle(self, day: date) -> None:
         """After `day` changed: undo the streak it broke, and pay what is whole now."""
-        for start in sorted(start for start in self.starts if day in self._days_from(start)):
+        for start in sorted(start for start in self.starts if start <= day < start + self.span):
             if not self._is_whole(start):
                 self._undo(start, day)
-        for near in (day, day - timedelta(1), day + timedelta(1)):
+        for near in (day, day - ONE_DAY, day + ONE_DAY):
             if self._is_free(near):
                 self._pay_run(near)
 
-    def _days_from(self, start: date) -> set[date]:
-        return {start + timedelta(n) for n in range(self.length)}
+    def _days_from(self, start: date) -> Iterator[date]:
+        return (start + timedelta(n) for n in range(self.length))
 
     def _is_whole(self, start: date) -> bool:
-        return self._days_from(start) <= self.days
+        return all(day in self.days for day in self._days_from(start))
 
     def _is_free(self, day: date) -> bool:
-        return day in self.days and not any(day in self._days_from(start) for start in self.starts)
+        return day in self.days and not any(start <= day < start + self.span for start in self.starts)
 
     def _undo(self, start: date, day: date) -> None:
         self.starts.discard(start)
@@ -204,12 +207,12 @@ class _Streaks:
 
     def _pay_run(self, day: date) -> None:
         """Pay the full streaks in the run of free days around `day`, from its beginning."""
-        while self._is_free(day - timedelta(1)):
-            day -= timedelta(1)
+        while self._is_free(day - ONE_DAY):
+            day -= ONE_DAY
         while all(map(self._is_free, self._days_from(day))):
             self.starts.add(day)
             self._pay(day)
-            day += timedelta(self.length)
+            day += self.span
 
     def _pay(self, start: date) -> None:
         last = start + timedelta(self.length - 1)
@@ -226,6 +229,12 @@ class _Streaks:
         )
 
 
-def _net(book: Book, wallet: Wallet) -> int:
-    granted = sum(t.amount for t in book.told if isinstance(t, PointsGranted) and t.wallet == wallet)
-    return granted - sum(t.amount for t in book.told if isinstance(t, PointsReversed) and t.wallet == wallet)
+def _net(book: Book) -> dict[Wallet, int]:
+    """What was told to be granted, less what was told to be taken back."""
+    net = dict.fromkeys(WALLETS, 0)
+    for told in book.told:
+        if isinstance(told, PointsGranted):
+            net[told.wallet] += told.amount
+        elif isinstance(told, PointsReversed):
+            net[told.wallet] -= told.amount
+    return net
