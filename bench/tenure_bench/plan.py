@@ -39,7 +39,7 @@ FULL: Final = Plan(
     growth_members=2_500,
     import_rows=3_000,
     import_again_rows=1_400,
-    import_past_policies=(1_430, 143_000),
+    import_past_policies=(1_430, 71_500),
     import_share=0.25,
 )
 SMOKE: Final = Plan(

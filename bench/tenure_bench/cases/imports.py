@@ -1,7 +1,8 @@
 """A file's way in against bare COPY of the rows it became, and what a row costs where much is known already.
 
 A new file meets an empty database each time. A file of second terms meets policies with a past: in a small database made anew for
-each leg, and in large ones that are kept, where each round takes other policies.
+each leg, and in large ones that are kept, where each round takes other policies. What COPY's cost of the added rows grows by there
+stands beside the ratio and not in it: nearly all of an import's CPU is not PostgreSQL's, so a quotient of the two would flatter.
 """
 
 from pathlib import Path
@@ -126,10 +127,10 @@ def run_again(bench: Bench) -> list[Case]:
             continue
         cpu = {leg: measured.cpu_us for leg, measured in found.items()}
         figures = {f"{leg} CPU us": us for leg, us in cpu.items()}
-        ratios.append((cpu["import large"] / cpu["import small"]) / (cpu["copy large"] / cpu["copy small"]))
+        ratios.append(cpu["import large"] / cpu["import small"])
     small, large = (known.policies[size] * extracts.ROWS_PER_POLICY for size in SIZES)
     name = f"import, CPU a row at {large:,} rows of history / at {small:,}"
-    return [case(name, "COPY's own growth", ratios, Bounds(better="lower"), figures=figures, wrong=wrong)]
+    return [case(name, "itself", ratios, Bounds(better="lower"), figures=figures, wrong=wrong)]
 
 
 async def _now(place: Place) -> float:
