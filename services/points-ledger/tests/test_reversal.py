@@ -9,7 +9,13 @@ from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHo
 from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsExpired, PointsExpiring, PointsReversed
-from tenure.contracts.policy import CustomerMerged, PolicyAnniversaryRevoked, PolicyRescinded
+from tenure.contracts.policy import (
+    CustomerMerged,
+    PolicyAnniversaryRevoked,
+    PolicyCancelled,
+    PolicyRescinded,
+    PremiumRefunded,
+)
 from tenure.contracts.programme import Programme, Versions
 
 from .world import (
@@ -365,3 +371,19 @@ def test_an_anniversary_whose_cover_had_ended_is_taken_back_and_given_again(worl
     assert (world.points(), world.balance("growth_available")) == ((0, 0, 0), 0)
     world.hear(anniversary(1, "2027-01-01"), "2027-07-01")
     assert (world.points(), world.balance("growth_available")) == before == ((0, 100, 0), 10)
+
+
+def test_a_refund_heard_years_after_the_term_ended_takes_its_share_of_what_was_paid(world: World) -> None:
+    first = term(covers=(), premium_fen=50_000)
+    world.hear(issued(first))
+    world.hear(paid(first, 50_000))
+    world.hear(issued(term(5, policy_no="P-2")), "2030-01-01")
+    world.hear(paid(term(5, policy_no="P-2"), 100_000, "2030-01-01"))
+    assert "P-1/1" not in world.accounts[M].memory.terms  # forgotten two years after its end
+    short = replace(first, status="cancelled", end=D("2026-02-01"), premium_fen=4_247, version=9)
+    cut = PolicyCancelled(member_id=M, term=short, effective=D("2026-02-01"), kind="mid_term")
+    world.hear(cut, "2030-01-02")
+    back = PremiumRefunded(member_id=M, term=replace(short, version=10), effective=D("2026-02-01"), amount_fen=10_000)
+    world.hear(back, "2030-01-03")
+    lots = [lot for lot in world.accounts[M].lots.values() if lot.fact == "P-1/1#1"]
+    assert [lot.standing for lot in lots] == [400]

@@ -28,6 +28,7 @@ from points_ledger.rules.reversal import revoke, settle_where
 from points_ledger.rules.standing import freeze
 from points_ledger.rules.term_memory import TermMemory
 
+FEN_PER_CNY = 100
 TERM_KEPT_DAYS = 2 * 366
 """How long after its end a term that stands whole is remembered; its lots are for ever."""
 
@@ -37,6 +38,8 @@ def learn(book: Book, data: TermEvent) -> None:
     term, before = data.term, book.memory
     key = term.id
     known = before.terms.get(key)
+    if known is None and book.lots:
+        known = _recalled(book, term)
     now = _with(_standing(known, term), data, book.event.time)
     rescinded = before.rescinded | {term.policy_no} if isinstance(data, PolicyRescinded) else before.rescinded
     if now == known and rescinded == before.rescinded:
@@ -88,6 +91,18 @@ def _with(term: TermMemory, data: TermEvent, at: datetime) -> TermMemory:
         case CancellationReversed():
             return replace(term, stood_again_at={**term.stood_again_at, version: at})
     return term
+
+
+def _recalled(book: Book, term: Term) -> TermMemory | None:
+    """A term forgotten long after its end: what was paid for it is read from the lots that the payments earned, in whole yuan."""
+    paid: dict[int, int] = {}
+    for lot in book.lots.values():
+        term_id, _, number = lot.fact.partition("#")
+        if term_id == term.id and number.isdecimal() and lot.wallet == "points":
+            rule = book.programme.earning.at(lot.earned_on).find(lot.rule)
+            if rule is not None and rule.per_cny:
+                paid[int(number)] = (lot.base - rule.fixed) // rule.per_cny * FEN_PER_CNY
+    return replace(_standing(None, term), version=0, paid=paid) if paid else None
 
 
 def _kept(terms: dict[str, TermMemory], day: date) -> dict[str, TermMemory]:
