@@ -1,9 +1,11 @@
 """Caps, campaigns and budgets: never exceeded, exact to the point, counted by the dates of the facts, and explained."""
 
 import asyncio
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -228,7 +230,8 @@ async def test_many_who_earn_and_several_who_allot_at_once_spend_exactly_the_bud
 
     async def allots() -> None:
         while earning:
-            await t.door.fall_due(day, keys_max=7)
+            with suppress(asyncpg.LockNotAvailableError):  # a worker tries again, too
+                await t.door.fall_due(day, keys_max=7)
 
     async def earns(chunk: int) -> None:
         for n in range(chunk * 50, chunk * 50 + 50, 10):
