@@ -1,6 +1,6 @@
 """Random lives of a policyholder: what came true, and the facts by which a core would tell it.
 
-Awkward days are likely: 29 February, month and year ends, terms of one day, nothing to pay, refunds of more than was paid.
+Awkward days are likely: 29 February, month and year ends, terms of one day, nothing to pay, refunds of more than was paid, cancellations taken back.
 """
 
 from datetime import date, datetime, timedelta
@@ -72,9 +72,27 @@ def term(draw: st.DrawFn, no: int, start: date, end: date, renewed: date | None)
     told.payments += [(day, fen) for day, fen in told.increases]
     told.sold_on = renewed or start - timedelta(30)
     if span > 30 and draw(st.integers(0, 4)) == 0:
+        draw(less_cover(told))
+    if span > 30 and draw(st.integers(0, 4)) == 0:
         since = start + timedelta(draw(st.integers(1, span - 1)))
         told.lapsed = (since, draw(st.none() | st.just(since + timedelta(20))))
     return told
+
+
+@st.composite
+def less_cover(draw: st.DrawFn, told: TermTold) -> None:
+    """The premium goes down inside the term; mostly, something is refunded."""
+    day = told.start + timedelta(draw(st.integers(1, (told.end - told.start).days - 1)))
+    fen = draw(yuan)
+    told.decreases = [(day, fen)]
+    refund(told, day, draw(st.sampled_from([0, fen // 2, fen])))
+
+
+def refund(t: TermTold, day: date, fen: int) -> None:
+    """What was paid for a refunded term is whole yuan: two years after its end the ledger knows no more than that."""
+    if fen and t.payments:
+        t.payments = [(on, paid // 100 * 100) for on, paid in t.payments]
+        t.refunds = [*t.refunds, (day, fen)] if any(paid for _, paid in t.payments) else []
 
 
 @st.composite
@@ -90,12 +108,14 @@ def ending(draw: st.DrawFn, told: list[TermTold]) -> None:
     else:
         last.payments = [p for p in last.payments if p[0] < last.cancelled_on]
         last.increases = [p for p in last.increases if p[0] < last.cancelled_on]
+        last.decreases = [p for p in last.decreases if p[0] < last.cancelled_on]
         paid = sum(fen for _, fen in last.payments)
         most = (
             2 if last.no == len(told) else 1
         )  # a term is forgotten two years after its end, and with it what was paid
         fen = draw(st.sampled_from([0, paid // 3, paid, most * paid]))
-        last.refunds = [(last.cancelled_on, fen)] if fen else []
+        last.refunds = [p for p in last.refunds if p[0] < last.cancelled_on and paid]
+        refund(last, last.cancelled_on, fen)
     if last.no < len(told) and draw(st.booleans()):
         last.at_once = True
     for later in told[last.no :]:
@@ -113,6 +133,8 @@ def life(draw: st.DrawFn, no: int) -> tuple[Life, list[Data], list[Data]]:
         whole.claims.append(Claim(f"C-{no}-{n}", day, counts))
         facts += said
     ending = draw(endings(whole))
+    if draw(st.integers(0, 3)) == 0 and not any(t.at_once for t in whole.terms):
+        ending = [*draw(undone_ending(whole)), *ending]
     if any(t.at_once for t in whole.terms):
         facts, ending = [*facts, *ending], []
     if draw(st.integers(0, 9)) == 0:
@@ -143,7 +165,16 @@ def of_term(policy_no: str, t: TermTold) -> list[Data]:
         core.PolicyEndorsed(**about, endorsement_no=f"E-{t.no}-{n}", effective=day, premium_delta_fen=fen)
         for n, (day, fen) in enumerate(t.increases)
     ]
-    return [first, *paid, *more, *lapses(about, t)]
+    less = [
+        core.PolicyEndorsed(**about, endorsement_no=f"L-{t.no}-{n}", effective=day, premium_delta_fen=-fen)
+        for n, (day, fen) in enumerate(t.decreases)
+    ]
+    return [first, *paid, *more, *less, *refunds(about, t, at_end=False), *lapses(about, t)]
+
+
+def refunds(about: dict[str, Any], t: TermTold, *, at_end: bool) -> list[Data]:
+    on_its_way = ((day, fen) for day, fen in t.refunds if (day == t.cancelled_on) == at_end)
+    return [core.PremiumRefunded(**about, amount_fen=fen, refunded_on=day) for day, fen in on_its_way]
 
 
 def lapses(about: dict[str, Any], t: TermTold) -> list[Data]:
@@ -159,12 +190,26 @@ def endings(draw: st.DrawFn, whole: Life) -> list[Data]:
     for t in whole.terms:
         about: dict[str, Any] = {"policy_no": whole.policy_no, "term_no": t.no}
         if t.cancelled_on is not None:
-            back = [core.PremiumRefunded(**about, amount_fen=fen, refunded_on=day) for day, fen in t.refunds]
-            return [core.PolicyCancelled(**about, effective=t.cancelled_on, kind="mid_term"), *back]
+            cut = core.PolicyCancelled(**about, effective=t.cancelled_on, kind="mid_term")
+            return [cut, *refunds(about, t, at_end=True)]
         if t.void:
             kind = draw(st.sampled_from(["cooling_off", "flat", "not_taken_up"]))
             return [core.PolicyCancelled(**about, effective=t.start, kind=kind)]
     return []
+
+
+@st.composite
+def undone_ending(draw: st.DrawFn, whole: Life) -> list[Data]:
+    """A cancellation and its refund that the core takes back (DOMAIN 14): neither ever was."""
+    t = draw(st.sampled_from(whole.terms))
+    about: dict[str, Any] = {"policy_no": whole.policy_no, "term_no": t.no}
+    day = t.start + timedelta(draw(st.integers(0, (t.end - t.start).days)))
+    fen = draw(st.sampled_from([0, t.premium_fen // 3, t.premium_fen]))
+    back = (
+        [core.PremiumRefunded(**about, amount_fen=fen, refunded_on=day)] if fen and (day, fen) not in t.refunds else []
+    )
+    cut = core.PolicyCancelled(**about, effective=day, kind=draw(st.sampled_from(["mid_term", "flat", "cooling_off"])))
+    return [cut, *back, core.CancellationReversed(**about, effective=day)]
 
 
 @st.composite
@@ -210,6 +255,8 @@ def in_core_order(said: list[Data], ending: list[Data]) -> list[Saying]:
     """Each recorded on its own day, and never before what it builds on; how a policy ended, after all else."""
     at, told = start_of(FIRST - timedelta(90)), []
     for data in [*sorted(said, key=day_of), *ending]:
+        if ending and data is ending[0]:
+            at += timedelta(1)  # a refund of the day of a cancellation would be undone with it
         at = max(at + timedelta(seconds=1), start_of(day_of(data)) + timedelta(hours=10))
         told.append(Saying(at, data))
     return told

@@ -51,6 +51,7 @@ class TermTold:
     cooling_off_days: int = 0
     payments: list[tuple[date, int]] = field(default_factory=list)
     increases: list[tuple[date, int]] = field(default_factory=list)
+    decreases: list[tuple[date, int]] = field(default_factory=list)
     refunds: list[tuple[date, int]] = field(default_factory=list)
     cancelled_on: date | None = None
     lapsed: tuple[date, date | None] | None = None

@@ -28,6 +28,7 @@ from .world import (
     endorsed,
     issued,
     no_claim_year,
+    no_claim_year_revoked,
     paid,
     refunded,
     renewed,
@@ -371,6 +372,55 @@ def test_an_anniversary_whose_cover_had_ended_is_taken_back_and_given_again(worl
     assert (world.points(), world.balance("growth_available")) == ((0, 0, 0), 0)
     world.hear(anniversary(1, "2027-01-01"), "2027-07-01")
     assert (world.points(), world.balance("growth_available")) == before == ((0, 100, 0), 10)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_was_refunded_is_what_the_newest_telling_of_the_term_says(
+    rules: Programme, order: tuple[int, ...]
+) -> None:
+    """Cancelled and refunded, then both taken back. What had to wait is told with the instant of what it waited for."""
+    world = World(rules)
+    world.hear(paid(FIRST))
+    cut = cancelled(replace(FIRST, version=3, refunded_fen=20_000), "2026-03-01", "flat")
+    told = [
+        refunded(replace(FIRST, refunded_fen=20_000), 20_000, "2026-03-01", version=2),
+        replace(cut, term=replace(cut.term, version=3)),
+        uncancelled(replace(FIRST, version=4, refunded_fen=0), "2026-03-01"),
+    ]
+    for n in order:
+        world.hear(told[n], ["2026-03-05", "2026-03-04", "2026-03-04"][n])
+    assert world.points() == (0, 500, 0)
+
+
+@pytest.mark.parametrize("years_known_before", [1, 2])
+def test_years_that_count_from_a_later_term_are_rewarded_on_their_new_days(
+    world: World, years_known_before: int
+) -> None:
+    """The first term turns out void: the anniversary of 1 January 2028 was the second, and is the first now."""
+    second = term(2, inception=D("2027-01-01"))
+    world.hear(issued(term()))
+    world.hear(renewed(second, "2026-12-31", early=0))
+    for year in range(1, years_known_before + 1):
+        world.hear(no_claim_year(year, f"{2026 + year}-01-01"))
+        world.hear(anniversary(year, f"{2026 + year}-01-01", year))
+    world.hear(cancelled(void(term()), "2026-01-01", "flat"), "2028-02-01")
+    for year in range(1, years_known_before + 1):
+        world.hear(no_claim_year_revoked(year, "2028-02-01"))
+        world.hear(
+            PolicyAnniversaryRevoked(
+                member_id=M, policy_no="P-1", product_line="home", years=year, effective=D("2028-02-01")
+            )
+        )
+    for _ in range(2):
+        world.hear(no_claim_year(1, "2028-01-01"), "2028-02-01")
+        world.hear(anniversary(1, "2028-01-01", 2), "2028-02-01")
+    assert (world.points()[1], world.balance("growth_available")) == (300 + 300 + 100, 30)
+    revoked = PolicyAnniversaryRevoked(
+        member_id=M, policy_no="P-1", product_line="home", years=1, effective=D("2028-03-01")
+    )
+    world.hear(revoked, "2028-03-01")
+    world.hear(no_claim_year_revoked(1, "2028-03-01"), "2028-03-01")
+    assert (world.points()[1], world.balance("growth_available")) == (300, 0)
 
 
 def test_a_refund_heard_years_after_the_term_ended_takes_its_share_of_what_was_paid(world: World) -> None:

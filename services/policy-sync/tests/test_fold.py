@@ -190,6 +190,17 @@ def test_a_change_of_holder_is_told_to_both() -> None:
     assert {(t.former_member_id, t.new_member_id) for t in told[1:]} == {("M-1", "M-2")}
 
 
+def test_a_renewal_that_was_void_is_told_as_it_is_when_it_stands_again() -> None:
+    """The second term is heard of while the third is cancelled: no gap is left when the cancellation is taken back."""
+    world = World()
+    world.say(issued(), Said(renewed("2026-03-01", "2027-03-01", term_no=3), "2026-02-10"))
+    world.say(Said(cancelled("2026-03-01", "flat", term_no=3), "2026-03-05"))
+    world.say(Said(renewed("2025-03-01", "2026-03-01"), "2025-02-10"))
+    world.say(Said(reversed_("2026-03-01", term_no=3), "2026-03-09"))
+    third = [t for t in world.told if isinstance(t, policy.PolicyRenewed) and t.term.term_no == 3]
+    assert [(t.gap_days, t.days_early) for t in third] == [(365, -346), (0, 19)]
+
+
 @pytest.mark.parametrize(
     ("renewed_on", "start", "gap", "early"),
     [("2025-02-10", "2025-03-01", 0, 19), ("2025-03-01", "2025-03-01", 0, 0), ("2025-03-20", "2025-03-20", 19, -19)],

@@ -10,6 +10,7 @@ from .world import (
     claim,
     days_of,
     endorsed,
+    holder_changed,
     issued,
     lapsed,
     names,
@@ -155,6 +156,31 @@ def test_an_expiry_is_told_once_and_a_year_again_however_often_its_ground_comes_
     years = [name for name in names(world.told) if name.startswith("policy.anniversary")]
     assert years == ["policy.anniversary", "policy.anniversary_revoked", "policy.anniversary"]
     assert ("anniversary", 1, "2025-03-01") in world.standing
+
+
+YEAR_TOLD = ["no_claim_year.completed", "policy.anniversary"]
+YEAR_TAKEN = ["no_claim_year.revoked", "policy.anniversary_revoked"]
+HANDED_OVER = [
+    ("sold during the year, heard after it", "2024-09-01", "2025-04-10", {"M-1": [*YEAR_TOLD, *YEAR_TAKEN], "M-2": YEAR_TOLD}),
+    ("sold on the year's last day", "2025-02-28", "2025-04-10", {"M-1": [*YEAR_TOLD, *YEAR_TAKEN], "M-2": YEAR_TOLD}),
+    ("sold when the year was over", "2025-03-01", "2025-04-10", {"M-1": YEAR_TOLD}),
+    ("heard in time", "2024-09-01", "2024-09-02", {"M-2": YEAR_TOLD}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "effective", "heard", "years"), HANDED_OVER, ids=[row[0] for row in HANDED_OVER])
+def test_a_year_is_who_held_the_policy_on_its_last_day_however_late_the_change_is_heard(
+    what: str, effective: str, heard: str, years: dict[str, list[str]]
+) -> None:
+    """DOMAIN 10: years follow the person."""
+    world = World()
+    world.say(issued("2024-03-01", "2026-03-01"))
+    world.come(heard)
+    world.say(Said(holder_changed(effective, "M-2"), heard))
+    world.come("2025-06-01")
+    completed = [e for e in world.told if names([e])[0] in YEAR_TOLD + YEAR_TAKEN]
+    assert {m: [names([e])[0] for e in completed if e.member_id == m] for m in years} == years, what
+    assert len(completed) == sum(map(len, years.values()))
 
 
 def test_history_alone_begins_to_live_on_the_first_day_that_comes() -> None:

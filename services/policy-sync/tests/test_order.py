@@ -1,7 +1,9 @@
 """Whatever order facts and days come in, the same policy and the same milestones result (guide: time is an event)."""
 
 from datetime import date, timedelta
+from itertools import permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenure.contracts import core, policy
@@ -120,3 +122,18 @@ def test_the_life_is_what_an_insurance_person_expects() -> None:
 def test_the_same_facts_in_the_core_s_order_tell_each_milestone_once() -> None:
     told = told_of_milestones(lived(sorted(LIFE, key=lambda f: f.time), {5: day("2024-12-01"), 9: day("2025-06-01")}))
     assert len(told) == len(set(told))
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_a_cancellation_taken_back_takes_its_refund_with_it_whichever_is_heard_first(order: tuple[int, ...]) -> None:
+    """The refund of March, before it, stays. Who was told something by then is told again."""
+    facts = [
+        Said(refunded("2024-03-20", 20), id_="a"),
+        Said(cancelled("2024-10-01"), "2024-09-28", id_="b"),
+        Said(refunded("2024-10-01", 150), id_="c"),
+        Said(reversed_("2024-10-01"), "2024-10-09", id_="d"),
+    ]
+    world = World()
+    world.say(issued(), *(facts[n] for n in order))
+    newest = max((e.term for e in world.told if isinstance(e, policy.TermEvent)), key=lambda term: term.version)
+    assert (newest.refunded_fen, newest.status) == (20_00, "in_force")

@@ -15,7 +15,8 @@ class Term(Data, frozen=True, kw_only=True):
 
     `covers` are the disjoint half-open periods in which cover existed (usually one: `[start, end)`; none when void);
     `end` is the end after endorsement or cancellation, `written_end` the end as sold. `premium_fen` is after endorsements and
-    refunds. `version` never falls as a policy's facts come in: a consumer keeps the highest. After a change of holder each
+    refunds; `refunded_fen` is what was refunded and stands (a cancellation taken back takes its refunds with it), where it is
+    told. `version` never falls as a policy's facts come in: a consumer keeps the highest. After a change of holder each
     member receives the part of `covers` that is theirs.
     """
 
@@ -36,6 +37,7 @@ class Term(Data, frozen=True, kw_only=True):
     previous_policy_no: str | None = None
     agent_id: str | None = None
     region: str | None = None
+    refunded_fen: int | None = None
 
     @property
     def id(self) -> str:

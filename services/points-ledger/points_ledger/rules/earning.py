@@ -5,7 +5,9 @@ date. Whatever changes one of these only calls `settle` (`reversal`), which post
 tier, the payment or the cancellation was heard first.
 """
 
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -153,7 +155,7 @@ def on_renewed(book: Book, renewed: PolicyRenewed) -> None:
     on, term = renewed.renewed_on, renewed.term
     for rule in rules_for(book, "policy.renewed", on, person=term.natural_person):
         base = _of_renewal(book, rule, renewed)
-        key = _one_of_term(book, rule, term.id, base, on)
+        key = _as_reckoned(book, rule, term.id, str(base), partial(_has_base, base), on)
         if base:
             _earn_by_term(book, rule, term, key=key, on=on, base=base)
 
@@ -168,24 +170,34 @@ def _of_renewal(book: Book, rule: Rule, renewed: PolicyRenewed) -> int:
     return base + rule.bonus.points if early and rule.bonus is not None else base
 
 
-def _one_of_term(book: Book, rule: Rule, term_id: str, base: int, on: date) -> str:
-    """The key under which a term's renewal earns `base`. What it earned by another reckoning goes: a lot's base is never edited."""
-    earned = {lot.fact: lot.base for lot in book.lots.values() if lot.rule == rule.code and _is_of(lot.fact, term_id)}
-    for key, other in earned.items():
-        if other != base:
-            for wallet in (rule.wallet, "growth"):
-                revoke(book, book.group(rule.code, wallet, key), on)
-    same = next((key for key, other in earned.items() if other == base), None)
-    return same or (f"{term_id}~{base}" if earned else term_id)
+def _as_reckoned(book: Book, rule: Rule, key: str, now: str, holds: Callable[[Lot], bool], on: date) -> str:
+    """The key under which a fact earns as it is reckoned now. What it earned by another reckoning goes: a lot is never edited."""
+    earned = {lot.fact: holds(lot) for lot in book.lots.values() if lot.rule == rule.code and is_of(lot.fact, key)}
+    for fact in (fact for fact, right in earned.items() if not right):
+        for wallet in (rule.wallet, "growth"):
+            revoke(book, book.group(rule.code, wallet, fact), on)
+    same = next((fact for fact, right in earned.items() if right), None)
+    return same or (f"{key}~{now}" if earned else key)
 
 
-def _is_of(fact: str, term_id: str) -> bool:
-    return fact == term_id or fact.startswith(f"{term_id}~")
+def _has_base(base: int, lot: Lot) -> bool:
+    return lot.base == base
+
+
+def is_of(fact: str, key: str) -> bool:
+    """Whether a lot's fact is this one, by whichever reckoning."""
+    return fact == key or fact.startswith(f"{key}~")
 
 
 def _share_of_premium(book: Book, rule: Rule, sold_fen: int, on: date) -> int:
     per_cny = sum(premium.per_cny for premium in book.programme.earning.at(on).on("premium.paid"))
     return sold_fen // FEN_PER_CNY * per_cny * rule.premium_percent // PERCENT
+
+
+def _year(book: Book, rule: Rule, year: str, on: date, term_no: int | None = None) -> str:
+    """The key of a policy year. It ends on another day when the policy's first term turns out void: years count from the next."""
+    now = f"{on}/{term_no or 0}"
+    return _as_reckoned(book, rule, year, now, lambda lot: (lot.earned_on, lot.term_no) == (on, term_no), on)
 
 
 def on_endorsed(book: Book, endorsed: PolicyEndorsed) -> None:
@@ -207,7 +219,7 @@ def on_anniversary(book: Book, reached: PolicyAnniversary) -> None:
             book,
             Fact(
                 rule=rule,
-                key=f"{reached.policy_no}@{reached.years}",
+                key=_year(book, rule, f"{reached.policy_no}@{reached.years}", reached.effective, reached.term_no),
                 on=reached.effective,
                 activates_on=reached.effective,
                 base=base if rule.points_max is None else min(base, rule.points_max),
@@ -226,7 +238,7 @@ def on_no_claim_year(book: Book, completed: NoClaimYearCompleted) -> None:
             book,
             Fact(
                 rule=rule,
-                key=f"{completed.policy_no}@{completed.policy_year}",
+                key=_year(book, rule, f"{completed.policy_no}@{completed.policy_year}", completed.effective),
                 on=completed.effective,
                 activates_on=completed.effective,
                 base=rule.fixed,

@@ -31,6 +31,7 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
     refunded_at: dict[int, datetime] = {}
     cancelled_at: dict[int, datetime] = {}
     stood_again_at: dict[int, datetime] = {}
+    refunded_known_fen: int | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -44,7 +45,12 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def refunded_fen(self) -> int:
-        """What was refunded and stands: a cancellation that was reversed took with it what was refunded since its day."""
+        """What was refunded and stands: a cancellation that was reversed took with it what was refunded since its day.
+
+        Its highest version says so. Where it was told before terms said so, it is worked out from the instants remembered.
+        """
+        if self.refunded_known_fen is not None:
+            return self.refunded_known_fen
         if not self.stood_again_at:
             return sum(self.refunds.values())
         return sum(fen for version, fen in self.refunds.items() if not self._is_undone(version))

@@ -24,6 +24,7 @@ from tenure.contracts.tier import NO_TIER, TierChanged
 
 from points_ledger.rules.account import Memory
 from points_ledger.rules.book import Book
+from points_ledger.rules.earning import is_of
 from points_ledger.rules.reversal import revoke, settle_where
 from points_ledger.rules.standing import freeze
 from points_ledger.rules.term_memory import TermMemory
@@ -66,6 +67,7 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
         premium_fen=term.premium_fen,
         void=term.status == "void",
         ended=term.end if term.status == "cancelled" else None,
+        refunded_known_fen=term.refunded_fen,
     )
     return now if known is None else replace(now, **{name: getattr(known, name) for name in NUMBERED})
 
@@ -129,10 +131,10 @@ def on_no_claim_year_revoked(book: Book, revoked: NoClaimYearRevoked) -> None:
 
 
 def _revoke_year(book: Book, trigger: Trigger, policy_no: str, year: int, on: date) -> None:
-    """The reward of a policy year goes, points and growth, by whichever rule gave it then."""
-    fact = f"{policy_no}@{year}"
-    earned = {(t.rule, t.wallet): t.earned_on for t in book.lots.values() if t.fact == fact}
-    for (code, wallet), day in earned.items():
+    """The reward of a policy year goes, points and growth, by whichever rule gave it then, whichever day the year ended on."""
+    key = f"{policy_no}@{year}"
+    earned = {(t.rule, t.wallet, t.fact): t.earned_on for t in book.lots.values() if is_of(t.fact, key)}
+    for (code, wallet, fact), day in earned.items():
         rule = book.programme.earning.at(day).find(code)
         if rule is not None and rule.trigger == trigger:
             revoke(book, book.group(code, wallet, fact), on)

@@ -41,6 +41,7 @@ def copy_of(whole: Policy, term: TermState, member_id: str) -> policy.Term:
         previous_policy_no=whole.previous_policy_no,
         agent_id=whole.agent_id,
         region=whole.region,
+        refunded_fen=term.refunded_fen,
     )
 
 
@@ -56,9 +57,9 @@ def _terms_told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data,
     match data:
         case core.PolicyIssued():
             issued = policy.PolicyIssued(effective=data.start, **_of_holder(after, data.term_no, data.start))
-            return (issued, *_renewed_anew(data.term_no, before, after))
+            return (issued, *_renewed_anew(before, after))
         case core.PolicyRenewed():
-            return (_renewed(after, data.term_no), *_renewed_anew(data.term_no, before, after))
+            return (_renewed(after, data.term_no), *_renewed_anew(before, after))
         case core.PremiumPaid():
             paid = policy.PremiumPaid(
                 effective=data.paid_on,
@@ -72,7 +73,7 @@ def _terms_told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data,
             return tuple(_holder_changed(fact, before, after))
         case _:
             changed = _changed(fact, before, after)
-            return (*changed, *_renewed_anew(getattr(data, "term_no", None), before, after))
+            return (*changed, *_renewed_anew(before, after))
 
 
 def _of_holder(whole: Policy, term_no: int, day: date) -> dict[str, Any]:
@@ -102,12 +103,15 @@ def _end_before(whole: Policy, term: TermState) -> date:
     return max((t.end for t in earlier if t.covers), default=max((t.start for t in earlier), default=term.start))
 
 
-def _renewed_anew(term_no: int | None, before: Policy | None, after: Policy) -> Iterator[Data]:
-    """What comes late may move the end before a renewal: a term, its cancellation, a new end. The renewal is told as it is now."""
+def _renewed_anew(before: Policy | None, after: Policy) -> Iterator[Data]:
+    """What comes late may move the end before a renewal: a term, its cancellation, a new end. The renewal is told as it is now.
+
+    One that was void heard nothing of that: when it stands again it is told anew.
+    """
     for term in before.terms if before else ():
-        if term.is_renewal and term.term_no != term_no and before:
+        if term.is_renewal and before:
             now = after.term(term.term_no)
-            if now.covers and _end_before(after, now) != _end_before(before, term):
+            if now.covers and (not term.covers or _end_before(after, now) != _end_before(before, term)):
                 yield _renewed(after, term.term_no)
 
 

@@ -68,6 +68,15 @@ def show(whole: Policy, told: Told, *, live_from: date, lived_to: date, on: date
     return Shown((*lost, *gained), {**told, **dict.fromkeys(risen, True), **dict.fromkeys(fallen, False)}, due_on)
 
 
+def handed_over(before: Policy | None, after: Policy | None, told: Told, on: date) -> tuple[tuple[Data, ...], Told]:
+    """Completed years that a late change of holder makes another's: taken back from the former, and to be told to who held them."""
+    if before is None or after is None or before.holders == after.holders:
+        return (), told
+    moved = [m for m, stands in told.items() if stands and m.kind in _YEARS and _whose(m, before) != _whose(m, after)]
+    taken = tuple(_revoked(before, m, on) for m in sorted(moved, key=_in_order))
+    return taken, {**told, **dict.fromkeys(moved, False)}
+
+
 def implied(whole: Policy, live_from: date) -> Iterator[Milestone]:
     """Every milestone from `live_from` on that follows if nothing more happens, past and future."""
     yield from _years(whole, live_from)
@@ -111,6 +120,11 @@ def _ends(whole: Policy, term: TermState) -> Iterator[Milestone]:
         yield Milestone(term.end, "expired", term.term_no)
 
 
+def _whose(milestone: Milestone, whole: Policy) -> str:
+    """A year is whose policy it was on its last day."""
+    return whole.holder_on(milestone.day - DAY).member_id
+
+
 def _in_order(milestone: Milestone) -> tuple[date, int]:
     return milestone.day, _SEQUENCE[milestone.kind]
 
@@ -122,7 +136,7 @@ def _event(whole: Policy, milestone: Milestone) -> Data:
             return _anniversary(whole, number, day)
         case "no_claim_year":
             return policy.NoClaimYearCompleted(
-                member_id=whole.holder_on(day - DAY).member_id,
+                member_id=_whose(milestone, whole),
                 policy_no=whole.policy_no,
                 product_line=whole.product_line,
                 policy_year=number,
@@ -153,7 +167,7 @@ def _anniversary(whole: Policy, years: int, day: date) -> policy.PolicyAnniversa
 def _revoked(whole: Policy, milestone: Milestone, on: date) -> Data:
     if milestone.kind == "anniversary":
         return policy.PolicyAnniversaryRevoked(
-            member_id=whole.holder_on(milestone.day - DAY).member_id,
+            member_id=_whose(milestone, whole),
             policy_no=whole.policy_no,
             product_line=whole.product_line,
             years=milestone.number,
@@ -161,7 +175,7 @@ def _revoked(whole: Policy, milestone: Milestone, on: date) -> Data:
         )
     start = add_years(whole.inception, milestone.number - 1)
     return policy.NoClaimYearRevoked(
-        member_id=whole.holder_on(milestone.day - DAY).member_id,
+        member_id=_whose(milestone, whole),
         policy_no=whole.policy_no,
         product_line=whole.product_line,
         policy_year=milestone.number,

@@ -46,7 +46,7 @@ from policy_sync.rules.fold import (
 )
 from policy_sync.rules.imports import import_key
 from policy_sync.rules.mergers import Tie
-from policy_sync.rules.milestones import Milestone, any_ahead, show
+from policy_sync.rules.milestones import Milestone, any_ahead, handed_over, show
 from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
@@ -104,10 +104,11 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
     ready, passed = _until_yesterday(ready, fact)
     after, emit = _recorded(ready, fact)
     counted = after.policy is not None and after.policy != ready.policy
-    after, milestones = _shown(after, on=fact.effective)
+    taken, told = handed_over(ready.policy, after.policy, after.told, fact.effective)
+    after, milestones = _shown(replace(after, told=told) if taken else after, on=fact.effective)
     others, enrolled = _enrolled(others, fact, after)
     decided = after if not others else (after, *others)
-    emit = (*caught_up, *passed, *enrolled, *emit, *milestones)
+    emit = (*caught_up, *passed, *enrolled, *emit, *taken, *milestones)
     return Decision(
         decided, emit, (Recorded(before.policy_no, fact),), {"status": "accepted" if counted else "waiting"}
     )

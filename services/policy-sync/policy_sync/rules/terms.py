@@ -20,7 +20,7 @@ class TermState(msgspec.Struct, frozen=True, kw_only=True):
     """A term as it stands, whoever holds it. `opened_on` is the day the core recorded its sale.
 
     `premium_fen` is after endorsements and refunds, `written_premium_fen` as sold; `earned_fen` is what of it the days of a term
-    cut short have earned at most.
+    cut short have earned at most. `refunded_fen` is what was refunded and stands.
     """
 
     term_no: int
@@ -30,6 +30,7 @@ class TermState(msgspec.Struct, frozen=True, kw_only=True):
     premium_fen: int
     written_premium_fen: int
     earned_fen: int
+    refunded_fen: int
     status: TermStatus
     covers: tuple[Period, ...]
     opened_on: date
@@ -116,6 +117,7 @@ class _Life:
             premium_fen=kept,
             written_premium_fen=opening.data.premium_fen,
             earned_fen=min(kept, self._share_fen(end)),
+            refunded_fen=self.refunded_fen,
             status="void" if void else self._status(covers, is_cut=cut < self.end),
             covers=covers,
             opened_on=opening.day,
@@ -124,9 +126,12 @@ class _Life:
             cooling_off_end=_cooling_off_end(opening),
         )
 
+    @property
+    def refunded_fen(self) -> int:
+        return sum(f.data.amount_fen for f in self.refunds)
+
     def _kept_fen(self) -> int:
-        refunded: int = sum(f.data.amount_fen for f in self.refunds)
-        return max(0, self.premium_fen - refunded)
+        return max(0, self.premium_fen - self.refunded_fen)
 
     def _share_fen(self, end: date) -> int:
         """The price of the days until `end`, whether or not the refund for the others is known yet."""
