@@ -184,8 +184,8 @@ async def test_a_publication_changes_nothing_before_its_day_and_everything_from_
     assert seen["progress"]["missing"] == 50_001 - 35_000
     assert seen["summary_en"].startswith("Silver Card since 2026-01-01")
     assert "dental-cleaning" in await _goods(house, "M-600")
-    await eventually(lambda: house.told("M-600"), "the new tier is told")
-    (text,) = [text for text in await house.told("M-600") if "2026-07-01" in text]
+    await eventually(lambda: _told_of(house, "M-600", DAY), "the new tier is told")
+    (text,) = await _told_of(house, "M-600", DAY)
     assert "黄金卡会员" in text
     assert "Gold Card" in text
     await _a_version_withdrawn_on_its_eve_never_was(house)
@@ -217,6 +217,10 @@ async def _is(house: House, member: str, tier: str) -> bool:
 
 async def _threshold(house: House, member: str, fen: int) -> bool:
     return bool((await house.status(member))["progress"]["threshold"] == fen)
+
+
+async def _told_of(house: House, member: str, day: date) -> list[str]:
+    return [text for text in await house.told(member) if day.isoformat() in text]
 
 
 async def _said(house: House, number: int) -> str:
