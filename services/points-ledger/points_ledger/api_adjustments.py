@@ -78,9 +78,13 @@ def _one_by_one(routes: APIRouter, app: App) -> None:
         """Propose to add or deduct points, to write off a debt, to freeze or release; a second person must approve."""
         asked = await idempotency_of(request, who.subject)
         command = _proposal(body, who, _digest(asked))
-        for why in (await _exceeding(app, [command])).values():
-            raise Problem("adjustment_day_limit", why)
-        return await app.write(request, command, key=body.member_id, caller=who, status=201)
+        await _must_fit_into_the_day(app, [command])
+        try:
+            return await app.write(request, command, key=body.member_id, caller=who, status=201)
+        except Problem as problem:
+            if problem.code == "data_refused":  # another took what was left of the day meanwhile
+                await _must_fit_into_the_day(app, [command])
+            raise
 
     @routes.post("/adjustments/{adjustment_id}/approve", openapi_extra=answers(AdjustmentView))
     async def approve(request: Request, adjustment_id: Id, who: Operates, _key: IdempotencyKey = None) -> Response:
@@ -152,6 +156,12 @@ async def _exceeding(app: App, proposed: Sequence[ProposeAdjustment]) -> dict[st
     return await day_limits.exceeding(app.pool, today, app.programme.earning.at(today), proposed)
 
 
+async def _must_fit_into_the_day(app: App, proposed: Sequence[ProposeAdjustment]) -> None:
+    """Raises Problem adjustment_day_limit."""
+    for why in (await _exceeding(app, proposed)).values():
+        raise Problem("adjustment_day_limit", why)
+
+
 def _digest(asked: Idempotency) -> str:
     return hashlib.sha256(f"{asked.caller}\0{asked.key}".encode()).hexdigest()
 
@@ -199,6 +209,8 @@ async def _take(app: App, asked: Idempotency, items: list[Item]) -> None:
     with app.in_flight.hold(asked):
         outcomes = await app.submit(items)
     if wrong := next((outcome.wrong for outcome in outcomes if outcome.wrong), None):
+        if wrong.code == "data_refused":  # another took what was left of the day meanwhile
+            await _must_fit_into_the_day(app, [item.event.data for item in items if item.event])
         raise Problem(wrong.code)
 
 
