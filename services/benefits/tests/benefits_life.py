@@ -3,6 +3,7 @@
 from datetime import date
 from itertools import count
 
+import msgspec
 from benefits import rules
 from benefits.commands import UseBenefit
 from benefits.rules.plan import Life as Plan
@@ -10,7 +11,7 @@ from benefits.rules.settle import standing
 from benefits.service import SERVICE
 from benefits.verify import CHECKS
 from tenure.calendar import start_of
-from tenure.contracts import policy, tier
+from tenure.contracts import benefit, policy, tier
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Event
 from tenure.contracts.tier import Step
@@ -98,6 +99,17 @@ def use(code, on, *, period, reference="", today=None, **kw):
     )
 
 
+def one_by_one(told):
+    """What was told, with each grant that was told among several as a benefit.granted of its own."""
+    for data in told:
+        if isinstance(data, benefit.BenefitsGranted):
+            assert len(data.grants) > 1
+            common = {"member_id": data.member_id, "effective": data.effective}
+            yield from (benefit.BenefitGranted(**common, **msgspec.structs.asdict(grant)) for grant in data.grants)
+        else:
+            yield data
+
+
 class Life:
     """One member lived through events with the pure rules: the state, and everything told."""
 
@@ -111,7 +123,7 @@ class Life:
         )
         decided = SERVICE.decide(self.state, event, self.programme)
         self.state = decided.state
-        self.told += decided.emit
+        self.told += one_by_one(decided.emit)
         assert all(check(self.state, self.programme) for check in CHECKS.values())
         return decided
 
@@ -120,7 +132,7 @@ class Life:
             before = self.state.due_on
             decided = rules.on_day(self.state, self.event(DayReached(key=M, day=D(day))), self.programme)
             self.state, told = decided.state, decided.emit
-            self.told += told
+            self.told += one_by_one(told)
             assert self.state.due_on is None or self.state.due_on > before
         return self
 

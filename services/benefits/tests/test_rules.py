@@ -2,12 +2,14 @@
 
 import pytest
 from benefits.commands import ReleaseUse
-from benefits_life import BASIC, DIAMOND, GOLD, SEASONAL, SILVER, D, M, issued, tiers, use
+from benefits.rules.telling import GRANTS_MAX, together
+from benefits_life import BASIC, DIAMOND, GOLD, SEASONAL, SILVER, D, M, issued, one_by_one, tiers, use
 from tenure.contracts.benefit import (
     BenefitExpired,
     BenefitGranted,
     BenefitReleased,
     BenefitRevoked,
+    BenefitsGranted,
     BenefitUsed,
 )
 from tenure.contracts.decision import RefusedError
@@ -40,6 +42,23 @@ def test_skipping_levels_grants_each_benefit_once(life):
     life.then(tiers(("2020-01-01", "basic"), ("2020-03-01", "diamond")))
     granted = [e for e in life.take(BenefitGranted) if e.change == "new"]
     assert sorted(e.benefit for e in granted if e.benefit not in SEASONAL) == sorted(DIAMOND)
+
+
+def test_grants_of_one_day_are_told_together_and_nothing_changes_places(life):
+    day, next_day = D("2020-03-01"), D("2020-03-02")
+    common = {"member_id": M, "grant_id": "g", "benefit": "b"}
+    grant = {**common, "tier": "gold", "quota": None, "period_start": day, "period_end": None}
+    granted = [BenefitGranted(**grant | {"benefit": f"b{n}"}, effective=day) for n in range(GRANTS_MAX + 3)]
+    later = BenefitGranted(**grant, effective=next_day)
+    gone = BenefitExpired(**common, effective=day)
+    flat = [gone, *granted, later, gone, later, granted[0]]
+    told = list(together(flat))
+    assert [len(e.grants) if isinstance(e, BenefitsGranted) else e for e in told] == [
+        *(gone, GRANTS_MAX, 3, later, gone, later, granted[0])
+    ]
+    assert list(one_by_one(told)) == flat
+    silver = life.then(tiers(("2020-01-01", "silver"))).emit
+    assert [len(e.grants) for e in silver if isinstance(e, BenefitsGranted)] == [len(SILVER)]
 
 
 def test_a_year_runs_from_the_first_grant_to_its_anniversary_and_opens_the_quota_anew(life):

@@ -69,6 +69,7 @@ SERVICE: Final = Service[View](
         tier.TierProgressed: rule(changes.on_progressed),
         tier.TierAtRisk: rule(changes.on_at_risk),
         benefit.BenefitGranted: rule(changes.on_granted),
+        benefit.BenefitsGranted: rule(changes.on_several_granted),
         benefit.BenefitUsed: rule(changes.on_used),
         benefit.BenefitReleased: rule(changes.on_used),
         benefit.BenefitRevoked: rule(changes.on_gone),

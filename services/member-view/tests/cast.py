@@ -202,6 +202,12 @@ def benefit_granted(code: str = "burst_pipe", *, quota: int | None = 2) -> benef
     )
 
 
+def several_granted(*grants: benefit.BenefitGranted) -> benefit.BenefitsGranted:
+    """The same grants, told together."""
+    own = [{name: getattr(g, name) for name in benefit.Granted.__struct_fields__} for g in grants]
+    return benefit.BenefitsGranted(member_id=M, effective=D, grants=tuple(benefit.Granted(**g) for g in own))
+
+
 def used(code: str = "burst_pipe", *, remaining: int = 1) -> benefit.BenefitUsed:
     return benefit.BenefitUsed(
         member_id=M, grant_id=f"G-{code}", benefit=code, effective=D, use_id="U-1", remaining=remaining

@@ -28,6 +28,8 @@ from .cast import (
     activated,
     adjusted,
     advised,
+    asked,
+    benefit_granted,
     cancelled,
     captured,
     claim,
@@ -40,10 +42,12 @@ from .cast import (
     progressed,
     refunded,
     released,
+    several_granted,
     soon,
     taken_back,
     term,
     tier_changed,
+    used,
 )
 
 
@@ -166,6 +170,13 @@ def _interleaved(chance: random.Random) -> list[Data]:
     while waiting := [q for q in queues if q]:
         told.append(chance.choice(waiting).pop(0))
     return told
+
+
+def test_grants_told_together_are_those_told_one_by_one(rules: Programme) -> None:
+    grants = [benefit_granted(), benefit_granted("claims_fast_track", quota=None), benefit_granted("no_such_benefit")]
+    assert after(rules, asked(), several_granted(*grants)) == after(rules, asked(), *grants)
+    again = [*grants, used(), several_granted(benefit_granted(quota=3), grants[1])]
+    assert after(rules, *again) == after(rules, *again[:-1], benefit_granted(quota=3), grants[1])
 
 
 def test_the_highest_version_of_a_term_stands(rules: Programme) -> None:

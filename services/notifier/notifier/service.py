@@ -55,6 +55,7 @@ SERVICE: Final = Service[store.State](
         tier.TierProgressed: tiers.on_tier_progressed,
         tier.TierAtRisk: tiers.on_tier_at_risk,
         benefit.BenefitGranted: tiers.on_benefit_granted,
+        benefit.BenefitsGranted: tiers.on_benefits_granted,
         benefit.BenefitRevoked: tiers.on_benefit_revoked,
         benefit.CoverageExtensionRequested: occasions.on_extension_requested,
         benefit.SafetyReportReady: occasions.on_report_ready,

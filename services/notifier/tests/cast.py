@@ -61,6 +61,12 @@ def granted(code: str, *, effective: date = D, change: Any = "new", to: str = "s
     )
 
 
+def several_granted(*grants: benefit.BenefitGranted) -> benefit.BenefitsGranted:
+    """The same grants, told together."""
+    own = [{name: getattr(g, name) for name in benefit.Granted.__struct_fields__} for g in grants]
+    return benefit.BenefitsGranted(member_id=M, effective=D, grants=tuple(benefit.Granted(**g) for g in own))
+
+
 def revoked(code: str, *, effective: date = D, reason: Any = "tier_lost") -> benefit.BenefitRevoked:
     return benefit.BenefitRevoked(member_id=M, grant_id=f"G-{code}", benefit=code, effective=effective, reason=reason)
 

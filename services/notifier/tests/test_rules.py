@@ -33,6 +33,7 @@ from .cast import (
     renewed,
     reversed_points,
     revoked,
+    several_granted,
     tier_changed,
 )
 
@@ -112,6 +113,15 @@ def test_an_upgrade_names_what_it_unlocked_in_both_languages(rules: Programme) -
     (told,) = desk.tells()
     assert told.text_zh == f"恭喜，您自 2026-03-01 起升为白银会员。已解锁权益：{first.label_zh}、{second.label_zh}。"
     assert told.text_en.endswith(f"Now yours: {first.label_en}, {second.label_en}.")
+
+
+def test_grants_told_together_are_told_like_those_told_one_by_one(rules: Programme) -> None:
+    grants = [granted("a"), granted("b", change="renewed"), granted("a"), granted("c", change="restored")]
+    alone, together = Desk(rules), Desk(rules)
+    for one in grants:
+        alone.hears(one)
+    assert together.hears(several_granted(*grants)).member == alone.member
+    assert [move.benefit for move in alone.member.book.moves] == ["a", "c"]
 
 
 def test_an_upgrade_reversed_within_minutes_is_never_told(rules: Programme) -> None:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from tenure.contracts.event import Data
 
+Change = Literal["new", "renewed", "quota_raised", "quota_lowered", "restored"]
+
 
 class BenefitEvent(Data, frozen=True, kw_only=True):
     member_id: str
@@ -24,8 +26,29 @@ class BenefitGranted(BenefitEvent, frozen=True, kw_only=True):
     quota: int | None
     period_start: date
     period_end: date | None
-    change: Literal["new", "renewed", "quota_raised", "quota_lowered", "restored"] = "new"
+    change: Change = "new"
     used: int = 0
+
+
+class Granted(Data, frozen=True, kw_only=True):
+    """One grant of `BenefitsGranted`; each field means what it means in benefit.granted."""
+
+    grant_id: str
+    benefit: str
+    tier: str
+    quota: int | None
+    period_start: date
+    period_end: date | None
+    change: Change = "new"
+    used: int = 0
+
+
+class BenefitsGranted(Data, frozen=True, kw_only=True):
+    """What one change granted on a day, where it is more than one benefit: the same as a benefit.granted for each, in order."""
+
+    member_id: str
+    effective: date
+    grants: tuple[Granted, ...]
 
 
 class BenefitUsed(BenefitEvent, frozen=True, kw_only=True):

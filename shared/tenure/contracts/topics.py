@@ -208,6 +208,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         types=MappingProxyType(
             {
                 "benefit.granted": benefit.BenefitGranted,
+                "benefits.granted": benefit.BenefitsGranted,
                 "benefit.used": benefit.BenefitUsed,
                 "benefit.released": benefit.BenefitReleased,
                 "benefit.revoked": benefit.BenefitRevoked,

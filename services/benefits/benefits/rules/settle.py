@@ -21,15 +21,14 @@ from tenure.contracts.benefit import (
 from tenure.contracts.programme import Programme
 
 from benefits.rules.plan import Entitlements, Life, entitlements, planned, region_of, terms_of
+from benefits.rules.telling import Told, together
 from benefits.state import Answer, Grant, State, Status, Use
 
 ORDER_IN_A_DAY: Final = (BenefitExpired, BenefitRevoked, BenefitGranted, CoverageExtensionRequested)
 replace = msgspec.structs.replace
 
 
-def settle(
-    state: State, programme: Programme, day: date, *, ask: bool = True
-) -> tuple[State, tuple[BenefitEvent, ...]]:
+def settle(state: State, programme: Programme, day: date, *, ask: bool = True) -> tuple[State, tuple[Told, ...]]:
     """The member lived to `day` (or longer before): the state then, and what is to be told.
 
     `ask` False (imported history) holds requests to the core back until the member next lives through a day that is not.
@@ -50,7 +49,7 @@ def settle(
     )
     after = replace(after, due_on=next_day(Life(after, programme, life.lived_to), held))
     events = sorted((*told, *gone), key=lambda e: (e.effective, ORDER_IN_A_DAY.index(type(e)), e.benefit))
-    return (state if after == state else after), tuple(events)
+    return (state if after == state else after), tuple(together(events))
 
 
 def status_of(grant: Grant, answer: Answer | None, day: date) -> Status:

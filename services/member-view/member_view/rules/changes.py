@@ -179,9 +179,17 @@ def on_at_risk(view: View, data: tier.TierAtRisk, _: Programme) -> View:
 
 
 def on_granted(view: View, data: benefit.BenefitGranted, programme: Programme) -> View:
+    return replace(view, grants={**view.grants, data.grant_id: _grant(view, data, programme)})
+
+
+def on_several_granted(view: View, data: benefit.BenefitsGranted, programme: Programme) -> View:
+    return replace(view, grants={**view.grants, **{g.grant_id: _grant(view, g, programme) for g in data.grants}})
+
+
+def _grant(view: View, data: benefit.BenefitGranted | benefit.Granted, programme: Programme) -> Grant:
     known = programme.benefits.newest.benefit(data.benefit)
     before = view.grants.get(data.grant_id)
-    grant = Grant(
+    return Grant(
         grant_id=data.grant_id,
         benefit=data.benefit,
         label=Label(known.label_zh, known.label_en) if known else Label(data.benefit, data.benefit),
@@ -192,7 +200,6 @@ def on_granted(view: View, data: benefit.BenefitGranted, programme: Programme) -
         period_end=data.period_end,
         request_id=before.request_id if before else view.requests.get(data.grant_id),
     )
-    return replace(view, grants={**view.grants, data.grant_id: grant})
 
 
 def on_used(view: View, data: benefit.BenefitUsed | benefit.BenefitReleased, _: Programme) -> View:

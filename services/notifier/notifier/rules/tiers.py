@@ -4,11 +4,12 @@ The invariant: what is told last about the tier agrees with the tier the member 
 its message went out is never told, and several changes in that time are told as one, from where they began to where they ended.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
 from msgspec.structs import replace
+from tenure.contracts.benefit import BenefitGranted, BenefitsGranted, Granted
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
@@ -94,10 +95,17 @@ def on_tier_at_risk(state: Member | None, event: Event, programme: Programme) ->
 
 def on_benefit_granted(state: Member | None, event: Event, _: Programme) -> Decided:
     """Told with the tier that unlocked it; the next period of a benefit the member had is no news."""
-    member = member_of(state, event)
-    if event.data.change in NO_NEWS:
-        return Decision(member)
-    return Decision(_moved(member, Move(event.data.effective, event.data.tier, event.data.benefit, granted=True)))
+    data: BenefitGranted = event.data
+    return Decision(_moved(member_of(state, event), _news(data.effective, (data,))))
+
+
+def on_benefits_granted(state: Member | None, event: Event, _: Programme) -> Decided:
+    data: BenefitsGranted = event.data
+    return Decision(_moved(member_of(state, event), _news(data.effective, data.grants)))
+
+
+def _news(effective: date, grants: Iterable[BenefitGranted | Granted]) -> list[Move]:
+    return [Move(effective, g.tier, g.benefit, granted=True) for g in grants if g.change not in NO_NEWS]
 
 
 def on_benefit_revoked(state: Member | None, event: Event, programme: Programme) -> Decided:
@@ -106,16 +114,16 @@ def on_benefit_revoked(state: Member | None, event: Event, programme: Programme)
     if data.reason == "merged":
         return Decision(member)
     on = data.effective.isoformat()
-    member = _moved(member, Move(data.effective, "", data.benefit, granted=False))
+    member = _moved(member, [Move(data.effective, "", data.benefit, granted=False)])
     corrected = data.reason == "corrected"
     subject, params = (f"{on}:corrected", {"on": on, "corrected": 1}) if corrected else (on, {"on": on})
     return ask(member, event, programme, Draft(REVOKED, subject, params, (Item(data.grant_id, data.benefit),)))
 
 
-def _moved(member: Member, move: Move) -> Member:
-    if move in member.book.moves:
-        return member
-    return with_book(member, moves=(*member.book.moves, move)[-MOVES_MAX:])
+def _moved(member: Member, moves: Iterable[Move]) -> Member:
+    known = member.book.moves
+    new = [move for move in dict.fromkeys(moves) if move not in known]
+    return with_book(member, moves=(*known, *new)[-MOVES_MAX:]) if new else member
 
 
 def complete(pending: Pending, member: Member) -> Pending:
