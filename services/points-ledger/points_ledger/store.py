@@ -43,13 +43,19 @@ _account_of: Final[Callable[..., Account]] = Account
 _lot_of: Final[Callable[..., Lot]] = Lot
 _hold_of: Final[Callable[..., Hold]] = Hold
 _TAKEN: Final = list(c.LOT).index("taken")
+_LOT_ENDS: Final = 1 + len(c.LOT)
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 LOCK: Final = f"SELECT {c.listed(c.ACCOUNT)} FROM accounts WHERE member_id = ANY($1) ORDER BY member_id FOR UPDATE"
 LOTS: Final = f"""
-    SELECT l.member_id, {c.listed(c.LOT, "l.")} FROM lots l JOIN accounts a USING (member_id)
-    WHERE l.member_id = ANY($1)
-      AND (l.remaining > 0 OR l.held > 0 OR l.remembered_until >= coalesce(a.lived_to, '-infinity'))
+    SELECT l.member_id, {c.listed(c.LOT, "l.")}, any_rare
+    FROM (SELECT EXISTS (SELECT FROM holds WHERE member_id = ANY($1) AND state IN ('held', 'captured'))
+              OR EXISTS (SELECT FROM adjustments WHERE member_id = ANY($1) AND state = 'proposed')
+              OR EXISTS (SELECT FROM referral_news WHERE member_id = ANY($1))
+              OR EXISTS (SELECT FROM budget_news WHERE member_id = ANY($1)) AS any_rare) AS rare
+    LEFT JOIN (lots l JOIN accounts a USING (member_id))
+      ON l.member_id = ANY($1)
+         AND (l.remaining > 0 OR l.held > 0 OR l.remembered_until >= coalesce(a.lived_to, '-infinity'))
     ORDER BY l.member_id, l.lot_no"""
 HOLDS: Final = f"""
     SELECT h.member_id, {c.listed(c.HOLD, "h.")} FROM holds h JOIN accounts a USING (member_id)
@@ -60,11 +66,6 @@ PROPOSALS: Final = f"""
     SELECT member_id, {c.listed(c.PROPOSAL)} FROM adjustments WHERE member_id = ANY($1) AND state = 'proposed'
     ORDER BY member_id, adjustment_id"""
 NEWS: Final = f"SELECT {c.listed(c.NEWS)} FROM referral_news WHERE member_id = ANY($1) ORDER BY member_id, policy_no"
-RARE: Final = """
-    SELECT EXISTS (SELECT FROM holds WHERE member_id = ANY($1) AND state IN ('held', 'captured')),
-           EXISTS (SELECT FROM adjustments WHERE member_id = ANY($1) AND state = 'proposed'),
-           EXISTS (SELECT FROM referral_news WHERE member_id = ANY($1)),
-           EXISTS (SELECT FROM budget_news WHERE member_id = ANY($1))"""
 ALLOTTED: Final = f"SELECT {c.listed(c.ALLOTTED)} FROM budget_news WHERE member_id = ANY($1) ORDER BY member_id, lot_id"
 LOTS_WANTED: Final = f"""
     SELECT member_id, {c.listed(c.LOT)} FROM lots
@@ -106,13 +107,16 @@ DUE: Final = """
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
     """Lock and read these accounts; those that do not exist yet are left out."""
     rows = await conn.fetch(LOCK, keys)
-    lots = _by_member(await conn.fetch(LOTS, keys), _lot)
-    # Most batches meet none of these: one question for all three.
-    ((any_holds, any_proposals, any_news, any_allotted),) = await conn.fetch(RARE, keys)
-    holds = _by_member(await conn.fetch(HOLDS, keys) if any_holds else (), _hold)
-    proposals = _by_member(await conn.fetch(PROPOSALS, keys) if any_proposals else (), lambda row: Proposal(*row[1:]))
-    news = _by_member(await conn.fetch(NEWS, keys) if any_news else (), lambda row: ReferralNews(*row))
-    allotted = _by_member(await conn.fetch(ALLOTTED, keys) if any_allotted else (), lambda row: BudgetNews(*row))
+    found = await conn.fetch(LOTS, keys)  # one row at least, and in each the answer to whether there is anything rarer
+    lots = _by_member(found if found[0][0] is not None else (), _lot)
+
+    async def rarer(sql: str) -> Sequence[Record]:
+        return await conn.fetch(sql, keys) if found[0][-1] else ()
+
+    holds = _by_member(await rarer(HOLDS), _hold)
+    proposals = _by_member(await rarer(PROPOSALS), lambda row: Proposal(*row[1:]))
+    news = _by_member(await rarer(NEWS), lambda row: ReferralNews(*row))
+    allotted = _by_member(await rarer(ALLOTTED), lambda row: BudgetNews(*row))
     wanted = {(m, no) for m, of_member in holds.items() for hold in of_member for no, _ in hold.parts}
     wanted |= {(m, int(one.lot_id.rpartition(":")[2])) for m, of_member in allotted.items() for one in of_member}
     await _add_lots(conn, lots, wanted)
@@ -146,7 +150,7 @@ def _by_member(rows: Sequence[Record], read: Callable[[Any], T]) -> dict[str, li
 
 
 def _lot(row: Any) -> Lot:
-    fields = list(row[1:])
+    fields = list(row[1:_LOT_ENDS])
     fields[_TAKEN] = c.pairs_of_json(fields[_TAKEN])
     return _lot_of(*fields)
 

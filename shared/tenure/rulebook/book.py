@@ -14,6 +14,7 @@ from tenure.rulebook import tables
 from tenure.rulebook.kinds import merged
 
 _ASK: Final = {
+    (False, False): (tables.NO_REVISION, tables.PUBLISHED),
     (True, False): (tables.REVISION, tables.PUBLISHED),
     (False, True): (tables.REVISION_HEARD, tables.PUBLISHED_HEARD),
     (True, True): (tables.REVISION_BOTH, tables.PUBLISHED_BOTH),
@@ -39,14 +40,22 @@ class Rulebook:
     def __post_init__(self) -> None:
         self.programme = self.base
 
+    @property
+    def asks(self) -> str:
+        """The statement that answers the newest revision, for whoever has another to send it along with."""
+        return _ASK[self.owns, self.follows][0]
+
     async def newest(self, reader: Any) -> Programme:
         """The programme by now. Raises tenure.programme.ProgrammeError when the files contradict what was published."""
         if not (self.owns or self.follows):
             return self.programme
-        ask, read = _ASK[self.owns, self.follows]
-        asked_at, revision = monotonic(), int(await reader.fetchval(ask))
+        asked_at = monotonic()
+        return await self.of_revision(reader, int(await reader.fetchval(self.asks)), asked_at=asked_at)
+
+    async def of_revision(self, reader: Any, revision: int, *, asked_at: float) -> Programme:
+        """The programme by the revision that was answered to whoever asked at that time."""
         if revision > self.revision:
-            programme = merged(self.base, await tables.published(reader, read))
+            programme = merged(self.base, await tables.published(reader, _ASK[self.owns, self.follows][1]))
             if revision > self.revision:  # another task may have been quicker
                 self.programme, self.revision = programme, revision
         self.asked_at = asked_at

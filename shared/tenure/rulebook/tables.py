@@ -59,6 +59,7 @@ CREATE TABLE rules_heard (                    -- what other services published, 
 );
 CREATE UNIQUE INDEX rules_heard_one_a_day ON rules_heard (kind, effective) WHERE document IS NOT NULL;
 """
+NO_REVISION: Final = "SELECT 0"
 REVISION: Final = "SELECT coalesce(max(seq), 0) FROM rule_log"
 REVISION_HEARD: Final = "SELECT coalesce(max(seq), 0) FROM rules_heard"
 REVISION_BOTH: Final = f"SELECT ({REVISION}) + ({REVISION_HEARD})"

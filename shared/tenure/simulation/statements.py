@@ -16,6 +16,10 @@ from tenure.simulation.park_statements import NO_ROWS, Answer, claim_new
 from tenure.simulation.tables import Transaction
 from tenure.spine import batch, floor, inbox, leading, outbox, park_view, parking, progress, transact
 
+REVISIONS: Final = (rulebook.NO_REVISION, rulebook.REVISION, rulebook.REVISION_HEARD, rulebook.REVISION_BOTH)
+NOTHING_PUBLISHED: Final = 0
+"""In a simulated world nobody publishes rules."""
+
 
 async def claim(_: Any, tx: Transaction, event_keys: Sequence[uuid.UUID], keys: Sequence[str]) -> Answer:
     pairs = list(zip(event_keys, keys, strict=True))
@@ -23,7 +27,8 @@ async def claim(_: Any, tx: Transaction, event_keys: Sequence[uuid.UUID], keys: 
     seen = [e for e, k in pairs if k in blocked and tx.get("inbox", e)] if blocked else []
     wanted = sorted(e for e, k in pairs if k not in blocked) if blocked else sorted(event_keys)
     claimed = await claim_new(tx, wanted)
-    return [{"claimed": claimed or None, "blocked": sorted(blocked) or None, "seen": seen or None}]
+    found = {"claimed": claimed or None, "blocked": sorted(blocked) or None, "seen": seen or None}
+    return [{**found, "revision": NOTHING_PUBLISHED}]
 
 
 async def claim_all(_: Any, tx: Transaction, event_keys: Sequence[uuid.UUID]) -> Answer:
@@ -135,6 +140,12 @@ async def advance(
     return NO_ROWS
 
 
+async def emit_and_advance(_: Any, tx: Transaction, *arguments: Any) -> Answer:
+    *places, records, events = arguments
+    await emit(_, tx, records, events)
+    return await advance(_, tx, *places)
+
+
 async def go_back(
     _: Any, tx: Transaction, topics: Sequence[str], partitions: Sequence[int], offsets: Sequence[int]
 ) -> Answer:
@@ -183,8 +194,7 @@ async def unlock(conn: Any, tx: Transaction, lock: int) -> Answer:
 
 
 async def nothing_published(_: Any, __: Transaction) -> Answer:
-    """In a simulated world nobody publishes rules."""
-    return [{"revision": 0}]
+    return [{"revision": NOTHING_PUBLISHED}]
 
 
 async def nothing(_: Any, __: Transaction) -> Answer:
@@ -193,7 +203,7 @@ async def nothing(_: Any, __: Transaction) -> Answer:
 
 STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxyType(
     {
-        inbox.CLAIM: claim,
+        **{inbox.claiming(asked): claim for asked in REVISIONS},
         inbox.CLAIM_ALL: claim_all,
         inbox.UNCLAIM: unclaim,
         outbox.EMIT: emit,
@@ -215,11 +225,12 @@ STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxy
         parking.REFUSE_AGAIN: park.refuse_again,
         batch.ANSWERED: answered,
         batch.ANSWER: answer,
-        transact.ADVANCE: advance,
+        outbox.EMIT_AND_ADVANCE: emit_and_advance,
+        progress.ADVANCE: advance,
         transact.GO_BACK: go_back,
         transact.START_DAY: start_day,
         transact.NEWEST_DAY: newest_day,
-        **dict.fromkeys((rulebook.REVISION, rulebook.REVISION_HEARD, rulebook.REVISION_BOTH), nothing_published),
+        **dict.fromkeys(REVISIONS, nothing_published),
         progress.RECORDED: recorded,
         leading.TRY_LOCK: try_lock,
         leading.END_LOST: end_lost,

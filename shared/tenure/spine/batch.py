@@ -8,6 +8,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from itertools import chain
+from time import monotonic
 from typing import Any, Final
 
 import asyncpg
@@ -20,14 +21,15 @@ from uuid_utils import uuid7
 
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event, WrongEventError
-from tenure.rulebook import tables as rulebook
+from tenure.rulebook import tables as rule_tables
+from tenure.rulebook.book import Rulebook
 from tenure.rulebook.following import SPOKEN, Heard, hear
 from tenure.service import Saved, Service
 from tenure.spine import inbox, outbox, parking, spans
 from tenure.spine.effects import records_of
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
-from tenure.spine.log import Outgoing
+from tenure.spine.log import Outgoing, Position
 from tenure.telemetry.traces import collecting, traceparent_of
 
 log: Final = structlog.get_logger(__name__)
@@ -51,16 +53,14 @@ class Batch:
     def __init__(
         self,
         service: Service[Any],
-        programme: Any,
+        rulebook: Rulebook,
         source: str,
         conn: Connection,
         items: Sequence[Item],
         new_id: Callable[[], object] = uuid7,
-        *,
-        files: Any = None,
     ) -> None:
-        self.service, self.programme, self.source, self.conn, self.items = service, programme, source, conn, items
-        self.new_id, self.files = new_id, files
+        self.service, self.rulebook, self.source, self.conn, self.items = service, rulebook, source, conn, items
+        self.new_id, self.programme = new_id, rulebook.programme
         self.outcomes = [Outcome() for _ in items]
         self.fresh: list[int] = list(range(len(items)))
         self.first: dict[uuid.UUID, int] = {}  # where a claimed event stands that came more than once
@@ -78,7 +78,10 @@ class Batch:
         self.spans: dict[int, Span] = {}
 
     async def claim(self) -> None:
-        """Keep what is new: not in the inbox, not answered before, not behind a parked event of its key."""
+        """Keep what is new: not in the inbox, not answered before, not behind a parked event of its key.
+
+        The claim brings with it what the rules are by now; a transaction that claims nothing asks for that alone.
+        """
         await self._claim_replayed()
         await self._claim_answers()
         claimable: dict[uuid.UUID, str] = {}
@@ -87,7 +90,14 @@ class Batch:
             if item.is_claimed and item.event_key not in claimable:
                 claimable[item.event_key] = item.key
                 self.first[item.event_key] = i
-        new, blocked, seen = await inbox.claim(self.conn, list(claimable.items()))
+        asked_at = monotonic()
+        new, blocked, seen, revision = await inbox.claim(
+            self.conn, list(claimable.items()), revision=self.rulebook.asks
+        )
+        if revision is None:
+            self.programme = await self.rulebook.newest(self.conn)
+        else:
+            self.programme = await self.rulebook.of_revision(self.conn, revision, asked_at=asked_at)
         if blocked:
             # A replay of these keys may have just ended; nobody begins another before this transaction is over.
             await parking.take_turns(self.conn, blocked)
@@ -187,7 +197,7 @@ class Batch:
             raise item.wrong or WrongEventError("malformed", "there is no event")
         event = self._in_its_trace(i, item.event) if collecting else item.event
         if isinstance(event.data, SPOKEN):
-            self.heard += hear(event, follows=self.service.follows, files=self.files).rows
+            self.heard += hear(event, follows=self.service.follows, files=self.rulebook.base).rows
             return NOTHING
         keys = self.keys[i]
         alone = len(keys) == 1
@@ -236,8 +246,8 @@ class Batch:
             )
         )
 
-    async def save(self) -> None:
-        """A few set-based statements, then the outbox: whatever the batch's size."""
+    async def save(self, reached: Sequence[Position] = ()) -> None:
+        """A few set-based statements, then the outbox, and how far the log was read: whatever the batch's size."""
         wrong = [*(p.event_key for p in self.parked), *self._refused_once()]
         await inbox.unclaim(self.conn, [key for key in wrong if key in self.claimed])
         await parking.park(self.conn, self.parked)
@@ -245,9 +255,9 @@ class Batch:
         if changed or self.rows:
             await self.service.save(self.conn, Saved(before=self.before, after=changed, rows=self.rows))
         if self.heard:
-            await rulebook.keep_heard(self.conn, self.heard)
+            await rule_tables.keep_heard(self.conn, self.heard)
         reach("transact.saved")
-        await outbox.emit(self.conn, self.records)
+        await outbox.emit(self.conn, self.records, reached)
         reach("transact.emitted")
         await self._save_answers()
         await self._save_replayed()

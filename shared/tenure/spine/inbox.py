@@ -1,11 +1,13 @@
 """Each event's effect happens once: its key is claimed in the transaction that holds the effect.
 
-One statement claims a whole poll and tells which keys have parked events that later ones must queue behind. Claims are made in the
-order of their keys, so that two consumers that read the same records cannot wait for one another in a ring.
+One statement claims a whole poll and tells which keys have parked events that later ones must queue behind, and what was published
+by then. Claims are made in the order of their keys, so that two consumers that read the same records cannot wait for one another
+in a ring.
 """
 
 import uuid
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 from asyncpg.connection import Connection
@@ -18,7 +20,7 @@ WITH incoming AS (SELECT * FROM unnest($1::uuid[], $2::text[]) AS t (event_key, 
                   SELECT event_key FROM incoming WHERE key NOT IN (SELECT key FROM blocked) ORDER BY event_key
                   ON CONFLICT DO NOTHING RETURNING event_key)
 SELECT (SELECT array_agg(event_key) FROM claimed) AS claimed, (SELECT array_agg(key) FROM blocked) AS blocked,
-       (SELECT array_agg(event_key) FROM seen) AS seen
+       (SELECT array_agg(event_key) FROM seen) AS seen, {revision} AS revision
 """
 CLAIM_ALL: Final = """
 INSERT INTO inbox (event_key) SELECT k FROM unnest($1::uuid[]) AS k ORDER BY k
@@ -28,20 +30,30 @@ UNCLAIM: Final = "DELETE FROM inbox WHERE event_key = ANY ($1::uuid[])"
 
 
 class Claims(NamedTuple):
-    """`new` events are ours; `blocked` keys have something parked; `seen` events of those keys had their effect before."""
+    """`new` events are ours; `blocked` keys have something parked; `seen` events of those keys had their effect before.
+
+    `revision` is the newest of what was asked for with the claim; None when there was nothing to claim.
+    """
 
     new: set[uuid.UUID]
     blocked: set[str]
     seen: set[uuid.UUID]
+    revision: int | None = None
 
 
-async def claim(conn: Connection, keys: Sequence[tuple[uuid.UUID, str]]) -> Claims:
-    """Claim `(event_key, ordering key)` pairs, except those of blocked keys."""
+@cache
+def claiming(revision: str) -> str:
+    """The statement that claims, and asks for one more number."""
+    return CLAIM.format(revision=f"({revision})")
+
+
+async def claim(conn: Connection, keys: Sequence[tuple[uuid.UUID, str]], *, revision: str = "SELECT 0") -> Claims:
+    """Claim `(event_key, ordering key)` pairs, except those of blocked keys; and ask for a revision, as no claim is without."""
     if not keys:
         return Claims(set(), set(), set())
-    row = await conn.fetchrow(CLAIM, [k for k, _ in keys], [k for _, k in keys])
+    row = await conn.fetchrow(claiming(revision), [k for k, _ in keys], [k for _, k in keys])
     assert row is not None
-    return Claims(*(set(row[name] or ()) for name in ("claimed", "blocked", "seen")))
+    return Claims(set(row["claimed"] or ()), set(row["blocked"] or ()), set(row["seen"] or ()), row["revision"])
 
 
 async def claim_all(conn: Connection, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:

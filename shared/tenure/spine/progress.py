@@ -19,6 +19,11 @@ from tenure.telemetry import metrics
 log: Final = structlog.get_logger(__name__)
 Places = dict[TopicPartition, int]
 RECORDED: Final = "SELECT topic, partition, next_offset FROM progress"
+ADVANCE: Final = """
+INSERT INTO progress (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+WHERE excluded.next_offset > progress.next_offset
+"""
 GoBack = Callable[[Sequence[Position]], Awaitable[None]]
 
 

@@ -37,11 +37,6 @@ __all__ = ["Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome", "i
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TRIES_MAX: Final = 4
 TRY_AGAIN_S: Final = 0.01
-ADVANCE: Final = """
-INSERT INTO progress (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
-ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
-WHERE excluded.next_offset > progress.next_offset
-"""
 GO_BACK: Final = """
 UPDATE progress p SET next_offset = t.next_offset
 FROM unnest($1::text[], $2::int[], $3::bigint[]) AS t (topic, partition, next_offset)
@@ -101,13 +96,15 @@ class Door:
         async def once() -> list[Outcome]:
             async with self._transaction() as conn:
                 reach("transact.begun")
-                batch = self._batch(conn, items, await self.follow_rules(conn))
+                batch = self._batch(conn, items)
                 await batch.claim()
                 await batch.decide()
-                await batch.save()
-                await _remember(conn, positions, day)
+                await batch.save(positions)
+                if day is not None:
+                    await conn.execute(START_DAY, day)
                 reach("transact.before_commit")
             reach("transact.committed")
+            self.programme = batch.programme
             if batch.records:
                 self.on_told()
             if batch.heard:
@@ -141,7 +138,7 @@ class Door:
         """What the database refuses is halved down to the key that is at fault; the locks of `due` outlive the savepoints."""
         if not keys:
             return {}
-        batch = self._batch(conn, [Item(self.service.day_reached(key, day)) for key in keys], self.programme)
+        batch = self._batch(conn, [Item(self.service.day_reached(key, day)) for key in keys])
         try:
             async with conn.transaction():
                 await batch.decide()
@@ -163,8 +160,8 @@ class Door:
         async with self._transaction() as conn:
             await conn.execute(GO_BACK, *map(list, zip(*positions, strict=True)))
 
-    def _batch(self, conn: Connection, items: Sequence[Item], programme: Any) -> Batch:
-        return Batch(self.service, programme, self.source, conn, items, self.new_id, files=self.rulebook.base)
+    def _batch(self, conn: Connection, items: Sequence[Item]) -> Batch:
+        return Batch(self.service, self.rulebook, self.source, conn, items, self.new_id)
 
     async def leave_park(self, seqs: Sequence[int], *, action: str, actor: str, reason: str) -> int:
         """Discard parked events, audited. Returns how many."""
@@ -239,13 +236,6 @@ async def _whole(service: str, once: Callable[[], Awaitable[T]]) -> T:
 async def _answered(conn: Connection, asked: Idempotency) -> Outcome | None:
     row = await conn.fetchrow(ANSWERED, [asked.caller], [asked.key])
     return None if row is None else answer_again(row, asked)
-
-
-async def _remember(conn: Connection, positions: Sequence[Position], day: date | None) -> None:
-    if positions:
-        await conn.execute(ADVANCE, *map(list, zip(*positions, strict=True)))
-    if day is not None:
-        await conn.execute(START_DAY, day)
 
 
 def is_fault_of_the_data(error: BaseException) -> bool:
