@@ -14,7 +14,7 @@ from policy_sync.rules.customers import MemberState, member_of
 from policy_sync.rules.policies import PolicyState
 from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.calendar import start_of
-from tenure.contracts.decision import DayReached
+from tenure.contracts.decision import DayReached, RefusedError
 from tenure.contracts.event import Data, Event
 from tenure.contracts.points import PointsGranted, PointsReversed
 from tenure.contracts.programme import Programme
@@ -43,6 +43,16 @@ class Both:
         """The ledger hears something of its members: from policy-sync, tier-engine or a caller."""
         return self._decide(LEDGER, self.accounts, new_account, self._event(data, at, None))
 
+    def ask(self, data: Data, at: datetime, *, member: str) -> bool:
+        """A caller asks something of the ledger for a member. Returns whether it was done; what is refused changes nothing."""
+        before, said = self.accounts.get(member), len(self.told)
+        try:
+            self._decide(LEDGER, self.accounts, new_account, self._event(data, at, None, member))
+        except RefusedError:
+            assert (self.accounts.get(member), len(self.told)) == (before, said)
+            return False
+        return True
+
     def begin(self, day: date) -> None:
         """A day starts: first for the policies that have something due, then for the accounts."""
         for key, state in list(self.policies.items()):
@@ -63,10 +73,10 @@ class Both:
                 net[told.rule] += told.amount if isinstance(told, PointsGranted) else -told.amount
         return {rule: points for rule, points in net.items() if points}
 
-    def _event(self, data: Data, at: datetime, id_: str | None) -> Event:
+    def _event(self, data: Data, at: datetime, id_: str | None, key: str = "") -> Event:
         self._ids += 1
         name = TYPE_OF.get(type(data), "due")
-        key = getattr(data, "key", None) or (key_of(data) if type(data) in TYPE_OF else data.member_id)  # type: ignore[attr-defined]
+        key = key or getattr(data, "key", None) or (key_of(data) if type(data) in TYPE_OF else data.member_id)  # type: ignore[attr-defined]
         return Event(id=id_ or f"e-{self._ids}", source="/core/test", type=name, key=key, time=at, data=data)
 
     def _decide(self, service: Service[Any], states: dict[str, Any], new: Any, event: Event) -> Iterable[Data]:

@@ -1,12 +1,14 @@
 """policy-sync and points-ledger together agree with a second reading of the design, whatever order the facts of a life come in.
 
-25 lives by default, always the same; `TENURE_LIVES_MAX` says how many others.
+25 lives by default, always the same; `TENURE_LIVES_MAX` says how many others, for as long as it takes: a time-out in the midst of
+drawing a life looks to hypothesis like a strategy that draws otherwise each time.
 """
 
 import os
 from datetime import date
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tenure.calendar import start_of
@@ -19,6 +21,7 @@ from .second_reading import Steps, standing
 
 LONG = os.environ.get("TENURE_LIVES_MAX")
 EXAMPLES = int(LONG or "25")
+PATIENT = pytest.mark.timeout(0 if LONG else 120)
 
 
 def climbed(steps: Steps) -> tier.TierChanged:
@@ -53,6 +56,7 @@ def told(story: Story, order: list[Saying], ticks: dict[int, date], tier_at: int
     return both
 
 
+@PATIENT
 @settings(
     max_examples=EXAMPLES, derandomize=not LONG, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -14,7 +14,7 @@ from tenure.contracts import points as told
 from tenure.contracts.decision import RefusedError
 
 from .test_against_the_model import assert_books
-from .world import M, World, cancelled, did, paid, term
+from .world import M, World, cancelled, did, paid, term, uncancelled
 
 WALL = datetime(2040, 1, 1, tzinfo=UTC)
 
@@ -173,3 +173,18 @@ def test_points_come_out_of_the_lot_that_ends_first_and_go_back_where_they_came_
     assert (lots[1].spent, lots[2].spent) == (480, 0), "the last taken goes back first"
     kinds = [type(data) for data in member.told if isinstance(data, told.PointsEvent)][-4:]
     assert kinds == [told.PointsHeld, told.PointsCaptured, told.PointsReleased, told.PointsRefunded]
+
+
+def test_what_returns_to_anothers_lot_is_told_as_what_its_own_fact_earned(member: World) -> None:
+    """Else statistics by rule would drift with every cancellation that is taken back after its points were spent."""
+    first = term(cooling_off_end=None)
+    member.hear(paid(first, 30_000), "2026-04-01")
+    member.hear(place(850), "2026-04-02")
+    member.hear(capture(), "2026-04-02")
+    member.hear(cancelled(replace(first, version=2), "2026-04-03"), "2026-04-03")
+    assert member.balance("points_debt") == 250, "fifty were another rule's"
+    member.hear(uncancelled(replace(first, version=3), "2026-04-04"), "2026-04-04")
+    back = [(e.rule, e.entry_id, e.amount) for e in member.of(told.PointsGranted)[-2:]]
+    assert back == [("premium", "M-1:6", 250), ("premium", "M-1:6", 50)]
+    assert (there(member)[:3], member.balance("points_debt")) == ((50, 0, 850), 0)
+    assert_books(member)

@@ -96,8 +96,12 @@ def grant(book: Book, lot: Lot) -> None:
     expire(book, lot.no)
 
 
-def tell_granted(book: Book, lot: Lot, amount: int, repaid: int, on: date) -> None:
-    """Points came into a lot on a day; they are pending if the lot was not active yet on that day."""
+def tell_granted(book: Book, lot: Lot, amount: int, repaid: int, on: date, *, earned: Lot | None = None) -> None:
+    """Points came into a lot on a day; they are pending if the lot was not active yet on that day.
+
+    `earned` is the entry they were earned by, where it is not the lot: what was taken for one fact may return to another's lot.
+    """
+    entry = earned or lot
     book.tell(
         PointsGranted(
             member_id=book.member_id,
@@ -105,13 +109,13 @@ def tell_granted(book: Book, lot: Lot, amount: int, repaid: int, on: date) -> No
             amount=amount,
             effective=on,
             lot_id=book.lot_id(lot),
-            entry_id=book.lot_id(lot),
-            rule=lot.rule,
-            rules_version=lot.rules_version,
+            entry_id=book.lot_id(entry),
+            rule=entry.rule,
+            rules_version=entry.rules_version,
             activates_on=lot.activates_on,
             expires_on=lot.ends_on,
-            source_type=lot.source_type,
-            reference=lot.fact,
+            source_type=entry.source_type,
+            reference=entry.fact,
             repaid_debt=repaid,
         )
     )

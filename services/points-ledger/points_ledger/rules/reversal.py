@@ -148,7 +148,7 @@ def _give_back(book: Book, group: list[Lot], amount: int, on: date) -> int:
     for lot in reversed(group):
         for source, taken in reversed(lot.taken):
             back = min(amount, taken)
-            given = _cancel_debt(book, lot, back, on) if source == DEBT else _return_to(book, source, back, on)
+            given = _cancel_debt(book, lot, back, on) if source == DEBT else _return_to(book, lot, source, back, on)
             if given:
                 book.put(with_taken(book.lots[lot.no], source, -given))
                 amount -= given
@@ -163,15 +163,18 @@ def _cancel_debt(book: Book, lot: Lot, amount: int, on: date) -> int:
     return amount
 
 
-def _return_to(book: Book, no: int, amount: int, on: date) -> int:
-    """Points return to the lot they were taken from, with its dates; if those are over, they expire again at once."""
+def _return_to(book: Book, earned: Lot, no: int, amount: int, on: date) -> int:
+    """Points return to the lot they were taken from, with its dates; if those are over, they expire again at once.
+
+    What is told is the entry that `earned` them, as its reversal was, whoever's lot they had been taken from.
+    """
     lot = book.lots.get(no)
     if lot is None or not amount:
         return 0
     credit: Bucket = "pending" if lot.is_pending(book.lived_to) else "available"
     book.post(lot.wallet, "issuance", credit, amount, lot_no=no, kind="restore", on=on)
     lot = book.put(replace(lot, remaining=lot.remaining + amount, reversed=lot.reversed - amount))
-    tell_granted(book, lot, amount, repay(book, no, on), book.lived_to)
+    tell_granted(book, lot, amount, repay(book, no, on), book.lived_to, earned=earned)
     expire(book, no)
     return amount
 
