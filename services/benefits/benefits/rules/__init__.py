@@ -42,7 +42,9 @@ def on_term(state: State | None, event: Event, programme: Programme) -> Decision
     after = take_term(before, data.term)
     if after is before:
         return Decision(before)
-    return _settled(before, after, event, programme, matters=_is_awaited(after, data.term, programme))
+    known = before.terms.get(data.term.id)
+    is_news = known is None or after.terms[data.term.id] != replace(known, version=data.term.version)
+    return _settled(before, after, event, programme, matters=is_news and _is_awaited(after, data.term, programme))
 
 
 def on_tier_changed(state: State | None, event: Event, programme: Programme) -> Decision[State]:

@@ -66,7 +66,7 @@ def planned(life: Life, held: Entitlements) -> dict[str, Grant]:
     return {
         grant.id: grant
         for benefit, spans in held.benefits
-        for grant in _grants(life, benefit, spans, list(windows(life, benefit, spans, held.rules)))
+        for grant in _grants(life, benefit, spans, windows(life, benefit, spans, held.rules))
     }
 
 
@@ -107,11 +107,13 @@ def _extend(spans: list[Span], stretch: Stretch) -> None:
         spans.append(Span(stretch.start, stretch.end))
 
 
-def windows(life: Life, benefit: Benefit, spans: Sequence[Span], rules: BenefitRules) -> Iterator[Period]:
+def windows(life: Life, benefit: Benefit, spans: Sequence[Span], rules: BenefitRules) -> list[Period]:
     """The periods of a benefit that began by `lived_to` and in which the member was entitled on some day."""
-    for start, end in _periods(life, benefit, spans[0].start, rules):
-        if any(span.start < end and start < span.end for span in spans):
-            yield start, end
+    periods = _periods(life, benefit, spans[0].start, rules)
+    if len(spans) == 1 and spans[0].end == FOREVER:  # from the first day on, as for most: what ended before it fell out
+        since = spans[0].start
+        return [(start, end) for start, end in periods if since < end]
+    return [(start, end) for start, end in periods if any(span.start < end and start < span.end for span in spans)]
 
 
 def _periods(life: Life, benefit: Benefit, anchor: date, rules: BenefitRules) -> Iterator[Period]:
@@ -129,7 +131,7 @@ def _periods(life: Life, benefit: Benefit, anchor: date, rules: BenefitRules) ->
 
 def _grants(life: Life, benefit: Benefit, spans: Sequence[Span], periods: Sequence[Period]) -> Iterator[Grant]:
     for n, period in enumerate(periods):
-        held = [s for s in spans if s.start < period[1] and period[0] < s.end]
+        held = spans if len(spans) == 1 else [s for s in spans if s.start < period[1] and period[0] < s.end]
         yield _grant(life, benefit, held, period, is_renewal=n > 0)
 
 
@@ -141,7 +143,7 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
     revoked_on = held[-1].end if held[-1].end < end else None
     last_day = min(life.lived_to, (revoked_on or end) - DAY)
     tier = tier_on(state.timeline, last_day)
-    grant_id = f"{state.member_id}.{benefit.code}.{start:%Y%m%d}"
+    grant_id = f"{state.member_id}.{benefit.code}.{start.isoformat().replace('-', '')}"
     return Grant(
         id=grant_id,
         benefit=benefit.code,
@@ -150,14 +152,14 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
         granted_on=granted_on,
         tier=tier,
         quota=quota_at(benefit, tier, life.programme, last_day),
-        quota_since=max(granted_on, *(s.effective for s in state.timeline if s.effective <= last_day)),
+        quota_since=max([granted_on, *[s.effective for s in state.timeline if s.effective <= last_day]]),
         status="requested" if benefit.is_extension else "active",
-        used=sum(counts_for(use, benefit, period) for use in state.uses),
+        used=sum(counts_for(use, benefit, period) for use in state.uses) if state.uses else 0,
         is_renewal=is_renewal,
         restored_on=held[-1].start if len(held) > 1 else None,
         revoked_on=revoked_on,
         request_id=grant_id if benefit.is_extension else None,
-        policy_no=policy_to_extend(state, benefit, granted_on, life.lived_to),
+        policy_no=policy_to_extend(state, benefit, granted_on, life.lived_to) if benefit.is_extension else None,
     )
 
 
@@ -180,7 +182,7 @@ def policy_to_extend(state: State, benefit: Benefit, granted_on: date, lived_to:
     """The policy to which an extension can be added: of its line, and the first with cover on or after the grant's day."""
     covers = [
         (max(start, granted_on), term.policy_no)
-        for term in (terms_of(state, benefit.product_line) if benefit.is_extension else ())
+        for term in terms_of(state, benefit.product_line)
         for start, end in term.covers
         if end > granted_on and start <= lived_to
     ]

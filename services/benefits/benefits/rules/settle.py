@@ -77,7 +77,7 @@ def answer_of(grant: Grant, answers: Mapping[str, Answer]) -> Answer | None:
 
 def _before(grant: Grant, state: State) -> Grant | None:
     """What was told of a grant: of one that is over everything was."""
-    is_over = grant.id.removeprefix(f"{state.member_id}.") in state.over
+    is_over = state.over and grant.id.removeprefix(f"{state.member_id}.") in state.over
     return grant if is_over else state.grants.get(grant.id)
 
 
@@ -94,10 +94,12 @@ def standing(life: Life, held: Entitlements | None = None) -> dict[str, Grant]:
     orphans = [g for g in state.grants.values() if g.id not in plan]
     plan = {i: _with_request(g, state.grants.get(i), orphans) for i, g in plan.items()}
     kept = {g.id: g for g in (_kept(orphan, plan, state) for orphan in orphans) if g is not None}
-    return {
-        i: replace(g, status=status_of(g, answer_of(g, state.answers), life.lived_to))
-        for i, g in {**plan, **kept}.items()
-    }
+    return {i: _as_of(g, state.answers, life.lived_to) for i, g in {**plan, **kept}.items()}
+
+
+def _as_of(grant: Grant, answers: Mapping[str, Answer], day: date) -> Grant:
+    status = status_of(grant, answer_of(grant, answers), day)
+    return grant if status == grant.status else replace(grant, status=status)
 
 
 def _with_request(grant: Grant, before: Grant | None, orphans: Iterable[Grant]) -> Grant:
