@@ -20,7 +20,6 @@ from tenure_bench.measure import Cost, Measured
 from tenure_bench.world import Place
 
 LEG_S_MAX: Final = 120.0
-HEARD_WITHIN_S: Final = 0.005
 READY: Final = b"ready"
 STOP: Final = b"stop"
 _context = multiprocessing.get_context("forkserver")
@@ -48,9 +47,13 @@ class _Pipe:
         return self._stop
 
     async def until_told(self) -> None:
-        """Returns when the driver has said something more."""
-        while not self._pipe.poll():
-            await asyncio.sleep(HEARD_WITHIN_S)
+        """Returns when the driver has said something more. The loop is told of it: looking now and then would be measured, too."""
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._pipe.fileno(), told.set)
+        try:
+            await told.wait()
+        finally:
+            loop.remove_reader(self._pipe.fileno())
         self._pipe.recv_bytes()
 
 
