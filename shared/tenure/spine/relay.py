@@ -62,6 +62,7 @@ class Relay:
     _acked: dict[TopicPartition, int] = field(default_factory=dict)
     _lost: deque[int] = field(default_factory=lost_sessions)
     _floor: Floor = field(default_factory=Floor)
+    _newest: int = 0
 
     async def run(self) -> None:
         while not self.backoff.stopping.is_set():
@@ -107,9 +108,11 @@ class Relay:
 
     async def publish_once(self, conn: Connection, producer: Producer) -> int:
         """Publish the oldest waiting rows. Returns how many records went out."""
-        await self._floor.look(conn)
+        if self._floor.seq < self._newest:  # else nothing was published that could be passed over
+            await self._floor.look(conn)
         rows = await outbox.waiting(conn, rows_max=ROWS_MAX, events_max=EVENTS_MAX, above=self._floor.seq)
         self._floor.rise(rows[0][0] if rows else None)
+        self._newest = max(self._newest, rows[-1][0] if rows else 0)
         records = [record for _, batch in rows for record in batch]
         reach("relay.read")
         if not records:
