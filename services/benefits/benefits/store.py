@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from asyncpg.connection import Connection
 from tenure.contracts.tier import tier_on
+from tenure.rows import Rows
 from tenure.service import Saved
 
 from benefits.state import Appointment, ClaimKnown, Report, State
@@ -18,6 +19,11 @@ _encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(State)
 OPEN: Final = frozenset({"active", "requested", "used"})
 Row = TypeVar("Row")
+_ROWS: Final = Rows(
+    "members",
+    {"member_id": "text", "due_on": "date", "tier": "text", "open_grants": "int", "used": "int", "state": "bytea"},
+    blank="kept.state = ''",
+)
 
 
 def decode(raw: bytes) -> State:
@@ -25,10 +31,7 @@ def decode(raw: bytes) -> State:
 
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
-    """The members' states, locked; a member seen for the first time gets a row to lock and is not in the answer."""
-    await conn.execute(
-        "INSERT INTO members (member_id) SELECT unnest($1::text[]) ON CONFLICT (member_id) DO NOTHING", keys
-    )
+    """The members' states, locked; a member seen for the first time is not in the answer."""
     rows = await conn.fetch(
         "SELECT member_id, state FROM members WHERE member_id = ANY($1::text[]) ORDER BY member_id FOR UPDATE", keys
     )
@@ -37,23 +40,22 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
 
 async def save(conn: Connection, saved: Saved[State]) -> None:
     """The changed states, and the rows to append."""
-    if saved.after:
-        states = list(saved.after.values())
-        await conn.execute(
-            """UPDATE members m SET due_on = n.due_on, tier = n.tier, open_grants = n.open_grants, used = n.used, state = n.state
-               FROM unnest($1::text[], $2::date[], $3::text[], $4::int[], $5::int[], $6::bytea[])
-                 AS n (member_id, due_on, tier, open_grants, used, state)
-               WHERE m.member_id = n.member_id""",
-            [s.member_id for s in states],
-            [s.due_on for s in states],
-            [tier_on(s.timeline, s.lived_to) for s in states],
-            [sum(is_open(g.status, s.lived_to, g.period_end) for g in s.grants.values()) for s in states],
-            [len(s.uses) for s in states],
-            [_encode(s) for s in states],
-        )
+    await _ROWS.write(conn, [_row(state) for state in saved.after.values()], known=saved.before)
     await _save_claims(conn, _of(saved.rows, ClaimKnown))
     await _save_appointments(conn, _of(saved.rows, Appointment))
     await _save_reports(conn, _of(saved.rows, Report))
+
+
+def _row(state: State) -> tuple[Any, ...]:
+    grants = state.grants.values()
+    return (
+        state.member_id,
+        state.due_on,
+        tier_on(state.timeline, state.lived_to),
+        sum(is_open(g.status, state.lived_to, g.period_end) for g in grants),
+        len(state.uses),
+        _encode(state),
+    )
 
 
 def is_open(status: str, day: date, period_end: date | None) -> bool:

@@ -5,13 +5,14 @@ Two kinds of keys: a member's id, and `message <id>` for what happens to one mes
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from asyncpg import Record
 from asyncpg.connection import Connection
 from msgspec.structs import replace
 from tenure.calendar import local_date, start_of
+from tenure.rows import Rows
 from tenure.service import Saved
 
 from notifier.channels import in_app
@@ -25,8 +26,9 @@ State = Member | Letter
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Book).decode
 
-_MEMBERS: Final = """
-SELECT member_id, language, language_at, marketing, marketing_at, sms, erased, backfilled, book
+_KEPT: Final = ("member_id", "language", "language_at", "marketing", "marketing_at", "sms", "erased", "backfilled")
+_MEMBERS: Final = f"""
+SELECT {", ".join(_KEPT)}, book
 FROM member WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR UPDATE
 """
 _TAKEN: Final = """
@@ -42,15 +44,24 @@ _LETTERS: Final = """
 SELECT message_id, member_id, template, sent_at, read_at, sms, sms_at, sms_reason
 FROM message WHERE message_id = ANY ($1::text[]) ORDER BY message_id FOR UPDATE
 """
-_SAVE_MEMBERS: Final = """
-UPDATE member SET language = t.language, language_at = t.language_at, marketing = t.marketing, marketing_at = t.marketing_at,
-  sms = t.sms, erased = t.erased, backfilled = t.backfilled, book = t.book, send_at = t.send_at, waiting = t.waiting,
-  touched_at = now()
-FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bool[], $5::timestamptz[], $6::bool[], $7::bool[], $8::bigint[],
-            $9::bytea[], $10::timestamptz[], $11::int[])
-  AS t (member_id, language, language_at, marketing, marketing_at, sms, erased, backfilled, book, send_at, waiting)
-WHERE member.member_id = t.member_id
-"""
+_ROWS: Final = Rows(
+    "member",
+    {
+        "member_id": "text",
+        "language": "text",
+        "language_at": "timestamptz",
+        "marketing": "bool",
+        "marketing_at": "timestamptz",
+        "sms": "bool",
+        "erased": "bool",
+        "backfilled": "bigint",
+        "book": "bytea",
+        "send_at": "timestamptz",
+        "waiting": "int",
+    },
+    blank="kept.book = ''",
+    touched="touched_at = now()",
+)
 _SAVE_LETTERS: Final = """
 UPDATE message SET read_at = t.read_at, sms = t.sms, sms_at = t.sms_at, sms_reason = t.reason
 FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::text[])
@@ -65,7 +76,7 @@ WHERE message.member_id = t.from_id
 
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
-    """Lock and read. Members that were never heard of begin blank; a message that does not exist is absent."""
+    """Lock and read. Who was never heard of is absent, as is a message that does not exist."""
     letters = [key.removeprefix(KEY_PREFIX) for key in keys if key.startswith(KEY_PREFIX)]
     members = [key for key in keys if not key.startswith(KEY_PREFIX)]
     found: dict[str, State] = {}
@@ -77,12 +88,7 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
 
 
 async def _load_members(conn: Connection, ids: Sequence[str]) -> dict[str, Member]:
-    rows = await conn.fetch(_MEMBERS, ids)
-    if len(rows) < len(set(ids)):
-        new = sorted(set(ids) - {row["member_id"] for row in rows})
-        await conn.execute("INSERT INTO member (member_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", new)
-        rows += await conn.fetch(_MEMBERS, new)
-    members = {row["member_id"]: _member(row) for row in rows}
+    members = {row["member_id"]: _member(row) for row in await conn.fetch(_MEMBERS, ids) if row["book"]}
     await _look_up_queue(conn, members)
     return members
 
@@ -104,9 +110,8 @@ async def _look_up_queue(conn: Connection, members: dict[str, Member]) -> None:
 
 
 def _member(row: Record) -> Member:
-    kept = dict(row)
-    book = kept.pop("book")
-    return Member(**kept, book=_decode(book) if book else Book())
+    *kept, book = row.values()
+    return Member(**dict(zip(_KEPT, kept, strict=True)), book=_decode(book))
 
 
 def _letter(row: Record) -> Letter:
@@ -116,7 +121,7 @@ def _letter(row: Record) -> Letter:
 
 async def save(conn: Connection, saved: Saved[State]) -> None:
     """Members and messages that changed, what was told, and what was not."""
-    await _save_members(conn, [s for s in saved.after.values() if isinstance(s, Member)])
+    await _ROWS.write(conn, [_row(s) for s in saved.after.values() if isinstance(s, Member)], known=saved.before)
     await _save_letters(conn, [s for s in saved.after.values() if isinstance(s, Letter)])
     await in_app.deliver(conn, [r for r in saved.rows if isinstance(r, Told)])
     await _record(conn, [r for r in saved.rows if isinstance(r, Suppressed)])
@@ -126,22 +131,19 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
         await conn.execute("DELETE FROM message WHERE member_id = ANY ($1::text[])", forgotten)
 
 
-async def _save_members(conn: Connection, members: Sequence[Member]) -> None:
-    if not members:
-        return
-    await conn.execute(
-        _SAVE_MEMBERS,
-        [m.member_id for m in members],
-        [m.language for m in members],
-        [m.language_at for m in members],
-        [m.marketing for m in members],
-        [m.marketing_at for m in members],
-        [m.sms for m in members],
-        [m.erased for m in members],
-        [m.backfilled for m in members],
-        [_encode(m.book) for m in members],
-        [m.send_at for m in members],
-        [len(m.book.pending) for m in members],
+def _row(member: Member) -> tuple[Any, ...]:
+    return (
+        member.member_id,
+        member.language,
+        member.language_at,
+        member.marketing,
+        member.marketing_at,
+        member.sms,
+        member.erased,
+        member.backfilled,
+        _encode(member.book),
+        member.send_at,
+        len(member.book.pending),
     )
 
 

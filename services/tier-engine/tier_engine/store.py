@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 from asyncpg.connection import Connection
 from tenure.contracts.tier import Step
+from tenure.rows import Rows
 from tenure.service import Saved
 
 from tier_engine.rules import ID_SEPARATOR, Decided, Member
@@ -22,6 +23,20 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 unpack: Final = msgspec.msgpack.Decoder(Member).decode
 _json: Final = msgspec.json.Encoder().encode
 _steps: Final = msgspec.json.Decoder(tuple[Step, ...]).decode
+_ROWS: Final = Rows(
+    "members",
+    {
+        "member_id": "text",
+        "state": "bytea",
+        "tier": "text",
+        "tier_since": "date",
+        "lived_to": "date",
+        "due_on": "date",
+        "merged_into": "text",
+        "judged_by": "int",
+    },
+    blank="kept.state IS NULL",
+)
 
 
 class Record(NamedTuple):
@@ -38,11 +53,7 @@ class Record(NamedTuple):
 
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Member]:
-    """The members known under these ids, locked; an id nothing is known of gets a row to lock."""
-    await conn.execute(
-        "INSERT INTO members (member_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING",
-        keys,
-    )
+    """The members known under these ids, locked."""
     rows = await conn.fetch(
         "SELECT member_id, state FROM members WHERE member_id = ANY($1::text[]) ORDER BY member_id FOR UPDATE",
         keys,
@@ -51,25 +62,22 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Member]:
 
 
 async def save(conn: Connection, saved: Saved[Member]) -> None:
-    members = list(saved.after.values())
-    if members:
-        await conn.execute(
-            """UPDATE members m
-               SET state = t.state, tier = t.tier, tier_since = t.tier_since, lived_to = t.lived_to, due_on = t.due_on,
-                   merged_into = t.merged_into, judged_by = t.judged_by
-               FROM unnest($1::text[], $2::bytea[], $3::text[], $4::date[], $5::date[], $6::date[], $7::text[], $8::int[])
-                 AS t (member_id, state, tier, tier_since, lived_to, due_on, merged_into, judged_by)
-               WHERE m.member_id = t.member_id""",
-            [m.member_id for m in members],
-            [_pack(m) for m in members],
-            [m.timeline[-1].tier if m.timeline else None for m in members],
-            [m.timeline[-1].effective if m.timeline else None for m in members],
-            [m.lived_to for m in members],
-            [m.due_on for m in members],
-            [m.merged_into for m in members],
-            [m.judged_by for m in members],
-        )
+    await _ROWS.write(conn, [_row(member) for member in saved.after.values()], known=saved.before)
     await _record(conn, saved.rows)
+
+
+def _row(member: Member) -> tuple[Any, ...]:
+    newest = member.timeline[-1] if member.timeline else None
+    return (
+        member.member_id,
+        _pack(member),
+        newest and newest.tier,
+        newest and newest.effective,
+        member.lived_to,
+        member.due_on,
+        member.merged_into,
+        member.judged_by,
+    )
 
 
 async def _record(conn: Connection, rows: Sequence[Decided]) -> None:
