@@ -66,7 +66,7 @@ class Home:
             _write_private(self.service_token, self.token("tenure", "service", ttl_s=SERVICE_TOKEN_TTL_S).encode())
 
     def token(self, subject: str, *roles: str, ttl_s: int = 3_600, book: list[str] | None = None) -> str:
-        """A token this platform trusts. Raises NotUpError before the first `up`, ValueError for an unknown role."""
+        """A token this platform trusts. Raises NotUpError before the first `up`, ValueError for what nobody may have."""
         if not self.private_key.exists():
             raise NotUpError
         from tenure.edge.access import mint

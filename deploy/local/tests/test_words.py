@@ -1,5 +1,6 @@
 """Wrong words, files and days: one line that says what is wrong, on standard error, and nothing on standard output."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -113,6 +114,7 @@ def noted_as_up(folder: Path) -> Home:
         ("tick --to 2018-12-31", "the platform's PostgreSQL does not answer"),
         ("wallets --csv {folder}/no/such/x.csv", "x.csv: No such file or directory"),
         ("token --role king --subject k", "unknown roles ['king']"),
+        ("token --role core --subject ''", "a subject has 1 to 128 characters, not 0"),
         ("import motor-portfolio {folder}/nowhere.csv", "there is no file"),
         ("replay motor-portfolio {folder}/empty.csv --from 2016-01-01 --to 2016-02-01", "empty.csv: "),
         ("replay motor-portfolio {folder}/other.csv --from 2016-01-01 --to 2016-02-01", "the columns ID, "),
@@ -133,7 +135,7 @@ def test_what_stands_in_the_way_is_said_in_one_line(
     (folder / "other.csv").write_text("a;b\n1;2\n")
     portfolio = Path(__file__).parents[3] / "examples" / "motor-portfolio" / "policies.csv.gz"
     (folder / "cut.csv.gz").write_bytes(portfolio.read_bytes()[:5_000])
-    assert tenure(monkeypatch, *words.format(folder=folder).split()) == 1
+    assert tenure(monkeypatch, *shlex.split(words.format(folder=folder))) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert says in said.err

@@ -245,7 +245,9 @@ def mint(
     book: Iterable[str] | None = None,
     issuer: str = "https://tenure.local",
 ) -> str:
-    """A signed token. Raises ValueError for an unknown role or a key of another kind."""
+    """A signed token. Raises ValueError for an unknown role, a subject nobody has, or a key of another kind."""
+    if not 0 < len(subject) <= SUBJECT_CHARS_MAX:
+        raise ValueError(f"a subject has 1 to {SUBJECT_CHARS_MAX} characters, not {len(subject)}")
     wanted = sorted(set(roles))
     if unknown := set(wanted) - ROLES:
         raise ValueError(f"unknown roles {sorted(unknown)}; there are {sorted(ROLES)}")
