@@ -181,6 +181,15 @@ def test_a_rescission_voids_and_tells_every_term() -> None:
     assert [(t.term.term_no, t.term.status, t.term.premium_fen) for t in told] == [(1, "void", 0), (2, "void", 0)]
 
 
+def test_a_rescission_is_told_also_of_a_policy_that_never_was() -> None:
+    """It changes no cover; but the ledger freezes the account of whoever deceived."""
+    world = World()
+    world.say(issued())
+    world.say(cancelled("2024-05-01", "flat"))
+    told = world.say(rescinded("2024-08-01"))
+    assert (names(told), told[0].member_id) == (["policy.rescinded"], MEMBER)
+
+
 def test_a_change_of_holder_is_told_to_both() -> None:
     world = World()
     world.say(issued())

@@ -116,15 +116,18 @@ def _renewed_anew(before: Policy | None, after: Policy) -> Iterator[Data]:
 
 
 def _changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]:
-    """One event for each copy that is other than before: the fact's own term first. Money and endorsements always count."""
+    """One event for each copy that is other than before: the fact's own term first.
+
+    Money and endorsements always count; so does a rescission, also of terms that were void: accounts are frozen by it.
+    """
     earlier = _copies(before) if before else {}
     own = getattr(fact.data, "term_no", None)
-    always = isinstance(fact.data, (core.PremiumRefunded, core.PolicyEndorsed))
+    always = isinstance(fact.data, (core.PremiumRefunded, core.PolicyEndorsed, core.PolicyRescinded))
     for term in sorted(after.terms, key=lambda t: (t.term_no != own, t.start)):
         for member in after.members_of(term):
             copy = copy_of(after, term, member)
             is_other = replace(copy, version=0) != earlier.get((term.term_no, member))
-            if is_other or (always and term.term_no == own):
+            if is_other or (always and own in (None, term.term_no)):
                 yield _event(fact.data, copy, is_own=own is None or term.term_no == own)
 
 
