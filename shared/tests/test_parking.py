@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.message import MessageRequested
+from tenure.spine import jobs
 from tenure.spine.consumer import Consumer
 from tenure.spine.log import Record, open_log
 from tenure.spine.park import Which, drain, replay, replay_all
@@ -190,3 +191,17 @@ async def test_a_drain_that_has_no_time_left_says_so_and_the_next_goes_on(toy: U
     nothing = await drain(toy.door, within_s=0)
     assert (nothing.passed, nothing.complete) == ({}, False)
     assert (await drain(toy.door, within_s=60)).passed == {"M-1": 5}
+
+
+def test_a_transaction_of_due_work_takes_as_many_keys_as_fit_into_its_time() -> None:
+    pace = jobs.Pace()
+    for keys, took_s, then in (
+        (100, 0.05, 200),
+        (200, 0.0, 400),
+        (37, 9.0, 400),
+        (400, 0.2, 200),
+        (200, 99.0, 10),
+        (10, 0.1, 10),
+    ):
+        pace.learn(keys, took_s)
+        assert pace.keys == then, (keys, took_s)

@@ -3,6 +3,9 @@
 Facts come first: due work waits until the consumer has read what was in the log when the day came (with a bound, so that
 steady traffic cannot keep a day from coming), because a day reveals what the facts before it imply.
 
+One transaction takes as many keys as fit into a tenth of a second, for so long waits whoever calls for one of them, and much of it
+is one stretch of the event loop, which consumer and callers share.
+
 A key that cannot live through its day (a rule or the database refuses) is put aside for a while and reported; it stays due, and
 neither spins nor keeps the others waiting.
 """
@@ -21,11 +24,26 @@ from tenure.spine.transact import NEWEST_DAY, Door
 from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)
+KEYS_MIN: Final = 10
+KEYS_FIRST: Final = 100
 KEYS_MAX: Final = 1_000
+TRANSACTION_S: Final = 0.1
 ASIDE_KEYS_MAX: Final = 10_000
 ASIDE_S: Final = 300.0
 CATCH_UP_WAIT_MAX_S: Final = 30.0
 IDLE_WAIT_S: Final = 0.5
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many keys the next transaction takes: as many as fit into `TRANSACTION_S` by the last one, twice as many at most."""
+
+    keys: int = KEYS_FIRST
+
+    def learn(self, keys: int, took_s: float) -> None:
+        if keys >= self.keys:  # the rest of a day says little
+            fitting = min(2 * keys, int(keys * TRANSACTION_S / max(took_s, TRANSACTION_S / 10)))
+            self.keys = min(KEYS_MAX, max(KEYS_MIN, fitting))
 
 
 @dataclass(slots=True)
@@ -36,6 +54,7 @@ class DueWork:
     consumer: Consumer
     wake_relay: asyncio.Event
     backoff: Backoff = field(default_factory=Backoff)
+    pace: Pace = field(default_factory=Pace)
     _aside_until: dict[str, float] = field(default_factory=dict)
     _patient_until: float = 0.0
 
@@ -63,7 +82,9 @@ class DueWork:
         day: date | None = await self.door.pool.fetchval(NEWEST_DAY)
         if day is None or self.backoff.stopping.is_set():
             return 0
-        due = await self.door.fall_due(day, keys_max=KEYS_MAX, aside=self._aside())
+        began = time.monotonic()
+        due = await self.door.fall_due(day, keys_max=min(KEYS_MAX, self.pace.keys), aside=self._aside())
+        self.pace.learn(due.done + len(due.refused), time.monotonic() - began)
         self._put_aside(due.refused)
         if due.done:
             metrics.due_keys.labels(self.door.service.name).inc(due.done)
