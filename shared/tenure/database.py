@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
+from asyncpg.protocol import protocol
 
 from tenure.pool import MeasuredPool
 from tenure.settings import Settings
@@ -33,6 +34,9 @@ ARRAYS: Final = (
     ("uuid", 2950, 2951),
 )
 """An element's type, its number, and that of its array, as `pg_type` has them since they are there."""
+CONTAINERS: Final[tuple[type, ...]] = (list, tuple, set, frozenset, type({}.keys()), type({}.values()))
+"""What an array may be given as. The driver asks it of every element of every array, and asked two abstract classes, in Python."""
+vars(protocol).update(IterableABC=CONTAINERS, SizedABC=object)
 _ENVIRONMENT: Final = Path(__file__).parent / "migrations_env"
 
 

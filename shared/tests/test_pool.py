@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from tenure import database, pool
 from tenure.settings import Settings
@@ -50,3 +51,17 @@ async def test_a_session_knows_the_arrays_its_statements_have_without_asking_the
             assert await conn.fetchval(f"SELECT cardinality($1::{element}[])", [None]) == 1
     await opened.close()
     assert len(asked) == len(database.ARRAYS)
+
+
+async def test_an_array_is_given_as_any_list_tuple_or_set_and_as_nothing_else(settings: Settings) -> None:
+    opened = await database.open_pool(settings, "postgres", size_max=1)
+    given = {"a": "x", "b": "y"}
+    for array in (["a", "b"], ("a", "b"), {"a", "b"}, frozenset("ab"), given.keys()):
+        assert sorted(await opened.fetchval("SELECT $1::text[]", array)) == ["a", "b"]
+    assert await opened.fetchval("SELECT $1::text[]", given.values()) == ["x", "y"]
+    assert await opened.fetchval("SELECT $1::int[]", [[1, 2], [3, 4]]) == [[1, 2], [3, 4]]
+    assert await opened.fetchval("SELECT $1::bytea[]", [b"raw", None]) == [b"raw", None]
+    for wrong in (iter(["a"]), given, "ab"):
+        with pytest.raises(asyncpg.DataError):
+            await opened.fetchval("SELECT $1::text[]", wrong)
+    await opened.close()
