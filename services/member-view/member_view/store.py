@@ -10,7 +10,7 @@ from tenure.contracts.programme import TierRules, Versions
 from tenure.rows import Rows
 from tenure.service import Saved
 
-from member_view.rules.render import in_force, open_claims, render
+from member_view.rules.render import now, render
 from member_view.rules.view import Purse, View
 from member_view.rules.words import worded
 
@@ -63,20 +63,20 @@ async def save(conn: Connection, saved: Saved[View]) -> None:
 
 
 def _row(view: View) -> tuple[Any, ...]:
-    purse, claims = view.purses.get("points", NO_POINTS), open_claims(view)
+    purse, today = view.purses.get("points", NO_POINTS), now(view)
     return (
         view.member_id,
-        render(view),
+        render(view, today),
         _encode(view),
         view.standing.tier,
-        bool(in_force(view)),
+        bool(today.policies),
         view.enrolled_on,
         purse.available,
         purse.pending,
         purse.held,
         purse.debt,
-        len(claims),
-        sum(one.amount_fen for one in claims),
+        len(today.claims),
+        sum(one.amount_fen for one in today.claims),
         view.merged_into if view.has_leftovers else None,
         view.standing.worded_by,
     )

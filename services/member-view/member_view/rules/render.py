@@ -4,7 +4,7 @@
 """
 
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -38,19 +38,33 @@ class Shown(Struct, frozen=True, kw_only=True):
     updated_at: datetime | None
 
 
-def render(view: View) -> bytes | None:
-    """The JSON, or None for who is erased or lives on under another id."""
+class Now(NamedTuple):
+    """What of a view counts on its day."""
+
+    policies: list[Term]
+    claims: list[Claim]
+    lapsed: bool
+
+
+def now(view: View) -> Now:
+    """A member keeps the tier for a time without cover. Cover bought already counts: what may be used on a day benefits says."""
+    policies = in_force(view)
+    return Now(policies, open_claims(view), view.standing.tier != NO_TIER and not policies)
+
+
+def render(view: View, today: Now | None = None) -> bytes | None:
+    """The JSON, or None for who is erased or lives on under another id. `today`: what `now` says of it, if that was asked."""
     if view.erased or view.merged_into is not None:
         return None
-    policies = in_force(view)
-    claims = open_claims(view)
+    today = today or now(view)
+    policies, claims, lapsed = today
     return _encode(
         Shown(
             member_id=view.member_id,
             as_of=view.lived_to,
-            summary_zh=_summary_zh(view, claims),
-            summary_en=_summary_en(view, claims),
-            tier=_tier(view),
+            summary_zh=_summary_zh(view, today),
+            summary_en=_summary_en(view, today),
+            tier=_tier(view, lapsed=lapsed),
             progress=_progress(view),
             points={w: _purse(view.purses.get(w, Purse())) for w in WALLETS if w == "points" or w in view.purses},
             expiring=_expiring(view),
@@ -70,23 +84,18 @@ def in_force(view: View) -> list[Term]:
     return [t for t in view.terms.values() if t.status != "void" and any(end > view.lived_to for _, end in t.covers)]
 
 
-def is_lapsed(view: View) -> bool:
-    """A member keeps the tier for a time without cover. Cover bought already counts: what may be used on a day benefits says."""
-    return view.standing.tier != NO_TIER and not in_force(view)
-
-
 def open_claims(view: View) -> list[Claim]:
     return [c for c in view.claims.values() if c.is_open]
 
 
-def _tier(view: View) -> dict[str, Any]:
+def _tier(view: View, *, lapsed: bool) -> dict[str, Any]:
     s = view.standing
     return {
         "code": s.tier,
         "label_zh": s.label.zh,
         "label_en": s.label.en,
         "since": s.since,
-        "lapsed": is_lapsed(view),
+        "lapsed": lapsed,
         "drops_to": s.drops_to,
         "drops_on": s.drops_on,
         "insured_days": s.insured_days,
@@ -160,22 +169,22 @@ def _policy(term: Term) -> dict[str, Any]:
     }
 
 
-def _summary_en(view: View, claims: list[Claim]) -> str:
+def _summary_en(view: View, today: Now) -> str:
     s, available = view.standing, view.purses.get("points", Purse()).available
     tier = f"{s.label.en} since {s.since}" if s.tier != NO_TIER else "No tier yet"
-    parts = [tier + (" (no cover now)" if is_lapsed(view) else ""), f"{available:,} points"]
-    for claim in claims:
+    parts = [tier + (" (no cover now)" if today.lapsed else ""), f"{available:,} points"]
+    for claim in today.claims:
         shown = _claim(view, claim)
         told = "no on-site survey needed" if shown["on_site_survey_waived"] else claim.status
         parts.append(f"open claim {claim.claim_no}: {told}" + (", fast track" if shown["fast_track"] else ""))
     return "; ".join(parts)
 
 
-def _summary_zh(view: View, claims: list[Claim]) -> str:
+def _summary_zh(view: View, today: Now) -> str:
     s, available = view.standing, view.purses.get("points", Purse()).available
     tier = f"{s.label.zh}会员（自 {s.since} 起）" if s.tier != NO_TIER else "暂无等级"
-    parts = [tier + ("，目前无在保保单" if is_lapsed(view) else ""), f"{available:,} 积分"]
-    for claim in claims:
+    parts = [tier + ("，目前无在保保单" if today.lapsed else ""), f"{available:,} 积分"]
+    for claim in today.claims:
         shown = _claim(view, claim)
         told = "无需现场查勘" if shown["on_site_survey_waived"] else "处理中"
         parts.append(f"未结理赔 {claim.claim_no}：{told}" + ("，绿色通道" if shown["fast_track"] else ""))
