@@ -8,10 +8,11 @@ between facts in any order. What expires depends on what was spent before: the s
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHold
 from tenure.calendar import start_of
@@ -145,7 +146,7 @@ def spent_between(both: Both, order: list[Saying], asked: list[tuple[int, Wish]]
 
 
 class Plain(NamedTuple):
-    """Lives in which nothing is ever corrected, and on which days what is wished."""
+    """Lives in which nothing is ever corrected and each term is sold after the one before, and on which days what is wished."""
 
     lives: list[Life]
     facts: list[Saying]
@@ -157,6 +158,7 @@ class Plain(NamedTuple):
 @st.composite
 def plain_lives(draw: st.DrawFn) -> Plain:
     lives = [Life(f"P-{no}", draw(terms(False))) for no in range(1, draw(st.integers(1, 2)) + 1)]
+    assume(all(one.sold_on <= then.sold_on for life in lives for one, then in pairwise(life.terms)))
     for one in (t for life in lives for t in life.terms):
         one.refunds = []
     facts = [
