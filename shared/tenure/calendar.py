@@ -20,7 +20,7 @@ Period = tuple[date, date]
 
 def local_date(instant: datetime) -> date:
     """The calendar date in Asia/Shanghai at an instant (an aware datetime)."""
-    return instant.astimezone(SHANGHAI).date()
+    return instant.date() if instant.tzinfo is SHANGHAI else instant.astimezone(SHANGHAI).date()
 
 
 def start_of(day: date) -> datetime:

@@ -12,7 +12,6 @@ Only two things go wrong here: the world is down (`WorldDown`, try again) or the
 import struct
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -163,8 +162,10 @@ def open_log(address: "str | KafkaSettings") -> Log:
 
 def refuse_too_large(batch: Iterable[Outgoing]) -> None:
     for record in batch:
-        of_data = len(record.key) + len(record.value)
-        if of_data + sum(map(len, chain.from_iterable(record.headers))) > RECORD_BYTES_MAX:
+        of_data = size = len(record.key) + len(record.value)
+        for name, value in record.headers:
+            size += len(name) + len(value)
+        if size > RECORD_BYTES_MAX:
             raise RecordTooLarge(f"{record.topic}: {of_data} bytes in key and value, {RECORD_BYTES_MAX} are allowed")
 
 
