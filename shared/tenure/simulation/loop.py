@@ -6,47 +6,106 @@ started, and `time.monotonic` tells the loop's time while it runs, so that the s
 
 import asyncio
 import random
-import selectors
-from collections.abc import Coroutine, Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from contextvars import Context, copy_context
+from heapq import heappop, heappush
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 from unittest.mock import patch
 
 import structlog
 
 T = TypeVar("T")
-_TICK_S: Final = 1e-6
+Ts = TypeVarTuple("Ts")
+SAME_MOMENT_S: Final = 1e-6
+"""Timers that are no further apart are due together."""
 
 
 class NothingWillHappenError(Exception):
     """Every task waits, and no timer is set: the simulated world hangs."""
 
 
-class _Instant(selectors.SelectSelector):
-    """Never waits: what the loop would have slept, passes at once."""
+class _Due(asyncio.TimerHandle):
+    """What will be called: soon, or when its time has come; nothing more once it is cancelled."""
+
+    __slots__ = ("args", "call", "context", "due_at")
+
+    def __init__(self, call: Callable[..., Any], args: tuple[Any, ...], context: Context | None, due_at: float) -> None:
+        self.call: Callable[..., Any] | None = call
+        self.args, self.due_at = args, due_at
+        self.context = copy_context() if context is None else context
+
+    def cancel(self) -> None:
+        self.call, self.args = None, ()
+
+    def cancelled(self) -> bool:
+        return self.call is None
+
+    def when(self) -> float:
+        return self.due_at
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Asyncio's own loop, but for what is called next; an error in a callback ends the run."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise NothingWillHappenError
-        self.now_s += timeout
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._instant = _Instant()
-        super().__init__(self._instant)
-        self._clock_resolution = _TICK_S
+        self._now_s = 0.0
+        self._soon: deque[_Due] = deque()
+        self._later: list[tuple[float, int, _Due]] = []
+        self._timers = 0
+        self._is_over = False
 
     def time(self) -> float:
-        return self._instant.now_s
+        return self._now_s
 
-    def _write_to_self(self) -> None:
-        """Nobody sleeps who would have to be woken."""
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None) -> _Due:
+        due = _Due(callback, args, context, self._now_s)
+        self._soon.append(due)
+        return due
+
+    call_soon_threadsafe = call_soon
+    """There is one thread, and nobody sleeps who would have to be woken."""
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> _Due:
+        due = _Due(callback, args, context, when)
+        self._timers += 1
+        heappush(self._later, (when, self._timers, due))
+        return due
+
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> _Due:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def stop(self) -> None:
+        super().stop()
+        self._is_over = True
+
+    def _run_once(self) -> None:
+        """Asyncio calls it again until it is told to stop."""
+        soon, self._is_over = self._soon, False
+        while not self._is_over:
+            if not soon:
+                self._let_time_pass()
+            due = soon.popleft()
+            if due.call is not None:
+                due.context.run(due.call, *due.args)
+
+    def _let_time_pass(self) -> None:
+        """To the next timer that is still wanted."""
+        later, soon = self._later, self._soon
+        while later and later[0][2].call is None:
+            heappop(later)
+        if not later:
+            raise NothingWillHappenError
+        self._now_s = max(self._now_s, later[0][0])
+        until = self._now_s + SAME_MOMENT_S
+        while later and later[0][0] < until:
+            soon.append(heappop(later)[2])
 
 
 def run(main: Coroutine[Any, Any, T], *, seed: int) -> T:
