@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
+import asyncpg
 from fastapi import APIRouter, Depends, Query, Request, Response
 from tenure.contracts.decision import RefusedError
-from tenure.contracts.event import Data
+from tenure.contracts.event import Data, WrongEventError
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Id, MemberId
@@ -205,13 +206,15 @@ def _judged(n: int, row: AdjustmentIn, wrong: Any, item: Item) -> Row:
 
 
 async def _take(app: App, asked: Idempotency, items: list[Item]) -> None:
-    """All rows were judged good; what the accounts became in between is told as a conflict. Sent again, they are taken once."""
+    """All rows were judged good; if the accounts or the day became other in between, none is taken. Raises Problem."""
     with app.in_flight.hold(asked):
-        outcomes = await app.submit(items)
-    if wrong := next((outcome.wrong for outcome in outcomes if outcome.wrong), None):
-        if wrong.code == "data_refused":  # another took what was left of the day meanwhile
+        try:
+            await app.submit_whole(items)
+        except WrongEventError as wrong:
+            raise Problem(wrong.code) from None
+        except asyncpg.IntegrityConstraintViolationError:  # another took what was left of the day meanwhile
             await _must_fit_into_the_day(app, [item.event.data for item in items if item.event])
-        raise Problem(wrong.code)
+            raise Problem("data_refused") from None
 
 
 def _with_code(view: AdjustmentView, code: str) -> BatchAnswer:

@@ -143,6 +143,20 @@ async def test_a_file_beyond_the_days_limit_names_the_row_and_is_not_taken(t: Un
     assert (await post(t, "/adjustment-files", good, key="g")).json() == taken, "sent again it is taken once"
 
 
+async def test_of_two_files_at_once_that_together_exceed_the_day_one_is_taken_whole_and_the_other_not_at_all(
+    t: Under,
+) -> None:
+    file = f"{HEAD}\nM-2,1,goodwill,T-1\n{M},10000,goodwill,T-2\n{M},-10000,goodwill,T-3\n"
+    answers = await asyncio.gather(*(post(t, "/adjustment-files", file, f"op-{n}", f"at-once-{n}") for n in range(4)))
+    taken = [answer.json()["batch"] for answer in answers if answer.status_code == 200 and answer.json()["taken"]]
+    told = [row["code"] for a in answers if a.status_code == 200 for row in a.json()["rows"] if row["code"]]
+    told += [a.json()["code"] for a in answers if a.status_code != 200]
+    assert (len(taken), set(told)) == (1, {"adjustment_day_limit"})
+    assert [tuple(row) for row in await t.pool.fetch("SELECT batch, count(*) FROM adjustments GROUP BY 1")] == [
+        (taken[0], 3)
+    ]
+
+
 async def test_debts_age_are_put_forward_and_written_off_by_two(t: Under) -> None:
     for member, points in ((M, 300), ("M-2", 200)):
         await t.http.post(

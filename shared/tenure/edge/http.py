@@ -1,7 +1,7 @@
 """One service's HTTP edge, or all services' on one port: the same function builds both.
 
-The invariants: a write goes through the Gatherer and the write door, under an Idempotency-Key, and in no other way; no
-two services claim one path; whatever fails leaves as a problem (`problems`).
+The invariants: a write goes through the Gatherer (or, where many stand or fall together, straight) and the write door, under an
+Idempotency-Key, and in no other way; no two services claim one path; whatever fails leaves as a problem (`problems`).
 """
 
 import asyncio
@@ -139,6 +139,13 @@ class App:
     async def submit(self, items: Sequence[Item]) -> list[Outcome]:
         """Do these in the next transaction, each standing or falling alone. One outcome per item."""
         return await self.gatherer.submit(items)
+
+    async def submit_whole(self, items: Sequence[Item]) -> list[Outcome]:
+        """Do all of these in one transaction, or none. Raises the first refusal, and what PostgreSQL raises."""
+        try:
+            return await self.door.transact(items, whole=True)
+        except asyncpg.UniqueViolationError:  # another process was asked the same, and was quicker
+            return await self.door.transact(items, whole=True)
 
     async def idempotency(self, request: Request, caller: Caller) -> Idempotency:
         """For routes that build their own items. Raises Problem idempotency_key_required, idempotency_key_invalid."""

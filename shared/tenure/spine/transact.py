@@ -85,12 +85,13 @@ class Door:
         return self.programme
 
     async def transact(
-        self, items: Sequence[Item], *, positions: Sequence[Position] = (), day: date | None = None
+        self, items: Sequence[Item], *, positions: Sequence[Position] = (), day: date | None = None, whole: bool = False
     ) -> list[Outcome]:
         """Apply items in order; remember how far the log was read and which day started.
 
         Raises what PostgreSQL raises: for a fault of the data (`is_fault_of_the_data`) the caller halves the batch, for
-        everything else it tries again; either way nothing happened.
+        everything else it tries again; either way nothing happened. Of items that are `whole` none is applied if one is
+        refused: its WrongEventError is raised.
         """
 
         async def once() -> list[Outcome]:
@@ -99,6 +100,8 @@ class Door:
                 batch = self._batch(conn, items)
                 await batch.claim()
                 await batch.decide()
+                if whole:
+                    _none_may_be_refused(batch.outcomes)
                 await batch.save(positions)
                 if day is not None:
                     await conn.execute(START_DAY, day)
@@ -236,6 +239,12 @@ async def _whole(service: str, once: Callable[[], Awaitable[T]]) -> T:
 async def _answered(conn: Connection, asked: Idempotency) -> Outcome | None:
     row = await conn.fetchrow(ANSWERED, [asked.caller], [asked.key])
     return None if row is None else answer_again(row, asked)
+
+
+def _none_may_be_refused(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.wrong is not None:
+            raise outcome.wrong
 
 
 def is_fault_of_the_data(error: BaseException) -> bool:
