@@ -1,7 +1,12 @@
 """Anniversaries, reminders, expiry and no-claim years: which days bring what, and what takes it back."""
 
+import random
+
 import pytest
+from policy_sync.rules import policies
 from tenure.contracts import core, policy
+from tenure.contracts.decision import RefusedError
+from tenure.contracts.event import Data
 
 from .world import (
     Said,
@@ -14,6 +19,7 @@ from .world import (
     issued,
     lapsed,
     names,
+    paid,
     reinstated,
     renewed,
     rescinded,
@@ -241,3 +247,34 @@ def test_a_cancellation_heard_late_opens_the_gap_before_a_renewal_which_is_told_
     told = world.say(Said(cancelled("2024-09-01"), "2024-09-01"))
     again = [t for t in told if isinstance(t, policy.PolicyRenewed)]
     assert [(t.gap_days, t.written_premium_fen) for t in again] == [(181, 465_00)]
+
+
+PAYMENTS = [
+    paid(day, instalment_no=n) for n, day in enumerate(("2024-03-05", "2025-01-31", "2025-02-01", "2025-03-01"), 1)
+]
+LIFE = [issued(), claim(core.ClaimReported, "2024-07-01"), endorsed("2024-08-01", end="2025-06-01"), *PAYMENTS]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_payment_that_moves_nothing_says_what_looking_at_every_milestone_would(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    life = [Said(data, id_=str(n)) for n, data in enumerate([*LIFE, NEXT, cancelled("2025-09-01")])]
+    chance.shuffle(life)
+    brief, whole = World(), World()
+    for one in life:
+        with monkeypatch.context() as patched:
+            told = _said(brief, one)
+            patched.setattr(policies, "_stands_as_it_stood", lambda *_: False)
+            assert told == _said(whole, one)
+        assert brief.states == whole.states
+    assert len(whole.told) > len(PAYMENTS)
+
+
+def _said(world: World, one: Said) -> list[Data] | None:
+    """What it tells; None where it is refused, as what comes too late may be."""
+    try:
+        return world.say(one)
+    except RefusedError:
+        return None

@@ -105,7 +105,9 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
     after, emit = _recorded(ready, fact)
     counted = after.policy is not None and after.policy != ready.policy
     taken, told = handed_over(ready.policy, after.policy, after.told, fact.effective)
-    after, milestones = _shown(replace(after, told=told) if taken else after, on=fact.effective)
+    milestones: tuple[Data, ...] = ()
+    if not _stands_as_it_stood(before, ready, after):
+        after, milestones = _shown(replace(after, told=told) if taken else after, on=fact.effective)
     others, enrolled = _enrolled(others, fact, after)
     decided = after if not others else (after, *others)
     emit = (*caught_up, *passed, *enrolled, *emit, *taken, *milestones)
@@ -124,6 +126,16 @@ def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicySta
     lived = max(day, state.lived_to or day)
     after, milestones = _shown(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
     return Decision(after, (*caught_up, *milestones))
+
+
+def _stands_as_it_stood(before: PolicyState, ready: PolicyState, after: PolicyState) -> bool:
+    """Whether nothing that milestones follow from changed, and none falls due by the day it has come to: so with most payments."""
+    was, now = before.policy, after.policy
+    if was is None or now is None or before.live_from is None or before.live_from != after.live_from:
+        return False
+    same = now.terms is was.terms and now.claims is was.claims and now.holders is was.holders
+    is_due = after.lived_to is None or (ready.due_on is not None and ready.due_on <= after.lived_to)
+    return same and now.covers is was.covers and now.inception == was.inception and not is_due
 
 
 def _until_yesterday(state: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
