@@ -32,8 +32,9 @@ class StormyLog:
     ) -> "StormyConsumer":
         await self.storm.broker("poll failed")
         heard = {"on_assigned": self._if_it_hears(on_assigned), "on_revoked": self._if_it_hears(on_revoked)}
-        client = StormyConsumer(await self.log.consumer(group, topics, **heard), self)
-        self.clients.append(client)
+        client = StormyConsumer(self.log.member(group, topics, **heard), self)
+        self.clients.append(client)  # before it joins: whoever is killed on the way is in the group all the same
+        await client.consumer.join()
         return client
 
     def _if_it_hears(self, callback: OnPartitions | None) -> OnPartitions | None:

@@ -27,7 +27,7 @@ _member_ids = itertools.count()
 
 
 class _Group:
-    """The members of one group and what they committed. A rebalance is done by whoever joins or leaves."""
+    """The members of one group and what they committed. A rebalance begins when somebody joins or leaves."""
 
     def __init__(self) -> None:
         self.members: list[MemoryConsumer] = []
@@ -97,11 +97,22 @@ class MemoryLog:
         on_assigned: OnPartitions | None = None,
         on_revoked: OnPartitions | None = None,
     ) -> "MemoryConsumer":
-        for name in topics:
-            self._broker.topic(name)
-        consumer = MemoryConsumer(self._broker, group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
+        consumer = self.member(group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
         await consumer.join()
         return consumer
+
+    def member(
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        on_assigned: OnPartitions | None = None,
+        on_revoked: OnPartitions | None = None,
+    ) -> "MemoryConsumer":
+        """Somebody who is about to `join`."""
+        for name in topics:
+            self._broker.topic(name)
+        return MemoryConsumer(self._broker, group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
 
     async def ensure_topics(self, topics: Mapping[str, int]) -> None:
         self._broker.check()
@@ -176,16 +187,20 @@ class MemoryConsumer:
         self._turns: deque[TopicPartition] = deque()
 
     async def join(self) -> None:
-        async with self._group.changing:
-            await _rebalance(self._broker, self._group, [*self._group.members, self])
+        await asyncio.shield(asyncio.create_task(self._change(joins=True)))
 
     async def close(self) -> None:
-        if self not in self._group.members:
-            return
         self._next.clear()
         self._turns.clear()
+        await asyncio.shield(asyncio.create_task(self._change(joins=False)))
+
+    async def _change(self, *, joins: bool) -> None:
+        """The broker goes on with it when whoever asked for it is gone: otherwise nobody would be given what was taken away."""
         async with self._group.changing:
-            await _rebalance(self._broker, self._group, [m for m in self._group.members if m is not self])
+            members = self._group.members
+            if joins != (self in members):
+                others = [member for member in members if member is not self]
+                await _rebalance(self._broker, self._group, [*others, self] if joins else others)
 
     async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
