@@ -3,6 +3,7 @@
 `TENURE_SIMULATION_SEED` has a run again; `make simulate` has longer ones.
 """
 
+import asyncio
 import os
 import random
 import subprocess
@@ -16,10 +17,13 @@ from unittest.mock import patch
 import pytest
 from tenure.contracts.programme import Programme
 from tenure.simulation import loop
+from tenure.simulation.log import StormyLog
+from tenure.simulation.storm import Dice, Storm
 from tenure.spine import floor, inbox, outbox, parking
 from tenure.spine.batch import Batch
 from tenure.spine.consumer import Consumer
 from tenure.spine.floor import Floor
+from tenure.spine.memory_log import MemoryLog
 from tenure.spine.progress import Progress, ends_of
 from tenure.spine.relay import EVENTS_MAX, ROWS_MAX, Relay
 from tenure.testing import PROGRAMME_DIR
@@ -61,6 +65,8 @@ def test_a_world_of_faults_ends_as_a_calm_one_does(rules: Programme) -> None:
     calm = lived(SEED, EVENTS, rules, calm=True)
     assert not set(calm.dice.struck) - {"park replayed"}
     assert outcome(stormy.stores) == outcome(calm.stores)
+    assert stormy.witness.said == calm.witness.said
+    assert stormy.witness.said
 
 
 @pytest.mark.parametrize(("seed", "events", "harder"), kept_seeds())
@@ -81,6 +87,29 @@ def test_a_run_is_had_again_exactly() -> None:
     digests = [run.stdout.splitlines()[-1] for run in ran]
     assert digests[0] == digests[1]
     assert digests[0].startswith("digest ")
+
+
+def test_who_is_killed_on_the_way_into_a_group_is_out_of_it_once_that_is_noticed() -> None:
+    loop.run(_killed_while_joining(), seed=1)
+
+
+async def _killed_while_joining() -> None:
+    log, storm, slow = MemoryLog("joining"), Storm(Dice(1, calm=True)), asyncio.Event()
+    await log.ensure_topics({"t": 6})
+
+    async def hands_over(_: object) -> None:
+        await slow.wait()
+
+    other = await log.consumer("g", ["t"], on_revoked=hands_over)
+    view = StormyLog(log, storm)
+    joining = asyncio.create_task(view.consumer("g", ["t"]))
+    await asyncio.sleep(1)
+    storm.silent = True
+    joining.cancel()
+    await asyncio.wait([joining])
+    slow.set()
+    await view.expire_sessions()
+    assert len(other.assignment()) == 6
 
 
 async def _claims_everything(_: Any, keys: Sequence[Any]) -> inbox.Claims:

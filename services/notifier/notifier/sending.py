@@ -37,7 +37,7 @@ TEXTS_MAX: Final = 200
 SENDING_MAX_S: Final = 60.0
 SMS_FILE: Final = "sms.jsonl"
 
-_DUE: Final = """
+DUE: Final = """
 SELECT member_id, send_at FROM member
 WHERE send_at IS NOT NULL AND ($1::timestamptz IS NULL OR send_at <= $1) AND touched_at <= now() - make_interval(secs => $2)
 ORDER BY send_at LIMIT $3
@@ -105,7 +105,7 @@ async def _repeat(worker: "Worker", turn: Callable[[], Awaitable[int]]) -> None:
 
 async def tell(door: Door, now: datetime | None, *, untouched_s: float = 0, members_max: int = MEMBERS_MAX) -> int:
     """Let the queues of up to `members_max` members be told. Returns how many members."""
-    due = await door.pool.fetch(_DUE, now, untouched_s, members_max)
+    due = await door.pool.fetch(DUE, now, untouched_s, members_max)
     items = [
         _item(SendDue(member_id=row["member_id"], now=now), key=row["member_id"], at=now or row["send_at"])
         for row in due

@@ -77,7 +77,7 @@ class Connection:
 
     async def fetch(self, sql: str, *args: Any) -> list[dict[str, Any]]:
         await self.answering()
-        statement = STATEMENTS[sql]
+        statement = STATEMENTS.get(sql) or self.store.statements[sql]
         if self.tx is not None:
             return await statement(self, self.tx, *args)
         with self._begun() as tx:

@@ -6,12 +6,13 @@ would see of a real one: its transactions never happened, its locks and its plac
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tenure.contracts.programme import Programme
 from tenure.service import Service
+from tenure.settings import Settings
 from tenure.simulation.connection import Pool
 from tenure.simulation.log import StormyLog
 from tenure.simulation.storm import Dice, Storm
@@ -20,12 +21,14 @@ from tenure.spine.consumer import Consumer
 from tenure.spine.jobs import DueWork
 from tenure.spine.memory_log import MemoryLog
 from tenure.spine.relay import Relay
+from tenure.spine.runtime import Worker
 from tenure.spine.transact import Door
 
 BATCH_RECORDS_MAX: Final = 1_000
 POLL_TIMEOUT_S: Final = 0.2
 PARKED_RUN_MAX: Final = 1_000
 STEPS_WITHIN_S: Final = 0.5
+SETTINGS: Final = Settings(clock="events")
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Process:
     dice: Dice
     new_id: Callable[[], str]
     failed: Callable[[BaseException], None]
+    background: tuple[Callable[[Worker], Coroutine[Any, Any, None]], ...] = ()
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,10 +64,12 @@ class Process:
         self.relay = Relay(self.service.name, self.pool, self.view)  # type: ignore[arg-type]
         self.consumer.on_rejoined = self.relay.doubt.set
         self.due = DueWork(self.door, self.consumer, self.relay.wake)
+        self.worker = Worker(self.door, SETTINGS, self.view, self.consumer, self.relay.wake)
 
     def start(self) -> None:
-        loops = [self.consumer.run, self.relay.run, *([self.due.run] if self.service.due is not None else [])]
-        self.tasks = [asyncio.create_task(loop()) for loop in loops]
+        loops = [self.consumer.run(), self.relay.run(), *([self.due.run()] if self.service.due is not None else [])]
+        loops += [run(self.worker) for run in self.background]
+        self.tasks = [asyncio.create_task(loop) for loop in loops]
         for task in self.tasks:
             task.add_done_callback(self._ended)
 
@@ -88,6 +94,7 @@ class Process:
         """Let it finish what it has in hand."""
         for part in (self.due, self.consumer, self.relay):
             part.stop()
+        self.worker.stopping.set()
         await asyncio.wait(self.tasks)
 
     async def pause(self, *, steps: int) -> None:

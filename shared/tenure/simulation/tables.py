@@ -131,7 +131,7 @@ class Store:
 
     def __init__(self, service: str, on_commit: Callable[["Store", Transaction], None] | None = None) -> None:
         self.service = service
-        self.tables: dict[str, Rows] = {name: {} for name in (*self.TABLES, "states", "news")}
+        self.tables: dict[str, Rows] = {name: {} for name in (*self.TABLES, "states", "news", "messages", "queue")}
         self.waiting: set[int] = set()  # outbox rows that are not published, as an index knows them
         self.due: dict[Any, set[str]] = {}  # keys by the day something falls due, as an index knows them
         self.locks: dict[Hashable, Transaction] = {}
@@ -139,6 +139,7 @@ class Store:
         self.writers: dict[int, Transaction] = {}  # who holds the outbox's table lock, by virtual transaction
         self.on_commit = on_commit
         self.numbers: dict[str, int] = {}
+        self.statements: dict[str, Any] = {}  # of the service itself, by their SQL, beside those of the spine
 
     def next_number(self, table: str) -> int:
         """An identity column: numbers are drawn at once, in whatever order transactions then commit."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from benefits.verify import CHECKS as OF_GRANTS
+from mall.keys import MEMBER as CUSTOMER
 from points_ledger.rules.account import WALLETS, Account, Lot, balance
 from policy_sync.rules.policies import PolicyState
 from tenure.contracts.programme import Programme
@@ -40,6 +41,7 @@ def missing(witness: Witness, stores: Stores, doomed: int) -> list[str]:
     found = [gap for seen in witness.services.values() for gap in _gaps(seen, witness.told)]
     found += [f"{name}: {len(s.tables['parked'])} parked" for name, s in stores.items() if s.tables["parked"]]
     found += [f"{name}: {len(s.waiting)} rows wait in the outbox" for name, s in stores.items() if s.waiting]
+    found += [f"{name}: {n} members wait for messages" for name, s in stores.items() if (n := len(s.tables["queue"]))]
     found += [f"{name}: work is due" for name, s in stores.items() if _is_due(s)]
     discarded = sum(len(seen.discarded) for seen in witness.services.values())
     return found if discarded == doomed else [*found, f"{discarded} events discarded, {doomed} were hopeless"]
@@ -52,12 +54,18 @@ def disagreements(stores: Stores) -> list[str]:
     return [
         *(f"{m}: the view shows other balances" for m in accounts if not _shows(views.get(m), accounts[m])),
         *(f"{m}: other tiers in benefits" for m, t in tiers.items() if grants[m].timeline != t.timeline),
+        *(f"{m}: other tiers in the mall" for m, t in tiers.items() if _in_the_mall(stores, m) != t.timeline),
         *(f"{m}: other tiers in the ledger" for m, t in tiers.items() if _tiers(accounts[m]) != _steps(t.timeline)),
     ]
 
 
 def _states(stores: Stores, service: str) -> dict[str, Any]:
     return stores[service].tables["states"]
+
+
+def _in_the_mall(stores: Stores, member: str) -> Any:
+    customer = stores["mall"].tables["states"].get(CUSTOMER + member)
+    return () if customer is None else customer.timeline
 
 
 def _gaps(seen: Seen, told: Counter[str]) -> Iterator[str]:

@@ -8,6 +8,10 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
+from mall.keys import MEMBER as CUSTOMER
+from mall.keys import SHELF
+from mall.states import Member as Customer
+from mall.states import Shelf
 from member_view.rules.view import View
 from msgspec.structs import replace
 from points_ledger.rules.account import Account, Hold, ReferralNews, new_account
@@ -18,10 +22,19 @@ from tenure.simulation.states import Shape
 from tenure.simulation.tables import Transaction
 from tier_engine.rules import ID_SEPARATOR, Member
 
+from tenure_local.simulation import messages
+
 
 def _blank_policy(key: str) -> PolicyState | MemberState:
     member = member_of(key)
     return PolicyState(policy_no=key) if member is None else MemberState(member_id=member)
+
+
+def _blank_in_the_mall(key: str) -> Customer | Shelf | None:
+    kind, name = key[: len(CUSTOMER)], key[len(CUSTOMER) :]
+    if kind == CUSTOMER:
+        return Customer(member_id=name)
+    return Shelf(sku=name) if kind == SHELF else None
 
 
 def read_account(tx: Transaction, key: str, account: Account) -> Account:
@@ -79,6 +92,8 @@ SHAPES: Final[Mapping[str, Shape]] = MappingProxyType(
         "tier-engine": Shape(due_name=_with_whom_it_becomes),
         "points-ledger": Shape(blank=new_account, read=read_account, also_saved=_keep_news, also_due=_have_news),
         "benefits": Shape(),
+        "mall": Shape(blank=_blank_in_the_mall),
+        "notifier": messages.shape(),
         "member-view": Shape(blank=lambda key: View(member_id=key)),
     }
 )

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from notifier.rules.release import Told
 from points_ledger.rules.account import BUCKETS, WALLETS, Account, Transfer, balance
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
-from tenure.contracts.topics import TYPE_OF
+from tenure.contracts.topics import TOPIC_OF, TYPE_OF
 from tenure.service import Service
 from tenure.simulation.states import Shape
 from tenure.simulation.tables import Store, Transaction
@@ -62,6 +63,7 @@ class Witness:
     sampled: dict[str, bool] = field(default_factory=dict)
     told: Counter[str] = field(default_factory=Counter)
     journals: dict[str, Journal] = field(default_factory=lambda: defaultdict(Journal))
+    said: set[tuple[str, str]] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
     commits: int = 0
     digest: int = 0
@@ -74,12 +76,14 @@ class Witness:
     def on_commit(self, store: Store, tx: Transaction) -> None:
         self.commits += 1
         seen = self.services[store.service]
-        facts = [event for event, _ in tx.notes if event.__class__ is Event and event.type != "due"]
+        facts = [event for event, _ in tx.notes if event.__class__ is Event and event.type in TOPIC_OF]
         self._claimed_is_decided(seen, tx, facts)
         self._each_once_and_in_order(seen, facts)
         self._outbox_is_what_was_decided(seen, tx)
         if store.service == "points-ledger":
             self._journal_adds_up(tx)
+        elif store.service == "notifier":
+            self._nothing_is_said_twice(tx)
         self._sample_is_the_fold(seen, tx)
         trace = f"{time.monotonic():.6f} {store.service} {len(tx.notes)} {facts[-1].id if facts else ''}"
         self.digest = zlib.crc32(trace.encode(), self.digest)
@@ -137,6 +141,14 @@ class Witness:
                     self._post(row)
         for member, account in (tx.writes.get("states") or {}).items():
             self._account_is_its_journal(self.journals[member], account)
+
+    def _nothing_is_said_twice(self, tx: Transaction) -> None:
+        for _, decision in tx.notes:
+            for row in decision.rows:
+                if row.__class__ is Told:
+                    said = (row.member_id, row.dedupe)
+                    self.must(said not in self.said, lambda: f"{said[0]} was told twice: {said[1]}")  # noqa: B023
+                    self.said.add(said)
 
     def _post(self, row: Transfer) -> None:
         journal = self.journals[row.member_id]

@@ -13,7 +13,10 @@ from typing import Any, Final
 
 import asyncpg
 from benefits.service import SERVICE as BENEFITS
+from mall.service import SERVICE as MALL
 from member_view.service import SERVICE as MEMBER_VIEW
+from notifier.sending import send_due
+from notifier.service import SERVICE as NOTIFIER
 from points_ledger.service import SERVICE as POINTS_LEDGER
 from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.contracts.event import Event
@@ -30,6 +33,7 @@ from tenure.spine.memory_log import MemoryLog
 from tenure.spine.topics import ensure_topics
 from tier_engine.service import SERVICE as TIER_ENGINE
 
+from tenure_local.simulation import messages
 from tenure_local.simulation.agreement import disagreements, missing, wrong_states
 from tenure_local.simulation.facts import BROKEN, UNSTORABLE, Facts, Said, Sizes
 from tenure_local.simulation.retention import trim
@@ -37,7 +41,9 @@ from tenure_local.simulation.shapes import SHAPES
 from tenure_local.simulation.trouble import operate, trouble
 from tenure_local.simulation.witness import Seen, ViolationError, Witness
 
-SERVICES: Final[tuple[Service[Any], ...]] = (POLICY_SYNC, TIER_ENGINE, POINTS_LEDGER, BENEFITS, MEMBER_VIEW)
+SERVICES: Final[tuple[Service[Any], ...]] = (
+    *(POLICY_SYNC, TIER_ENGINE, POINTS_LEDGER, BENEFITS, MALL, NOTIFIER, MEMBER_VIEW),
+)
 DAY_S: Final = 0.5
 QUIET_S_MAX: Final = 60.0
 LOOK_EVERY_S: Final = 0.5
@@ -76,8 +82,10 @@ class World:
         shape = replace(SHAPES[service.name], also_saved=self._storing(SHAPES[service.name]))
         real, ids = modelled(service, shape, before_rule=self._refuse), ids_of(service.name)
         store = self.stores[service.name]
+        messages.answers(store)
+        background = (send_due,) if service is NOTIFIER else ()
         return [
-            Process(real, store, self.log, self.programme, self.dice, ids, self.failures.append)
+            Process(real, store, self.log, self.programme, self.dice, ids, self.failures.append, background)
             for _ in range(self.processes_each)
         ]
 
