@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from tenure.calendar import start_of
 from tenure.contracts import activity, core
@@ -55,8 +55,7 @@ def sizes_for(events: int) -> Sizes:
     )
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """One record, and what is wrong with it, if anything."""
 
     record: Outgoing

@@ -108,14 +108,14 @@ class Witness:
 
     def _each_once_and_in_order(self, seen: Seen, facts: list[Event]) -> None:
         before = len(seen.ids)
-        seen.ids.update(event.id for event in facts)
+        seen.ids.update([event.id for event in facts])
         self.must(
             len(seen.ids) == before + len(facts),
             lambda: f"{seen.service.name}: an event had its effect twice, among {[e.id for e in facts][:5]} ...",
         )
-        decided, numbers = seen.decided, seen.newest
+        seen.decided.update([event.type for event in facts])
+        numbers = seen.newest
         for event in facts:
-            decided[event.type] += 1
             key, number = event.key, int(event.id.rpartition("-")[2])
             newest = numbers[event.source]
             if newest.get(key, 0) >= number:
@@ -175,7 +175,8 @@ class Witness:
 
     def _sample_is_the_fold(self, seen: Seen, tx: Transaction) -> None:
         states = tx.writes.get("states") or {}
-        sampled = {key for key in states if self._is_sampled(key)}
+        known = self.sampled
+        sampled = {key for key in states if (known[key] if key in known else self._is_sampled(key))}
         if not sampled:
             return
         ready: dict[str, Any] = {}
@@ -191,9 +192,7 @@ class Witness:
             )
 
     def _is_sampled(self, key: str) -> bool:
-        known = self.sampled.get(key)
-        if known is None:
-            known = self.sampled[key] = zlib.crc32(key.encode()) % self.sampled_one_in == 0
+        known = self.sampled[key] = zlib.crc32(key.encode()) % self.sampled_one_in == 0
         return known
 
     def _fold(self, seen: Seen, tx: Transaction, ready: dict[str, Any], keys: tuple[str, ...], event: Event) -> None:

@@ -178,7 +178,8 @@ class World:
         """Until the next version, there is a value that the database does not take."""
 
         def storing(tx: Transaction, saved: Saved[Any]) -> None:
-            if self.broken and any(self.broken.get(event.id) == UNSTORABLE for event, _ in tx.notes):
+            broken = self.broken
+            if broken and UNSTORABLE in [broken[event.id] for event, _ in tx.notes if event.id in broken]:
                 raise asyncpg.NumericValueOutOfRangeError("value out of range")
             shape.also_saved(tx, saved)
 
