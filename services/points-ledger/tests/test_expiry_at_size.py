@@ -3,10 +3,10 @@
 By default 4,000 lots; with TENURE_LEDGER_LONG=1 a million, expired by a worker process of its own while 20 reservations a second are
 made. It works and rests in turn, so that what else the machine does falls on both alike; the 99th percentile of what callers waited
 while it worked is told, and compared with that while it rested; the comparison is a verdict where nothing else ran before. Measured:
-60,000 lots, a thousand members a transaction, at a load of 2 on two cores 38 ms after 30 (1.24 times); a million at a load of 5 to 9 in 286 s of work 133 ms after 79
-(1.68 times; the median 34 after 25). No caller waited for a lock: what they wait for is a processor. In one process
-with its callers, transactions of a tenth of a second instead of a thousand members bring their 90th percentile from 350 ms to 70, and
-that of callers for the very members who expire from 350 to 85, at the same rate (24,000 lots, in turns, load 5).
+60,000 lots, a thousand members a transaction, at a load of 2 on two cores 38 ms after 30 (1.24 times); a million at a load of 5 to 9
+in 286 s of work 133 ms after 79 (1.68 times; the median 34 after 25). No caller waited for a lock: what they wait for is a processor.
+In one process with its callers, transactions of a tenth of a second instead of a thousand members bring their 90th percentile from
+350 ms to 70, and that of callers for the very members who expire from 350 to 85, at the same rate (24,000 lots, in turns, load 5).
 """
 
 import asyncio
