@@ -132,17 +132,22 @@ def test_what_is_left_or_owed_after_spending_is_the_same_in_any_order(
 
 
 def spent_between(both: Both, order: list[Saying], asked: list[tuple[int, Wish]], story: Story) -> Buyer:
-    buyer, today, frozen = Buyer(both), FIRST - timedelta(90), False
+    buyer, today, told = Buyer(both), FIRST - timedelta(90), set[tuple[type, str]]()
     if story.tiers:
         both.hear_member(climbed(story.tiers), start_of(story.tiers[-1][0]))
     for n in range(len(order) + 1):
         for _, wish in (one for one in asked if one[0] == n):
-            buyer.wish(wish, today, frozen=frozen)
+            buyer.wish(wish, today, frozen=is_frozen(told))
         if n < len(order):
             both.hear_core(order[n].data, order[n].at)
             today = max(today, order[n].at.date())
-            frozen = frozen or isinstance(order[n].data, core.PolicyRescinded)
+            told.add((type(order[n].data), getattr(order[n].data, "policy_no", "")))
     return buyer
+
+
+def is_frozen(told: set[tuple[type, str]]) -> bool:
+    """Whose policy was rescinded is known once the policy is."""
+    return any(what is core.PolicyRescinded and (core.PolicyIssued, no) in told for what, no in told)
 
 
 class Plain(NamedTuple):
