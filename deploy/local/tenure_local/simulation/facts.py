@@ -51,7 +51,7 @@ def sizes_for(events: int) -> Sizes:
         members=max(50, events // 20),
         insured=max(10, events // 400),
         days=days,
-        activities_a_day=events * 30 // (100 * days),
+        activities_a_day=events * 26 // (100 * days),
     )
 
 
