@@ -65,7 +65,9 @@ def test_a_world_of_faults_ends_as_a_calm_one_does(rules: Programme) -> None:
     calm = lived(SEED, EVENTS, rules, calm=True)
     assert not set(calm.dice.struck) - {"park replayed"}
     assert outcome(stormy.stores) == outcome(calm.stores)
-    assert stormy.witness.said  # not what the calm one says to the word: what was told before its correction came, is told
+    assert (
+        stormy.witness.said
+    )  # not what the calm one says to the word: what was told before its correction came, is told
 
 
 @pytest.mark.parametrize(("seed", "events", "harder"), kept_seeds())
