@@ -98,7 +98,11 @@ class MemoryLog:
         on_revoked: OnPartitions | None = None,
     ) -> "MemoryConsumer":
         consumer = self.member(group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
-        await consumer.join()
+        try:
+            await consumer.join()
+        except BaseException:  # whoever is cancelled on the way in is in by then, and nobody else would take it out again
+            await consumer.close()
+            raise
         return consumer
 
     def member(

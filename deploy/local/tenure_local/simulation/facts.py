@@ -44,9 +44,9 @@ class Sizes:
     late_one_in: int = 50
 
 
-def sizes_for(events: int) -> Sizes:
+def sizes_for(events: int, *, days: int | None = None) -> Sizes:
     """About so many decided events: most are activities and the points they earn, a tenth comes from policies."""
-    days = min(DAYS_MAX, max(40, events // 400))
+    days = days or min(DAYS_MAX, max(40, events // 400))
     return Sizes(
         members=max(50, events // 20),
         insured=max(10, events // 400),
