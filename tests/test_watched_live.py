@@ -106,4 +106,5 @@ def is_there(prometheus: Prometheus, selector: Selector) -> bool:
         return True  # Prometheus' own, and none may fire
     matchers = [f'{label}!=""' for label, _, value in selector.matchers if (label, value) in RARE]
     matchers += [f'{label}{op}"{value}"' for label, op, value in selector.matchers if (label, value) not in RARE]
-    return bool(prometheus.ask(f"{selector.name}{{{','.join(matchers)}}}"))
+    # Within minutes, not at this instant: one scrape that took the platform too long makes every series stale until the next.
+    return bool(prometheus.ask(f"present_over_time({selector.name}{{{','.join(matchers)}}}[5m])"))

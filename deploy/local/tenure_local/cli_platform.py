@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,15 +57,18 @@ def up(
     if detach:
         out.print("Stop it with `tenure down`.")
         return
-    out.print("Press Ctrl-C to stop.")
-    until_interrupted(started)
+    until_interrupted(started, lambda: out.print("Press Ctrl-C to stop."))
 
 
-def until_interrupted(started: "Platform") -> None:
-    """Keep a platform up until SIGINT or SIGTERM, then stop it; says so if one of its processes ends before."""
+def until_interrupted(started: "Platform", invite: Callable[[], None]) -> None:
+    """Keep a platform up until SIGINT or SIGTERM, then stop it; says so if one of its processes ends before.
+
+    Whoever is invited to press Ctrl-C may do so at once: that is heard by then.
+    """
     stop = threading.Event()
     for end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(end, lambda *_: stop.set())
+    invite()
     told: set[str] = set()
     while not stop.wait(1.0):
         for name in started.ended() - told:
@@ -115,8 +119,7 @@ def demo(
         if file is not None:
             file.write_text(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if not leave:
-            demos.invite(started.home)
-            until_interrupted(started)
+            until_interrupted(started, lambda: demos.invite(started.home))
     finally:
         started.stop()
     sys.exit(not summary.holds)
