@@ -35,7 +35,7 @@ bench: setup ## measure everything against its floors (ten minutes at most), wri
 bench-smoke: setup ## every leg of the bench once, tiny: shows that it runs, claims nothing
 	@$(BIN)/python -m tenure_bench --smoke $(ARGS)
 
-simulate: setup ## a million events through a seeded world of faults (SEED=, EVENTS=, ARGS="--harder 8")
+simulate: setup ## a million events through sixteen seeded worlds of faults (SEED=, EVENTS=, ARGS="--harder 8 --worlds 1")
 	@$(BIN)/python -m tenure_local.simulation $(if $(SEED),--seed $(SEED)) $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
 check: setup ## lint, types, walls, write door, contracts, generated documents

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from tenure.spine.log import (
     partition_of,
 )
 
+SETTLED_WITHIN_S = 90.0
 _names = itertools.count()
 
 
@@ -154,9 +156,11 @@ async def test_another_group_reads_everything_for_itself(log, topic, members, pu
 
 
 async def both_settled(first: Consumer, second: Consumer, partitions: int) -> None:
+    deadline = time.monotonic() + SETTLED_WITHIN_S
     while len(first.assignment() | second.assignment()) < partitions or first.assignment() & second.assignment():
         await first.poll(records_max=10, timeout_s=0.1)
         await second.poll(records_max=10, timeout_s=0.1)
+        assert time.monotonic() < deadline, f"{first.assignment()} and {second.assignment()}"
 
 
 async def test_two_consumers_share_and_keep_a_member_together_across_topics(log, topic, members):

@@ -100,7 +100,9 @@ class MemoryLog:
         consumer = self.member(group, topics, on_assigned=on_assigned, on_revoked=on_revoked)
         try:
             await consumer.join()
-        except BaseException:  # whoever is cancelled on the way in is in by then, and nobody else would take it out again
+        except (
+            BaseException
+        ):  # whoever is cancelled on the way in is in by then, and nobody else would take it out again
             await consumer.close()
             raise
         return consumer

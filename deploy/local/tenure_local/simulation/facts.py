@@ -45,7 +45,7 @@ class Sizes:
 
 
 def sizes_for(events: int, *, days: int | None = None) -> Sizes:
-    """About so many decided events: most are activities and the points they earn, a tenth comes from policies."""
+    """About so many decided events: most are activities and the points they earn, the rest comes from policies."""
     days = days or min(DAYS_MAX, max(40, events // 400))
     return Sizes(
         members=max(50, events // 20),
