@@ -1,5 +1,6 @@
 """A poll brings what came since the last one, too, and nothing of partitions that were taken away while it waited for that."""
 
+import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from aiokafka import TopicPartition
 from tenure.spine import kafka_consumer
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
 from tenure.spine.kafka_settings import KafkaSettings
+from tenure.spine.log import WorldDown
 
 PLACE = TopicPartition("policy.v1", 0)
 
@@ -69,3 +71,23 @@ async def test_a_full_poll_does_not_wait_for_more() -> None:
 
 async def test_what_was_taken_away_while_the_rest_was_waited_for_is_left_to_whoever_has_it() -> None:
     assert await polled([record(2)], records_max=10, taken_away=True) == []
+
+
+async def test_a_rebalance_that_does_not_end_is_left_for_a_new_client() -> None:
+    rebalances = Rebalances(None, None)
+    consumer = KafkaConsumer(
+        Client([], [], lambda: None), KafkaSettings(bootstrap="localhost:1", rebalance_timeout_ms=1_000), rebalances
+    )
+    began = time.monotonic()
+    with pytest.raises(WorldDown, match="has been rebalancing for"):
+        await _poll_until(consumer, began + 30)
+    assert time.monotonic() - began > 2
+    rebalances.settled.set()
+    assert await consumer.poll(records_max=10, timeout_s=0.1) == []
+    rebalances.settled.clear()
+    assert await consumer.poll(records_max=10, timeout_s=0.1) == [], "it has just begun"
+
+
+async def _poll_until(consumer: KafkaConsumer, until: float) -> None:
+    while time.monotonic() < until:
+        assert await consumer.poll(records_max=10, timeout_s=0.1) == []

@@ -1,8 +1,8 @@
 """Reading from Kafka as a member of a group.
 
-The invariant: `poll` comes back in its time, with WorldDown once the broker has been silent too long. The client
-library keeps that silence to itself (it logs and goes on), so this adapter listens for the one sign of life there is:
-the time of the last fetch answered, which moves on an idle topic as well.
+The invariant: `poll` comes back in its time, with WorldDown once the broker has been silent too long, or a rebalance has not
+ended in twice the time the broker gives it. The client library keeps that silence to itself (it logs and goes on), so this adapter
+listens for the one sign of life there is: the time of the last fetch answered, which moves on an idle topic as well.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class KafkaConsumer:
         self._rebalances = rebalances
         self._settings = settings
         self._last_sign = 0
-        self._heard_at = self._polled_at = time.monotonic()
+        self._heard_at = self._polled_at = self._settled_at = time.monotonic()
 
     async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
         self._start_listening()
@@ -82,6 +82,7 @@ class KafkaConsumer:
         except (KafkaError, ConsumerStoppedError, OSError) as error:
             raise WorldDown(f"polling: {error!r}") from error
         self._listen(heard=bool(polled))
+        self._see_whether_it_settles()
         if not self._rebalances.settled.is_set() or self._rebalances.begun != rebalances:
             return []  # they were taken away while these were on their way; whoever has them next reads from what is committed
         return [Record(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp) for r in polled]
@@ -97,10 +98,10 @@ class KafkaConsumer:
             polled += _flat(await self._client.getmany(timeout_ms=_FRESH_MS_MAX, max_records=left))
 
     def _start_listening(self) -> None:
-        """While nobody polls, the client fetches nothing: that time is not the broker's silence."""
+        """While nobody polls, the client fetches nothing: that time is not the broker's silence, nor the rebalance's."""
         now = time.monotonic()
         if now - self._polled_at > _IDLE_S_MAX:
-            self._heard_at = now
+            self._heard_at = self._settled_at = now
 
     def _listen(self, *, heard: bool) -> None:
         self._polled_at = time.monotonic()
@@ -111,6 +112,13 @@ class KafkaConsumer:
         silence_s = self._polled_at - self._heard_at
         if assigned and silence_s > self._settings.silence_s_max:
             raise WorldDown(f"the broker has not answered a fetch for {silence_s:.0f} s")
+
+    def _see_whether_it_settles(self) -> None:
+        """The broker ends a rebalance without those who do not come; only a client that lost its way is in one for longer."""
+        if self._rebalances.settled.is_set():
+            self._settled_at = self._polled_at
+        elif (unsettled_s := self._polled_at - self._settled_at) > 2 * self._settings.rebalance_timeout_ms / 1000:
+            raise WorldDown(f"the group has been rebalancing for {unsettled_s:.0f} s")
 
     async def commit(self, positions: Iterable[Position]) -> None:
         """During a rebalance the commit is refused: the partitions are someone else's, so that is not a failure."""
