@@ -1,7 +1,8 @@
 """What is due goes out, or is suppressed with a reason: consent, the day's cap, duplicates, staleness, quiet hours.
 
 The invariants: nothing is told in quiet hours; marketing is told only with consent; no local day has more than the cap; a dedupe
-key is used once. In a replay each message is told at its own instant, so the outcome does not depend on when the sender runs.
+key is used once. In a replay each message is told at its own instant. What a later event would have swallowed is swallowed only
+while it still waits, so a correction that was delivered late may be told where it would have been silent.
 """
 
 from datetime import datetime, timedelta
