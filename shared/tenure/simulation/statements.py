@@ -14,7 +14,7 @@ from tenure.rulebook import tables as rulebook
 from tenure.simulation import park_statements as park
 from tenure.simulation.park_statements import NO_ROWS, Answer, claim_new
 from tenure.simulation.tables import Transaction
-from tenure.spine import batch, floor, inbox, leading, outbox, park_view, parking, progress, transact
+from tenure.spine import answers, floor, inbox, leading, outbox, park_view, parking, progress, transact
 
 REVISIONS: Final = (rulebook.NO_REVISION, rulebook.REVISION, rulebook.REVISION_HEARD, rulebook.REVISION_BOTH)
 NOTHING_PUBLISHED: Final = 0
@@ -223,8 +223,8 @@ STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxy
         parking.STILL_PARKED: park.still_parked,
         parking.LEAVE: park.leave,
         parking.REFUSE_AGAIN: park.refuse_again,
-        batch.ANSWERED: answered,
-        batch.ANSWER: answer,
+        answers.ANSWERED: answered,
+        answers.ANSWER: answer,
         outbox.EMIT_AND_ADVANCE: emit_and_advance,
         progress.ADVANCE: advance,
         transact.GO_BACK: go_back,

@@ -11,7 +11,6 @@ from itertools import chain
 from time import monotonic
 from typing import Any, Final
 
-import asyncpg
 import msgspec
 import structlog
 from asyncpg.connection import Connection
@@ -25,10 +24,10 @@ from tenure.rulebook import tables as rule_tables
 from tenure.rulebook.book import Rulebook
 from tenure.rulebook.following import SPOKEN, Heard, hear
 from tenure.service import Saved, Service
-from tenure.spine import inbox, outbox, parking, spans
+from tenure.spine import answers, inbox, outbox, parking, spans
 from tenure.spine.effects import records_of
 from tenure.spine.faults import reach
-from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
+from tenure.spine.item import Item, Outcome
 from tenure.spine.log import Outgoing, Position
 from tenure.telemetry.traces import collecting, traceparent_of
 
@@ -36,15 +35,6 @@ log: Final = structlog.get_logger(__name__)
 _json: Final = msgspec.json.Encoder()
 ITEMS_BETWEEN_BREATHS: Final = 100
 NOTHING: Final = b"null"
-ANSWERED: Final = """
-SELECT i.* FROM idempotency i JOIN unnest($1::text[], $2::text[]) AS t (caller, key) USING (caller, key)
-"""
-ANSWER: Final = """
-INSERT INTO idempotency (caller, key, fingerprint, ok, body)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bool[], $5::bytea[])
-"""
-TURNED_AWAY: Final = frozenset({parking.BEHIND, "rule_failed"})
-"""Refusals that will pass: the same request may be answered otherwise tomorrow, so they are not kept as its answer."""
 
 
 class Batch:
@@ -138,14 +128,10 @@ class Batch:
         asked = {(w.caller, w.key): i for i in self.fresh if (w := self.items[i].idempotency) is not None}
         if not asked:
             return
-        rows = await self.conn.fetch(
-            ANSWERED,
-            [caller for caller, _ in asked],
-            [key for _, key in asked],
-        )
+        rows = await answers.given_before(self.conn, list(asked))
         for row in rows:
             i = asked[row["caller"], row["key"]]
-            self.outcomes[i] = answer_again(row, self.items[i].idempotency)
+            self.outcomes[i] = answers.again(row, self.items[i].idempotency)
         self.fresh = [i for i in self.fresh if not self.outcomes[i].seen]
 
     async def decide(self) -> None:
@@ -259,27 +245,14 @@ class Batch:
         reach("transact.saved")
         await outbox.emit(self.conn, self.records, reached)
         reach("transact.emitted")
-        await self._save_answers()
+        asked = ((w, self.outcomes[i]) for i in self.fresh if (w := self.items[i].idempotency) is not None)
+        await answers.keep(self.conn, asked)
         await self._save_replayed()
 
     def _refused_once(self) -> list[uuid.UUID]:
         """What was claimed for a caller and then refused: the same id may come again."""
         refused = [i for i in self.fresh if self.items[i].once and self.outcomes[i].wrong is not None]
         return [self.items[i].event_key for i in refused]
-
-    async def _save_answers(self) -> None:
-        asked = ((w, self.outcomes[i]) for i in self.fresh if (w := self.items[i].idempotency) is not None)
-        answered = sorted(((w, o) for w, o in asked if _is_final(o)), key=lambda pair: (pair[0].caller, pair[0].key))
-        if not answered:
-            return
-        await self.conn.execute(
-            ANSWER,
-            [w.caller for w, _ in answered],
-            [w.key for w, _ in answered],
-            [w.fingerprint for w, _ in answered],
-            [o.wrong is None for _, o in answered],
-            [_json.encode([o.wrong.code, o.wrong.detail]) if o.wrong else o.body for _, o in answered],
-        )
 
     async def _save_replayed(self) -> None:
         """A replayed event that is still wrong stays parked, with its newest reason; one that passed leaves."""
@@ -295,17 +268,3 @@ class Batch:
         passed = [s for i, s in replayed if self.outcomes[i].wrong is None]
         if passed:
             await parking.leave(self.conn, passed, action="replayed", actor=self.items[replayed[0][0]].by, reason="")
-
-
-def _is_final(outcome: Outcome) -> bool:
-    return outcome.wrong is None or outcome.wrong.code not in TURNED_AWAY
-
-
-def answer_again(row: asyncpg.Record, idempotency: Idempotency | None) -> Outcome:
-    assert idempotency is not None
-    if bytes(row["fingerprint"]) != idempotency.fingerprint:
-        return Outcome(wrong=OtherBodyError(), seen=True)
-    if row["ok"]:
-        return Outcome(body=bytes(row["body"]), seen=True)
-    code, detail = msgspec.json.decode(row["body"], type=tuple[str, str])
-    return Outcome(wrong=WrongEventError(code, detail), seen=True)

@@ -25,8 +25,8 @@ from uuid_utils import uuid7
 from tenure.contracts.event import Data
 from tenure.rulebook.book import Rulebook
 from tenure.service import Service
-from tenure.spine import parking
-from tenure.spine.batch import ANSWER, ANSWERED, Batch, answer_again
+from tenure.spine import answers, parking
+from tenure.spine.batch import Batch
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
 from tenure.spine.log import Position
@@ -210,8 +210,9 @@ class Door:
                 if (before := await _answered(conn, asked)) is not None:
                     return before
                 body = await do(conn)
-                await conn.execute(ANSWER, [asked.caller], [asked.key], [asked.fingerprint], [True], [body])
-                return Outcome(body=body)
+                outcome = Outcome(body=body)
+                await answers.keep(conn, [(asked, outcome)])
+                return outcome
 
         try:
             return await _whole(self.service.name, once)
@@ -237,8 +238,8 @@ async def _whole(service: str, once: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _answered(conn: Connection, asked: Idempotency) -> Outcome | None:
-    row = await conn.fetchrow(ANSWERED, [asked.caller], [asked.key])
-    return None if row is None else answer_again(row, asked)
+    rows = await answers.given_before(conn, [(asked.caller, asked.key)])
+    return answers.again(rows[0], asked) if rows else None
 
 
 def _none_may_be_refused(outcomes: Sequence[Outcome]) -> None:
