@@ -1,13 +1,15 @@
 """The ledger as a child would build it: every point is a coin with its dates and a place, and everything is found by looking at all.
 
 It shares no code with the rules. What it knows of them is what DESIGN 5.3 says: earliest expiry first, pending until cooling-off
-ends, a void policy gives back what it earned (its own coins first, then others, then a debt), and earnings repay a debt first.
+ends, a void policy gives back what it earned and a refunded premium its share of it (pending coins first, then the policy's own,
+then others, then a debt), and earnings repay a debt first.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from operator import attrgetter
 
 from tenure.calendar import add_months, end_of_month
 
@@ -40,6 +42,30 @@ class Held:
     state: str = "held"
 
 
+@dataclass(slots=True)
+class Payment:
+    """What one payment earned: one lot. `lost`: what was taken back for it, from wherever."""
+
+    lot: int
+    points: int
+    lost: int = 0
+
+
+@dataclass(slots=True)
+class Policy:
+    """A policy of one term. A point is a yuan, so what was paid for it is its points' yuan."""
+
+    cooling_off_end: date
+    payments: list[Payment] = field(default_factory=list)
+    refunded_fen: int = 0
+    void: bool = False
+
+    def to_lose(self, points: int) -> int:
+        """What a payment loses in all: everything if the policy never was; otherwise its share, and the member keeps the fraction."""
+        paid_fen = sum(payment.points for payment in self.payments) * 100
+        return points if self.void else points * min(self.refunded_fen, paid_fen) // paid_fen
+
+
 @dataclass
 class Model:
     """One member's points."""
@@ -51,7 +77,7 @@ class Model:
     repaid: int = 0
     lots: int = 0
     done: Counter[tuple[str, date]] = field(default_factory=Counter)
-    void: set[str] = field(default_factory=set)
+    policies: dict[str, Policy] = field(default_factory=dict)
 
     # --- what is there ---
 
@@ -60,8 +86,14 @@ class Model:
 
     def balances(self) -> tuple[int, int, int, int]:
         """(pending, available, held, debt)."""
-        places = Counter(coin.place for coin in self.coins)
+        places = Counter(map(attrgetter("place"), self.coins))
         return places["pending"], places["available"], places["held"], self.debt
+
+    def by_lot(self) -> dict[tuple[int, str], int]:
+        """How many coins of which lot are where; those that are gone for good are left out."""
+        where = {"pending": "left", "available": "left", "held": "held", "expired": "expired"}
+        found = Counter(map(attrgetter("lot", "place"), self.coins))
+        return {(lot, where[place]): points for (lot, place), points in found.items() if place in where}
 
     # --- what happens ---
 
@@ -104,27 +136,41 @@ class Model:
         self._grant(50, self.today)
         self.lots += 1  # the growth beside it has a lot, too
 
-    def insure(self, policy: str, points: int, cooling_off_end: date) -> None:
-        self._grant(points, max(cooling_off_end, self.today), policy)
+    def insure(self, name: str, cooling_off_end: date) -> None:
+        self.policies[name] = Policy(cooling_off_end)
 
-    def cancel(self, policy: str) -> None:
-        """Void: its own coins that are pending, there, or expired unused; then others in spending order; then a debt."""
-        if policy in self.void:
-            return
-        self.void.add(policy)
-        own = [coin for coin in self.coins if coin.policy == policy]
-        owed = len(own)
-        others = [c for c in self.at("available") if c.policy != policy]
-        others.sort(key=lambda c: (max(c.active_on, self.today), *c.order))
-        for coin in [
-            *(c for c in own if c.place in ("pending", "available")),
-            *(c for c in own if c.place == "expired"),
+    def pay(self, name: str, points: int) -> None:
+        policy = self.policies[name]
+        self._grant(points, max(policy.cooling_off_end, self.today), name)
+        policy.payments.append(Payment(self.lots, points))
+
+    def pay_back(self, name: str, fen: int) -> None:
+        self.policies[name].refunded_fen += fen
+        self._settle(name)
+
+    def cancel(self, name: str) -> None:
+        self.policies[name].void = True
+        self._settle(name)
+
+    def _settle(self, name: str) -> None:
+        """Each payment, oldest first, gives back what it is to lose and has not lost yet."""
+        policy = self.policies[name]
+        for payment in policy.payments:
+            owed = policy.to_lose(payment.points) - payment.lost
+            payment.lost += owed
+            for coin in self._to_take(name, payment.lot)[:owed]:
+                coin.place, owed = "reversed", owed - 1
+            self.debt += owed
+
+    def _to_take(self, name: str, lot: int) -> list[Coin]:
+        """Its own coins that are pending, there, or expired unused; then the policy's others; then others in spending order."""
+        own = [coin for coin in self.coins if coin.lot == lot]
+        others = sorted((c for c in self.at("available") if c.lot != lot), key=lambda c: (c.policy != name, c.order))
+        return [
+            *(coin for coin in own if coin.place in ("pending", "available")),
+            *(coin for coin in own if coin.place == "expired"),
             *others,
-        ]:
-            if not owed:
-                break
-            coin.place, owed = "reversed", owed - 1
-        self.debt += owed
+        ]
 
     def adjust(self, points: int) -> bool:
         if points > 0:

@@ -109,6 +109,21 @@ def test_a_mid_term_refund_takes_its_share(world: World) -> None:
     assert world.points() == (0, 500 - 249, 0), "249.99 points are taken back floored"
 
 
+def test_a_refund_takes_the_terms_other_instalment_before_what_health_earned(world: World) -> None:
+    """300 yuan in January, 200 in March. January's points and a check-up's are spent; half of the premium is refunded in July."""
+    world.hear(paid(FIRST, 30_000, "2026-01-01"))
+    world.hear(did("check_up", "2026-02-01"))
+    world.hear(paid(FIRST, 20_000, "2026-03-01", n=2))
+    spend(world, 400, "2026-03-02")
+    world.hear(refunded(FIRST, 25_000, "2026-07-01"))
+    left = {(lot.rule, lot.earned_on): lot.remaining for lot in world.accounts[M].lots.values()}
+    assert left == {
+        ("premium", D("2026-01-01")): 0,
+        ("premium", D("2026-03-01")): 0,
+        ("check_up", D("2026-02-01")): 350,
+    }
+
+
 def test_two_refunds_add_up_before_they_are_floored(world: World) -> None:
     world.hear(paid(FIRST, 50_000))
     world.hear(refunded(FIRST, 10_050, "2026-07-02", version=5))

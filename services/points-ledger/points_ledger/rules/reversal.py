@@ -1,8 +1,8 @@
 """Bringing what was granted into line with what it is worth: take back, give back, top up.
 
-Taken back in this order: the fact's own pending points, its own lots (what of them expired unused comes out of breakage), other
-lots in spending order, and the rest is a debt. Each lot remembers what was taken for it and where, so that a cancellation that is
-itself reversed gives everything back where it was, with its own dates.
+Taken back in this order: the fact's own pending points, its own lots (what of them expired unused comes out of breakage), what is
+there of its term's other lots, all others in spending order, and the rest is a debt. Each lot remembers what was taken for it and
+where, so that a cancellation that is itself reversed gives everything back where it was, with its own dates.
 """
 
 from dataclasses import dataclass
@@ -105,8 +105,8 @@ def _take_for(book: Book, lot: Lot, share: int, on: date, *, own: set[int], foun
 def _candidates(book: Book, lot: Lot, on: date, own: set[int]) -> list[int]:
     """Lots to take from. Of other lots those that lived on `on` or later, as if the reversal had been heard that very day."""
 
-    def order(t: Lot) -> tuple[bool, bool, date, tuple[date, date, int]]:
-        return (t.no not in own, t.no != lot.no, max(t.activates_on, on), t.spending_order)
+    def order(t: Lot) -> tuple[bool, bool, bool, date, tuple[date, date, int]]:
+        return (t.no not in own, t.no != lot.no, not _of_one_term(t, lot), max(t.activates_on, on), t.spending_order)
 
     def usable(t: Lot) -> bool:
         if t.wallet != lot.wallet or not (t.remaining or t.expired):
@@ -114,6 +114,10 @@ def _candidates(book: Book, lot: Lot, on: date, own: set[int]) -> list[int]:
         return t.no in own or not (t.is_pending(book.lived_to) or t.is_expired(on))
 
     return [t.no for t in sorted(filter(usable, book.lots.values()), key=order)]
+
+
+def _of_one_term(one: Lot, other: Lot) -> bool:
+    return one.policy_no is not None and (one.policy_no, one.term_no) == (other.policy_no, other.term_no)
 
 
 def _take_from(book: Book, no: int, amount: int, on: date, found: _Sources) -> int:
