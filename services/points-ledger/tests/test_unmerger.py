@@ -1,5 +1,7 @@
 """A merger undone: lots go back with their dates, policies with their debts, and both books hold."""
 
+from collections import Counter
+
 import pytest
 from msgspec.structs import replace
 from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHold
@@ -122,6 +124,23 @@ def test_who_adds_up_the_events_comes_to_the_same(world: World) -> None:
         for key in account.balances:
             if not key.startswith("growth"):
                 assert account.balances[key] - before[name][key] == change[key], (name, key)
+
+
+@pytest.mark.parametrize("survivor", [M, OTHER])
+def test_what_one_number_owes_is_paid_by_what_the_other_has(world: World, survivor: str) -> None:
+    """500 points spent of a policy that turned out void are owed by one number; the other has 800, of which 500 expire earlier."""
+    world.hear(paid(term(), 50_000))
+    spend(world, 500, "2026-02-01")
+    world.hear(cancelled(term(), "2026-03-01", "flat"))
+    world.hear(replace(did("check_up", "2026-02-01"), member_id=OTHER))
+    world.hear(paid(THEIRS, 30_000, "2026-03-01"))
+    world.hear(replace(MERGED, member_id=survivor, merged_id=OTHER if survivor == M else M))
+    assert world.points(survivor) == (0, 300, 0)
+    assert ("2026-03-01", "2028-04-01", 300) in dates(world, survivor)
+    told: Counter[str] = Counter()
+    for name in (M, OTHER):
+        told.update(as_a_reader_adds_up(world.told, name))
+    assert (told["points_available"], told["points_debt"]) == (300, 0), "readers add the two up, and hear of the rest"
 
 
 def test_a_merger_can_be_done_undone_and_done_again(world: World) -> None:

@@ -90,7 +90,10 @@ class PointsExpired(Dated, PointsEvent, frozen=True, kw_only=True):
 
 
 class PointsAdjusted(PointsEvent, frozen=True, kw_only=True):
-    """A manual adjustment, made by one person and approved by another; `amount` may be negative here."""
+    """A manual adjustment, made by one person and approved by another; `amount` may be negative here.
+
+    It is 0 where customers became one and points of the one repaid a debt of the other (reason `customer_merged`).
+    """
 
     entry_id: str
     reason: str

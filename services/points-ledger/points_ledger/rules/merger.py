@@ -6,13 +6,14 @@ Every point leaves one account through `merger` and enters the other from it, so
 from typing import Final
 
 from msgspec.structs import replace
-from tenure.contracts.points import Wallet
+from tenure.contracts.points import PointsAdjusted, Wallet
 from tenure.contracts.policy import CustomerMerged
 
 from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Bucket, Lot, Memory
 from points_ledger.rules.book import Book
-from points_ledger.rules.lots import repay
+from points_ledger.rules.lots import repay, spendable
 
+MERGED: Final = "customer_merged"
 _WITHOUT_LOT: Final = 0
 _CORE: Final = "insurer core"
 
@@ -31,8 +32,8 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
         survivor.put_hold(replace(hold, parts=parts))
     for proposal in merged.proposals.values():
         survivor.put_proposal(proposal)
-    for no in numbers.values():
-        repay(survivor, no, survivor.event.day)
+    for wallet in WALLETS:
+        _repay(survivor, wallet)
     if merged.memory.merged_into != survivor.member_id:
         survivor.note("merged", f"took over {merged.member_id}", _CORE)
         merged.note("merged", f"became {survivor.member_id}", _CORE)
@@ -69,6 +70,26 @@ def move(survivor: Book, merged: Book, wallet: Wallet, bucket: Bucket, amount: i
     else:
         merged.post(wallet, bucket, "merger", amount, lot_no=old, kind="merge", on=day)
         survivor.post(wallet, "merger", bucket, amount, lot_no=new, kind="merge", on=day)
+
+
+def _repay(survivor: Book, wallet: Wallet) -> None:
+    """What either owed is paid by what both have, earliest expiry first. Told, for readers only add the two balances up."""
+    day = survivor.event.day
+    for lot in spendable(survivor.lots.values(), wallet, survivor.lived_to):
+        repaid = repay(survivor, lot.no, day)
+        if repaid:
+            survivor.tell(
+                PointsAdjusted(
+                    member_id=survivor.member_id,
+                    wallet=wallet,
+                    amount=0,
+                    effective=day,
+                    entry_id=survivor.lot_id(lot),
+                    reason=MERGED,
+                    ticket="",
+                    repaid_debt=repaid,
+                )
+            )
 
 
 def _united(one: Memory, other: Memory) -> Memory:
