@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Final
 
+from msgspec.structs import replace
 from points_ledger.rules.account import Account, new_account
 from points_ledger.service import SERVICE as LEDGER
 from policy_sync.rules.customers import MemberState, member_of
@@ -23,13 +24,14 @@ from tenure.service import Service
 
 
 class Both:
-    """One world of both services' states; `day` is the newest that began."""
+    """One world of both services' states. `became`: customer numbers given up, and whose they are now: policy-sync tells these."""
 
     def __init__(self, programme: Programme) -> None:
         self.programme: Final = programme
         self.policies: dict[str, Any] = {}
         self.accounts: dict[str, Account] = {}
         self.told: list[Data] = []
+        self.became: dict[str, str] = {}
         self._ids = 0
 
     def hear_core(self, data: Data, at: datetime, *, id_: str | None = None) -> None:
@@ -37,7 +39,19 @@ class Both:
         event = self._event(data, at, id_)
         for told in self._decide(POLICY_SYNC, self.policies, _policy_state, event):
             if TYPE_OF[type(told)] not in LEDGER.ignores:
-                self.hear_member(told, at)
+                self.hear_member(self._to_survivor(told), at)
+
+    def _to_survivor(self, told: Any) -> Data:
+        """policy-sync reads mergers from its database (`services/policy-sync/tests/test_ties.py`), which is not here."""
+        now = self.became.get(told.member_id)
+        if now is None:
+            return told  # type: ignore[no-any-return]
+        term = getattr(told, "term", None)
+        return (
+            replace(told, member_id=now)
+            if term is None
+            else replace(told, member_id=now, term=replace(term, member_id=now))
+        )
 
     def hear_member(self, data: Data, at: datetime) -> Any:
         """The ledger hears something of its members: from policy-sync, tier-engine or a caller."""

@@ -22,6 +22,7 @@ class Lot:
     left: int
     grace: bool = False
     over: int = 0
+    term: tuple[str, int] | None = None
 
 
 @dataclass
@@ -116,7 +117,7 @@ class Purse:
         if not 0 < points <= one.points:
             return False
         one.parts, back = cut(one.parts, one.points - points)
-        for lot, amount in back:
+        for lot, amount in reversed(back):
             self._give_back(lot, amount)
         return True
 

@@ -89,7 +89,10 @@ class Life:
 
 
 class Due(NamedTuple):
-    """What one rule owes for one fact: points and growth, usable from `active_on`."""
+    """What one rule owes for one fact: points and growth, usable from `active_on`.
+
+    `number` tells facts of one rule and policy apart; `term_no` names the term it was earned with, where it is one's.
+    """
 
     rule: str
     policy_no: str
@@ -97,6 +100,8 @@ class Due(NamedTuple):
     active_on: date
     points: int
     growth: int = 0
+    number: str = ""
+    term_no: int | None = None
 
 
 def tier_on(day: date, steps: Steps) -> str:
@@ -113,9 +118,10 @@ def all_due(life: Life, steps: Steps, last_day: date) -> Iterator[Due]:
 def of_money(life: Life, term: TermTold) -> Iterator[Due]:
     """A point a yuan paid, two a yuan of more cover; a refund takes its share of either back, in favour of the member's fraction."""
     for rule, rate, what in (("premium", 1, term.payments), ("add_cover", 2, term.increases)):
-        for day, fen in what:
-            points = less_refunds(term, rate * (fen // 100))
-            yield Due(rule, life.policy_no, day, max(day, term.cooling_off_end), points)
+        for n, (day, fen) in enumerate(what):
+            points, number = less_refunds(term, rate * (fen // 100)), f"{term.no}/{n}"
+            active_on = max(day, term.cooling_off_end)
+            yield Due(rule, life.policy_no, day, active_on, points, number=number, term_no=term.no)
 
 
 def less_refunds(term: TermTold, points: int) -> int:
@@ -134,7 +140,8 @@ def of_renewal(life: Life, term: TermTold, steps: Steps) -> Iterator[Due]:
     early = 100 if (until - term.renewed_on).days >= 7 else 0
     base = 200 + early + 20 * (term.premium_fen // 100) // 100
     points = less_refunds(term, base * TIER_PERCENT[tier_on(term.renewed_on, steps)] // 100)
-    yield Due("renewal", life.policy_no, term.renewed_on, max(term.renewed_on, term.cooling_off_end), points)
+    active_on = max(term.renewed_on, term.cooling_off_end)
+    yield Due("renewal", life.policy_no, term.renewed_on, active_on, points, number=f"{term.no}", term_no=term.no)
 
 
 def of_years(life: Life, steps: Steps, last_day: date) -> Iterator[Due]:
@@ -149,10 +156,11 @@ def of_years(life: Life, steps: Steps, last_day: date) -> Iterator[Due]:
         if day - DAY not in covered:
             continue
         points = min(100 * n, 1_000) * TIER_PERCENT[tier_on(day, steps)] // 100
-        yield Due("anniversary", life.policy_no, day, day, points, 10)
+        completed = next(t.no for t in life.standing if any(a <= day - DAY < b for a, b in t.covers))
+        yield Due("anniversary", life.policy_no, day, day, points, 10, number=f"{n}", term_no=completed)
         broken = any(c.counts and began <= c.loss < day for c in life.claims)
         if not broken and covered.issuperset(days_between(began, day)):
-            yield Due("no_claim_year", life.policy_no, day, day, 300, 20)
+            yield Due("no_claim_year", life.policy_no, day, day, 300, 20, number=f"{n}")
 
 
 def days_between(start: date, end: date) -> Iterator[date]:

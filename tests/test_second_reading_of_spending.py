@@ -51,15 +51,15 @@ wishes = st.builds(
 class Buyer:
     """Asks the ledger for what was wished, and keeps account of what it was granted."""
 
-    def __init__(self, both: Both) -> None:
-        self.both, self.count = both, 0
+    def __init__(self, both: Both, member: str = MEMBER) -> None:
+        self.both, self.member = both, member
         self.held: Counter[str] = Counter()
         self.spent: Counter[str] = Counter()
         self.names: list[str] = []
 
     def wish(self, wish: Wish, day: date, *, frozen: bool) -> tuple[str, str, int | None, bool]:
         """Ask for it on a day. Returns what was asked, of which reservation, for how many points, and whether it was granted."""
-        self.both.hear_member(DayReached(key=MEMBER, day=day), start_of(day))
+        self.both.hear_member(DayReached(key=self.member, day=day), start_of(day))
         if wish.what == "place" or not self.names:
             return self._place(wish, day, frozen=frozen)
         name = self.names[-1 - wish.which % len(self.names)]
@@ -71,12 +71,12 @@ class Buyer:
         return wish.what, name, points, done
 
     def _place(self, wish: Wish, day: date, *, frozen: bool) -> tuple[str, str, int | None, bool]:
-        there, owed = (self.both.balance(MEMBER, f"points_{what}") for what in ("available", "debt"))
-        points, name = max(1, -(-there * wish.twelfths // 12)), f"H-{len(self.names)}"
+        there, owed = (self.both.balance(self.member, f"points_{what}") for what in ("available", "debt"))
+        points, name = max(1, -(-there * wish.twelfths // 12)), f"H-{self.member}-{len(self.names)}"
         command = PlaceHold(
-            hold_id=name, member_id=MEMBER, wallet="points", points=points, reference="", expires_at=WALL
+            hold_id=name, member_id=self.member, wallet="points", points=points, reference="", expires_at=WALL
         )
-        done = self.both.ask(command, start_of(day), member=MEMBER)
+        done = self.both.ask(command, start_of(day), member=self.member)
         assert done == (points <= there and not owed and not frozen)
         if done:
             self.names.append(name)
@@ -89,7 +89,7 @@ class Buyer:
             "release": ReleaseHold(hold_id=name),
             "refund": RefundHold(hold_id=name, points=points),
         }
-        return self.both.ask(asked[what], start_of(day), member=MEMBER)
+        return self.both.ask(asked[what], start_of(day), member=self.member)
 
     def _book(self, what: str, name: str, points: int) -> None:
         if what == "refund":
@@ -98,6 +98,12 @@ class Buyer:
         self.held[name] = 0
         if what == "capture":
             self.spent[name] = points
+
+    def take_over(self, other: "Buyer") -> None:
+        """The reservations of a customer who became this one."""
+        self.names += other.names
+        self.held += other.held
+        self.spent += other.spent
 
 
 @cache

@@ -117,7 +117,7 @@ def _candidates(book: Book, lot: Lot, on: date, own: set[int]) -> list[int]:
 
 
 def _of_one_term(one: Lot, other: Lot) -> bool:
-    return one.policy_no is not None and (one.policy_no, one.term_no) == (other.policy_no, other.term_no)
+    return one.term_no is not None and (one.policy_no, one.term_no) == (other.policy_no, other.term_no)
 
 
 def _take_from(book: Book, no: int, amount: int, on: date, found: _Sources) -> int:
