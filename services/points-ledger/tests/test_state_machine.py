@@ -28,7 +28,7 @@ from .test_against_the_model import assert_books
 from .world import M
 
 RUNS, STEPS = sized(500, 3_000), 50
-HOLDS = st.sampled_from(["H-1", "H-2", "H-3", "H-4"])
+HOLDS = st.sampled_from([f"H-{n}" for n in range(1, 9)])
 POINTS = st.integers(1, 120)
 FEN = st.integers(1, 15_000)
 PART = st.none() | st.integers(1, 60)
@@ -80,9 +80,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.life.adjust(points)
         self.life.agree()
 
-    @rule(hold_id=HOLDS, points=POINTS)
-    def hold(self, hold_id: str, points: int) -> None:
-        self.life.hold(hold_id, points)
+    @rule(hold_id=HOLDS, points=POINTS, everything=st.booleans())
+    def hold(self, hold_id: str, points: int, everything: bool) -> None:
+        """For so many points; or all there is is spent at once, so that what comes back later is owed."""
+        self.life.hold(hold_id, max(1, self.life.model.balances()[1]) if everything else points)
+        if everything:
+            self.life.capture(hold_id, None)
         self.life.agree()
 
     @rule(hold_id=HOLDS, points=PART)
