@@ -83,9 +83,10 @@ def _one_by_one(routes: APIRouter, app: App) -> None:
         try:
             return await app.write(request, command, key=body.member_id, caller=who, status=201)
         except Problem as problem:
-            if problem.code == "data_refused":  # another took what was left of the day meanwhile
-                await _must_fit_into_the_day(app, [command])
-            raise
+            if problem.code != "data_refused":
+                raise
+        await _must_fit_into_the_day(app, [command])  # another took what was left of the day meanwhile
+        return await app.write(request, command, key=body.member_id, caller=who, status=201)  # or the day was just over
 
     @routes.post("/adjustments/{adjustment_id}/approve", openapi_extra=answers(AdjustmentView))
     async def approve(request: Request, adjustment_id: Id, who: Operates, _key: IdempotencyKey = None) -> Response:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from points_ledger import api_adjustments
 from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
@@ -129,6 +130,26 @@ async def test_a_day_has_a_limit_for_a_member_and_for_a_maker(t: Under) -> None:
     assert again.json() == first.json(), "asked again it is answered again, and counts once"
     await t.day(D("2026-06-16"))
     assert (await post(t, "/adjustments", adjustment(10_000))).status_code == 201
+
+
+async def test_who_met_the_limit_of_a_day_that_was_just_over_proposes_on_the_next(
+    t: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await t.pool.execute("INSERT INTO adjustment_days VALUES ('2026-06-15', 'maker', 'op-1', 100000, 100000)")
+    look, looks = api_adjustments._exceeding, 0
+
+    async def before_and_after_midnight(*asked: Any) -> dict[str, str]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            return {}  # it looked before others took the rest
+        await t.day(D("2026-06-16"))
+        return await look(*asked)
+
+    monkeypatch.setattr(api_adjustments, "_exceeding", before_and_after_midnight)
+    assert (await post(t, "/adjustments", adjustment(10))).status_code == 201
+    rows = await t.pool.fetch("SELECT day, points FROM adjustment_days WHERE role = 'maker' ORDER BY day")
+    assert [tuple(row) for row in rows] == [(D("2026-06-15"), 100_000), (D("2026-06-16"), 10)]
 
 
 async def test_a_file_beyond_the_days_limit_names_the_row_and_is_not_taken(t: Under) -> None:
