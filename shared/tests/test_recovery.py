@@ -157,8 +157,9 @@ async def test_a_due_key_that_is_refused_neither_spins_nor_starves(
         assert counted("due_refused", "mall") == before + 3, "each was tried once, then put aside"
 
 
+@pytest.mark.parametrize("what", [RuntimeError("nobody foresaw this"), asyncio.CancelledError("a library's own")])
 async def test_a_mistake_in_a_task_is_survived_and_only_if_it_stays_the_process_ends(
-    toy: Under, log: Log, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    toy: Under, log: Log, settings: Settings, monkeypatch: pytest.MonkeyPatch, what: BaseException
 ) -> None:
     left = 2
 
@@ -166,7 +167,7 @@ async def test_a_mistake_in_a_task_is_survived_and_only_if_it_stays_the_process_
         nonlocal left
         left -= 1
         if left >= 0:
-            raise RuntimeError("nobody foresaw this")
+            raise what
 
     producer = await log.producer()
     await producer.send(outgoing(1))

@@ -15,7 +15,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from tenure.contracts.topics import TOPICS
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
-from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_deadline import ended, within
 from tenure.spine.kafka_ends import ends
 from tenure.spine.kafka_metadata import never_create_by_asking
 from tenure.spine.kafka_producer import KafkaProducer
@@ -88,7 +88,7 @@ class KafkaLog:
             await admin.start()
             yield admin
         finally:
-            await admin.close()
+            await ended(admin.close, self._settings.close_deadline_s)
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, topics: Mapping[str, int]) -> dict[str, int]:

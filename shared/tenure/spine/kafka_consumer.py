@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
-from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_deadline import ended, within
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import OnPartitions, Position, Record, TopicPartition, WorldDown
 
@@ -155,10 +155,5 @@ class KafkaConsumer:
 
     async def close(self) -> None:
         """Leaves the group, so that the others need not wait for the session to run out; on a dead broker, gives up."""
-        with suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(self._settings.close_deadline_s):
-                await self._client.stop()
-                return
-        with suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(self._settings.close_deadline_s):
-                await self._client._client.close()  # noqa: SLF001 - there is no public way to give up
+        if not await ended(self._client.stop, self._settings.close_deadline_s):
+            await ended(self._client._client.close, self._settings.close_deadline_s)  # noqa: SLF001 - there is no public way to give up

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_deadline import ended, within
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import TopicPartition as Place
 
@@ -31,5 +31,4 @@ async def ends(settings: KafkaSettings, known: Mapping[Place, int]) -> dict[Plac
                 await client.getmany(timeout_ms=settings.fetch_wait_ms, max_records=1)
             return {(tp.topic, tp.partition): client.highwater(tp) for tp in partitions}
     finally:
-        async with within(settings.close_deadline_s, "closing"):
-            await client.stop()
+        await ended(client.stop, settings.close_deadline_s)

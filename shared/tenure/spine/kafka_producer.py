@@ -10,13 +10,11 @@ metadata look-up per record would cost more than the record.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from tenure.spine.kafka_deadline import within
+from tenure.spine.kafka_deadline import ended, within
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import Outgoing, Position, TopicPartition, partition_of, refuse_too_large
 
@@ -103,11 +101,6 @@ def _packed(client: AIOKafkaProducer, records: list[Outgoing]) -> list[Any]:
 
 async def _stop(client: AIOKafkaProducer, deadline_s: float) -> None:
     """A clean stop flushes, and would wait for ever on a dead broker; then the sender is cut off."""
-    with suppress(TimeoutError, KafkaError, OSError):
-        async with asyncio.timeout(deadline_s):
-            await client.stop()
-            return
-    with suppress(TimeoutError, KafkaError, OSError):
-        async with asyncio.timeout(deadline_s):
-            await client._sender.close()  # noqa: SLF001 - there is no public way to give up
-            await client.client.close()
+    if not await ended(client.stop, deadline_s):
+        await ended(client._sender.close, deadline_s)  # noqa: SLF001 - there is no public way to give up
+        await ended(client.client.close, deadline_s)

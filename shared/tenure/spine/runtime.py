@@ -135,14 +135,19 @@ class Runtime:
         while not self.worker.stopping.is_set():
             try:
                 return await run()
-            except Exception as error:
-                log.exception("task_failed", service=self.door.service.name, task=name)
-                metrics.task_failures.labels(self.door.service.name, name).inc()
-                ends.append(time.monotonic())
-                if len(ends) == RESTARTS_MAX and ends[-1] - ends[0] < RESTARTS_WITHIN_S:
-                    self.failed.set()
-                    return None
-                await backoff.wait(error)
+            except asyncio.CancelledError as error:
+                if _is_to_end():
+                    raise
+                why: BaseException = error
+            except Exception as error:  # noqa: BLE001 - it is logged, counted and tried again
+                why = error
+            log.error("task_failed", service=self.door.service.name, task=name, exc_info=why)
+            metrics.task_failures.labels(self.door.service.name, name).inc()
+            ends.append(time.monotonic())
+            if len(ends) == RESTARTS_MAX and ends[-1] - ends[0] < RESTARTS_WITHIN_S:
+                self.failed.set()
+                return None
+            await backoff.wait(why)
         return None
 
     async def _watch(self) -> None:
@@ -159,6 +164,12 @@ class Runtime:
             "due": {"failures": self.due.backoff.failures, "reason": self.due.backoff.reason},
             "failed": self.failed.is_set() or bool(self.consumer.halted),
         }
+
+
+def _is_to_end() -> bool:
+    """Whether somebody cancelled this task. A library may let a cancellation of its own out: that is an error like any other."""
+    me = asyncio.current_task()
+    return me is not None and me.cancelling() > 0
 
 
 def _start_at_zero(service: Service[Any], tasks: list[str]) -> None:
