@@ -156,7 +156,7 @@ class Shop:
 
     async def _credit(self, member: str) -> None:
         body = {"member_id": member, "points": POINTS_BY_HAND_MAX, "reason": "to go shopping", "ticket": "T-1"}
-        asked = await self.insist("POST", f"{self.ledger}/v1/adjustments", body, who=("op-1", "operator"))
+        asked = await self.insist("POST", f"{self.ledger}/v1/adjustments", body, who=(f"op-of-{member}", "operator"))
         url = f"{self.ledger}/v1/adjustments/{asked['adjustment_id']}/approve"
         await self.insist("POST", url, {}, who=("op-2", "operator"))
 

@@ -1,5 +1,7 @@
 """The real platform under fire: seven services, each a process of its own, killed at points drawn from a seed while customers go on.
 
+One of them loses its wire to the broker now and then, another its wire to the database.
+
 Afterwards everything is drained, without help, and `verify` (the same as `tenure verify`) is asked; every generation of the cast
 has come to what the first came to, which lived before anything broke; every buyer who insisted got one order for one quote.
 TENURE_FAULT_SEED repeats a run.
@@ -13,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +41,7 @@ from tenure_local.services import SERVICES
 
 from .conftest import LONG
 from .customers import Feeder, Shop, name_of
+from .network import Network
 from .tampering import TAMPERS, put_back, tamper, unguarded
 
 KAFKA = "?session_timeout_ms=2500&heartbeat_interval_ms=800&fetch_wait_ms=100&silence_s_max=6&send_deadline_s=8&join_deadline_s=20"
@@ -49,6 +52,8 @@ ROUNDS = 2
 MALLS = ("mall", "mall.2")
 LIFE_S_MAX, FIRE_S_MAX = (60, 1_200) if LONG else (15, 30)
 DRAIN_WITHIN_S, STOP_WITHIN_S = 300, 60
+RECOVERS_WITHIN_S = 150
+"""After the last break and death all is read: sooner than the watch for a consumer that hangs could help."""
 CI_POINTS = 2
 TAMPERS_MAX = 10
 TELLS_NOTHING = ("relay.sent", "relay.marked", "transact.emitted")
@@ -109,6 +114,7 @@ class Fired:
     feeder: Feeder
     shop: Shop
     urls: list[str]
+    network: Network
     lives: list[Life] = field(default_factory=list)
 
     async def connect(self, service: str) -> asyncpg.Connection:
@@ -163,6 +169,8 @@ LIMITS = {
     "TENURE_POLL_TIMEOUT_S": "0.1",
     "TENURE_POOL_SIZE_MAX": "6",
     "TENURE_LOCK_TIMEOUT_MS": "1000",
+    "TENURE_STATEMENT_TIMEOUT_MS": "8000",
+    "TENURE_IDLE_IN_TRANSACTION_TIMEOUT_MS": "8000",
     "TENURE_HOLD_TTL_S": "5",
     "TENURE_LOG_LEVEL": "warning",
     "TENURE_PARKED_RUN_MAX": "1000",
@@ -173,14 +181,22 @@ LIMITS = {
 async def fired(broker: Kafka, server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fired]:
     sys.stdout.write(f"TENURE_FAULT_SEED={SEED}\n")
     folder = tmp_path_factory.mktemp("fire")
+    async with Network(broker, server, SEED) as network, platform_of(network, folder) as found:
+        yield found
+
+
+@asynccontextmanager
+async def platform_of(network: Network, folder: Path) -> AsyncIterator[Fired]:
     home = Home(folder / "home")
-    environments = await prepared(home, broker, server)
+    environments = await prepared(home, network.broker, network.server)
+    network.lay(environments, [service.name for service in SERVICES if service.name != "mall"])
     url = {name: f"http://127.0.0.1:{e['TENURE_PORT']}" for name, e in environments.items()}
     found = Fired(
         home,
-        Feeder(open_log(broker.address), SEED),
+        Feeder(open_log(network.broker.address), SEED),
         Shop(home, [url[mall] for mall in MALLS], url["points-ledger"]),
         list(url.values()),
+        network,
     )
     plan = {"environments": environments, "deaths": deaths(SEED), "life_s_max": LIFE_S_MAX, "fire_s_max": FIRE_S_MAX}
     with (folder / "stderr").open("wb") as stderr:
@@ -212,17 +228,16 @@ async def under_fire(found: Fired, fleet: asyncio.subprocess.Process) -> None:
     await drained(found)
     fleet.stdin.write(b"peace is over\n")
     began = time.monotonic()
-    customers = [
-        asyncio.create_task(found.feeder.run(over, every_s=0.4, at_once=4)),
-        asyncio.create_task(found.shop.run(over)),
-    ]
-    assert fleet.stdout is not None
-    while (line := await fleet.stdout.readline()) not in (b'"done"\n', b""):
-        found.lives.append(msgspec.json.decode(line, type=Life))
-    sys.stdout.write(f"{len(found.lives)} deaths in {time.monotonic() - began:.0f} s\n")
-    over.set()
-    await asyncio.gather(*customers)
-    await drained(found)
+    async with asyncio.TaskGroup() as customers:  # one that hears a clear no ends the run at once
+        customers.create_task(found.feeder.run(over, every_s=0.4, at_once=4))
+        customers.create_task(found.shop.run(over))
+        customers.create_task(found.network.break_now_and_then(over))
+        assert fleet.stdout is not None
+        while (line := await fleet.stdout.readline()) not in (b'"done"\n', b""):
+            found.lives.append(msgspec.json.decode(line, type=Life))
+        sys.stdout.write(f"{len(found.lives)} deaths in {time.monotonic() - began:.0f} s\n")
+        over.set()
+    await drained(found, within_s=RECOVERS_WITHIN_S)
     sys.stdout.write(f"drained after {time.monotonic() - began:.0f} s, {found.feeder.generations} generations\n")
 
 
@@ -236,8 +251,8 @@ async def all_answer(found: Fired) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def drained(found: Fired) -> None:
-    async with asyncio.timeout(DRAIN_WITHIN_S), watch(found.home.settings(), found.home.addresses().url) as services:
+async def drained(found: Fired, *, within_s: float = DRAIN_WITHIN_S) -> None:
+    async with asyncio.timeout(within_s), watch(found.home.settings(), found.home.addresses().url) as services:
         await services.until_drained(found.feeder.targets.values())
 
 
@@ -254,6 +269,14 @@ async def test_processes_died_where_they_were_meant_to(fired: Fired) -> None:
         assert not never & set(POINTS)
         assert len(never) <= len(SAGA_POINTS) / 4, "a busy machine may keep some from their point, not most"
     assert {life.service for life in killed} == {*MALLS, *(service.name for service in SERVICES)}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_services_were_cut_off_from_their_broker_and_their_database(fired: Fired) -> None:
+    breaks = Counter((b.service, b.side, b.mode) for b in fired.network.breaks)
+    sys.stdout.write(f"{len(fired.network.breaks)} breaks of the network: {dict(breaks)}\n")
+    assert {b.side for b in fired.network.breaks} == {"kafka", "postgres"}
+    assert all(b.connections for b in fired.network.breaks), "they are reached through the wires that broke"
 
 
 @pytest.mark.asyncio(loop_scope="module")
