@@ -143,6 +143,22 @@ def test_a_server_that_never_gets_ready_is_ended_and_says_what_it_wrote(tmp_path
     assert not server.running
 
 
+class Talkative(Broken):
+    def command(self) -> list[str]:
+        said = "print('ready'); [print('somebody joined') for _ in range(10_000)]"
+        return [sys.executable, "-c", f"import signal; {said}; print(end='', flush=True); signal.pause()"]
+
+    def is_ready(self) -> bool:
+        return self.has_written("somebody joined\n" * 10_000) and self.has_written("ready\n")
+
+
+def test_a_server_is_ready_however_much_it_wrote_after_it_said_so(tmp_path: Path):
+    server = Talkative(tmp_path / "data", start_deadline_s=30.0)
+    server.start()
+    assert "ready" not in server.log_tail()
+    server.stop()
+
+
 PARENT = """
     import sys
     from pathlib import Path

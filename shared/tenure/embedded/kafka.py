@@ -76,7 +76,7 @@ class Kafka(Server):
         return [*self._java(), "kafka.Kafka", str(self._properties)]
 
     def is_ready(self) -> bool:
-        return "Kafka Server started" in self.log_tail() and speaks_kafka(self.port)
+        return self.has_written("Kafka Server started") and speaks_kafka(self.port)
 
     def _java(self) -> list[str]:
         """A serial collector and a small heap: on one machine it shares the cores with everything else."""

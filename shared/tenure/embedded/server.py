@@ -128,11 +128,18 @@ class Server(ABC):
 
     def log_tail(self) -> str:
         """What the server wrote since it was started, the last lines of it."""
+        return "\n".join(self._written().splitlines()[-_TAIL_LINES_MAX:])
+
+    def has_written(self, words: str) -> bool:
+        """Whether it wrote this since it was started, however much it has written after it."""
+        return words in self._written()
+
+    def _written(self) -> str:
         if not self.log_file.exists():
             return ""
         with self.log_file.open("rb") as file:
             file.seek(self._log_start)
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-_TAIL_LINES_MAX:])
+            return file.read().decode(errors="replace")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as log:
