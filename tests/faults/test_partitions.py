@@ -13,9 +13,10 @@ import pytest
 from tenure.embedded.kafka import Kafka
 from tenure.embedded.postgres import Postgres
 from tenure.embedded.server import free_port
+from tenure.spine.log import open_log
 
 from .conftest import LONG, NewLane
-from .lane import Lane
+from .lane import QUICK, Lane
 from .load import Load, drained, verify
 from .proxy import Mode, Proxy
 from .test_world import at_work, begins, grows, under_load
@@ -71,3 +72,26 @@ async def test_a_service_that_was_cut_off_goes_on_by_itself(
         assert not runtime.failed.is_set()
         await drained(load, within_s=60)
     await verify(load)
+
+
+async def test_a_client_that_is_closed_while_it_is_cut_off_leaves_nothing_going(broker: Kafka) -> None:
+    """A heartbeat that went on would keep its place in the group for ever, and nobody would read its partitions."""
+    assert broker.proxy_port is not None
+    async with Proxy(broker.behind_port, port=broker.proxy_port) as proxy:
+        log = open_log(f"127.0.0.1:{proxy.port}{QUICK}&close_deadline_s=0.3")
+        await log.ensure_topics({"left.alone": 2})
+        consumer = await log.consumer("leaves", ["left.alone"])
+        await consumer.poll(records_max=1, timeout_s=0.1)
+        assert of_the_library()
+        proxy.breaks("partition")
+        await consumer.close()
+        proxy.heal()
+        async with asyncio.timeout(5):
+            while of_the_library():
+                await asyncio.sleep(0.05)
+
+
+def of_the_library() -> list[str]:
+    """The tasks of Kafka clients that are under way."""
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith(("GroupCoordinator.", "Fetcher.", "AIOKafkaClient."))]

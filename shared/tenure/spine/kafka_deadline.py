@@ -5,7 +5,7 @@ client does while it is closed (`ended`) stays there, a cancellation of its own 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -39,9 +39,7 @@ async def ended(ending: Callable[[], Coroutine[Any, Any, None]], deadline_s: flo
     try:
         await asyncio.wait([task], timeout=deadline_s)
     finally:
-        if not task.done():
-            task.cancel()
-            task.add_done_callback(_look_at)
+        give_up([task])
     if not task.done():
         await asyncio.wait([task], timeout=_LET_GO_S)
         return False
@@ -50,7 +48,15 @@ async def ended(ending: Callable[[], Coroutine[Any, Any, None]], deadline_s: flo
     return reason is None
 
 
-def _look_at(task: "asyncio.Task[None]") -> str | None:
+def give_up(tasks: "Iterable[asyncio.Task[Any] | None]") -> None:
+    """End what nobody waits for any more."""
+    for task in tasks:
+        if task is not None and not task.done():
+            task.cancel()
+            task.add_done_callback(_look_at)
+
+
+def _look_at(task: "asyncio.Task[Any]") -> str | None:
     """What became of it, so that it is not reported as forgotten."""
     if task.cancelled():
         return "cancelled by itself"
