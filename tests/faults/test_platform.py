@@ -52,7 +52,7 @@ ROUNDS = 2
 MALLS = ("mall", "mall.2")
 LIFE_S_MAX, FIRE_S_MAX = (60, 1_200) if LONG else (15, 30)
 DRAIN_WITHIN_S, STOP_WITHIN_S = 300, 60
-RECOVERS_WITHIN_S = 150
+RECOVERS_WITHIN_S = 270
 """After the last break and death all is read: sooner than the watch for a consumer that hangs could help."""
 CI_POINTS = 2
 TAMPERS_MAX = 10
