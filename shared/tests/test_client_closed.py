@@ -4,8 +4,8 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from tenure.spine.kafka_closing import ended
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
-from tenure.spine.kafka_deadline import ended
 from tenure.spine.kafka_settings import KafkaSettings
 
 SETTINGS = KafkaSettings(bootstrap="localhost:1", close_deadline_s=0.05)

@@ -79,8 +79,7 @@ class Network:
             wire.breaks(mode)
             await asyncio.sleep(BROKEN_S)
             wire.heal()
+        # TCP gives up on what was swallowed for good: a server would wait for the rest of a question for ever.
         for wire in self.wires.values():
-            wire.breaks(
-                "cut"
-            )  # TCP gives up on what was swallowed for good: a server would wait for the rest of a question for ever
+            wire.breaks("cut")
             wire.heal()

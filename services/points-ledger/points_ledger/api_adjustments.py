@@ -215,7 +215,7 @@ async def _take(app: App, asked: Idempotency, items: list[Item]) -> None:
             raise Problem(wrong.code) from None
         except asyncpg.IntegrityConstraintViolationError:  # another took what was left of the day meanwhile
             await _must_fit_into_the_day(app, [item.event.data for item in items if item.event])
-            raise Problem("data_refused") from None
+            raise Problem("conflict", "The day ended meanwhile, and nothing was taken: send it again.") from None
 
 
 def _with_code(view: AdjustmentView, code: str) -> BatchAnswer:

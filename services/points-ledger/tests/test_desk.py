@@ -132,24 +132,37 @@ async def test_a_day_has_a_limit_for_a_member_and_for_a_maker(t: Under) -> None:
     assert (await post(t, "/adjustments", adjustment(10_000))).status_code == 201
 
 
-async def test_who_met_the_limit_of_a_day_that_was_just_over_proposes_on_the_next(
-    t: Under, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def at_midnight(t: Under, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What op-1 may propose on the 15th is taken by others once it was looked at, and by the next look it is the 16th."""
     await t.pool.execute("INSERT INTO adjustment_days VALUES ('2026-06-15', 'maker', 'op-1', 100000, 100000)")
     look, looks = api_adjustments._exceeding, 0
 
-    async def before_and_after_midnight(*asked: Any) -> dict[str, str]:
+    async def before_and_after(*asked: Any) -> dict[str, str]:
         nonlocal looks
         looks += 1
         if looks == 1:
-            return {}  # it looked before others took the rest
+            return {}
         await t.day(D("2026-06-16"))
         return await look(*asked)
 
-    monkeypatch.setattr(api_adjustments, "_exceeding", before_and_after_midnight)
+    monkeypatch.setattr(api_adjustments, "_exceeding", before_and_after)
+
+
+@pytest.mark.usefixtures("at_midnight")
+async def test_who_met_the_limit_of_a_day_that_was_just_over_proposes_on_the_next(t: Under) -> None:
     assert (await post(t, "/adjustments", adjustment(10))).status_code == 201
     rows = await t.pool.fetch("SELECT day, points FROM adjustment_days WHERE role = 'maker' ORDER BY day")
     assert [tuple(row) for row in rows] == [(D("2026-06-15"), 100_000), (D("2026-06-16"), 10)]
+
+
+@pytest.mark.usefixtures("at_midnight")
+async def test_a_file_that_met_it_is_not_taken_and_may_be_sent_again(t: Under) -> None:
+    file = f"{HEAD}\n{M},10,goodwill,T-1\n"
+    refused = await post(t, "/adjustment-files", file, key="f")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert await t.pool.fetchval("SELECT count(*) FROM adjustments") == 0
+    assert (await post(t, "/adjustment-files", file, key="f")).json()["taken"]
 
 
 async def test_a_file_beyond_the_days_limit_names_the_row_and_is_not_taken(t: Under) -> None:

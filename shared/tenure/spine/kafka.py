@@ -14,8 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from tenure.contracts.topics import TOPICS
+from tenure.spine.kafka_closing import ended
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
-from tenure.spine.kafka_deadline import ended, within
+from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_ends import ends
 from tenure.spine.kafka_metadata import never_create_by_asking
 from tenure.spine.kafka_producer import KafkaProducer

@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
-from tenure.spine.kafka_deadline import ended, give_up, within
+from tenure.spine.kafka_closing import put_away
+from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import OnPartitions, Position, Record, TopicPartition, WorldDown
 
@@ -155,15 +156,4 @@ class KafkaConsumer:
 
     async def close(self) -> None:
         """Leaves the group, so that the others need not wait for the session to run out; on a dead broker, gives up."""
-        if await ended(self._client.stop, self._settings.close_deadline_s):
-            return
-        give_up(_going_on(self._client))
-        await ended(self._client._client.close, self._settings.close_deadline_s)  # noqa: SLF001 - there is no public way to give up
-
-
-def _going_on(client: AIOKafkaConsumer) -> "list[asyncio.Task[Any] | None]":
-    """What a client that could not be stopped would go on with: heartbeats that keep its place in the group, fetches for nobody."""
-    coordinator, fetcher = getattr(client, "_coordinator", None), getattr(client, "_fetcher", None)
-    of_the_group = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task", "_reset_committed_task")
-    named = [*((coordinator, name) for name in of_the_group), (fetcher, "_fetch_task")]
-    return [*(getattr(owner, name, None) for owner, name in named), *getattr(fetcher, "_pending_tasks", ())]
+        await put_away(self._client, self._settings.close_deadline_s)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tenure.spine.kafka_deadline import ended, within
+from tenure.spine.kafka_closing import put_away
+from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import TopicPartition as Place
 
@@ -31,4 +32,4 @@ async def ends(settings: KafkaSettings, known: Mapping[Place, int]) -> dict[Plac
                 await client.getmany(timeout_ms=settings.fetch_wait_ms, max_records=1)
             return {(tp.topic, tp.partition): client.highwater(tp) for tp in partitions}
     finally:
-        await ended(client.stop, settings.close_deadline_s)
+        await put_away(client, settings.close_deadline_s)

@@ -14,7 +14,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from tenure.spine.kafka_deadline import ended, within
+from tenure.spine.kafka_closing import ended
+from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import Outgoing, Position, TopicPartition, partition_of, refuse_too_large
 
