@@ -79,10 +79,19 @@ class Kafka(Server):
         return self.has_written("Kafka Server started") and speaks_kafka(self.port)
 
     def _java(self) -> list[str]:
-        """A serial collector and a small heap: on one machine it shares the cores with everything else."""
+        """A serial collector and a small heap: on one machine it shares the cores with everything else. And the quick compiler
+        only: the thorough one works for minutes before it has saved what it cost, which is longer than most of these brokers live.
+        """
         java = shutil.which("java") or "java"
         memory = [f"-Xmx{_HEAP_MB}m", "-Xms128m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
-        return [java, *memory, f"-Dlog4j2.configurationFile={self._log4j}", "-cp", f"{self._jars}/*"]
+        return [
+            java,
+            *memory,
+            "-XX:TieredStopAtLevel=1",
+            f"-Dlog4j2.configurationFile={self._log4j}",
+            "-cp",
+            f"{self._jars}/*",
+        ]
 
     def _node(self) -> dict[str, object]:
         controller = f"127.0.0.1:{self.controller_port}"
