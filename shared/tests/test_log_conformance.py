@@ -236,6 +236,24 @@ async def test_poll_wakes_when_something_is_published(log, topic, members, publi
     assert values(records, "member-1") == ["a"]
 
 
+async def test_after_a_turn_that_took_long_the_next_record_comes_at_once(log, topic, members, publish):
+    """Also where partitions beside it are idle: what lies ready and what is asked for next must not wait for them."""
+    await log.ensure_topics({topic: 6})
+    consumer = await members.join("turns", topic)
+    await publish(topic, ("member-1", "0"))
+    assert values(await read(consumer, 1), "member-1") == ["0"]
+    waited = []
+    for turn in range(3):
+        await publish(topic, ("member-1", f"{turn} ready"))
+        await asyncio.sleep(0.25)  # the turn, in which it is fetched
+        assert values(await consumer.poll(records_max=10, timeout_s=5), "member-1") == [f"{turn} ready"]
+        await publish(topic, ("member-1", f"{turn} next"))
+        asked = time.monotonic()
+        assert values(await consumer.poll(records_max=10, timeout_s=5), "member-1") == [f"{turn} next"]
+        waited.append(time.monotonic() - asked)
+    assert min(waited) < 0.1, waited
+
+
 async def test_poll_gives_no_more_than_asked_for_and_loses_nothing(log, topic, members, publish):
     await log.ensure_topics({topic: 3})
     await publish(topic, *[(f"member-{n}", str(n)) for n in range(50)])

@@ -15,7 +15,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from tenure.contracts.topics import TOPICS
 from tenure.spine.kafka_closing import ended
-from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances
+from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances, fetch_only_when_all_is_taken
 from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_ends import ends
 from tenure.spine.kafka_metadata import never_create_by_asking
@@ -54,6 +54,7 @@ class KafkaLog:
         try:
             async with within(self._settings.join_deadline_s, f"joining group {group}"):
                 await client.start()
+                fetch_only_when_all_is_taken(client)
                 await rebalances.settled.wait()
         except BaseException:
             await consumer.close()

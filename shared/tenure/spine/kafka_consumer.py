@@ -24,6 +24,7 @@ _POLL_GRACE_S = 0.2
 _IDLE_S_MAX = 1.0
 _READY_S_MAX = 0.001
 _FRESH_MS_MAX = 5
+_HOLDS_BACK_S = 3600.0
 
 
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -54,6 +55,14 @@ def positions_of(client: AIOKafkaConsumer) -> dict[TopicPartition, int]:
     assignment = client._subscription.subscription and client._subscription.subscription.assignment  # noqa: SLF001
     states = {tp: assignment.state_value(tp) for tp in assignment.tps} if assignment else {}
     return {(tp.topic, tp.partition): state.position for tp, state in states.items() if state.has_valid_position}
+
+
+def fetch_only_when_all_is_taken(client: AIOKafkaConsumer) -> None:
+    """Of a client that was started. By itself, a tenth of a second after something of one partition was fetched and not taken yet,
+    the library asks for the others alone; where they are idle, that request waits for them (`fetch_wait_ms`), and those that have
+    something are not asked for before it is back. So after each turn longer than that, reading stood still for up to half a second.
+    """
+    client._fetcher._prefetch_backoff = _HOLDS_BACK_S  # noqa: SLF001 - there is no public way to it
 
 
 def _flat(polled: dict[KafkaPartition, list[Any]]) -> list[Any]:
