@@ -24,7 +24,6 @@ class Bench:
     world: World
     plan: Plan
     say: Say
-    rate: float = 0.0
     """Events a second the ledger drains, as measured in this run: what "half load" is half of."""
     reserved_s: float = 0.0
     """What the cases that are still to come need at least."""

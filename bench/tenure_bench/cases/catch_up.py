@@ -1,16 +1,17 @@
 """Catching up after an outage: the consumer was away while half of what it can drain came in, and keeps coming.
 
-Ideal: what piled up, at the rate the ledger drains in this run less what still comes in. It has caught up with the first commit
+Ideal: what piled up, at the rate the ledger drained just before less what still comes in. It has caught up with the first commit
 after which no more waits than a quarter of a second brings. The clock starts when the process begins to join its group. How
 long the outage was cancels out (both times grow with it), so it is short here.
 """
 
 from bisect import bisect_right
+from statistics import median
 from typing import Final
 
 from tenure_bench import facts
 from tenure_bench.bench import Bench
-from tenure_bench.cases.ledger import half_load
+from tenure_bench.cases.ledger import Drain
 from tenure_bench.cases.live import Seen, Side
 from tenure_bench.results import Bounds, Case, case
 
@@ -19,23 +20,26 @@ LOAD_TIMES: Final = 4
 
 
 def run(bench: Bench) -> list[Case]:
-    rate = half_load(bench)
-    times: list[float] = []
+    drain = Drain(bench)
+    times: list[tuple[float, float, float]] = []
     wrong: list[str] = []
-    ideal = 0.0
     for n, _ in enumerate(bench.rounds("catch-up", ("ledger_live",), share=0.35)):
+        rate = drain.half()
         seen, backlog = one(bench, f"C{n}", rate)
-        ideal = backlog / (bench.rate - rate)
+        ideal = backlog / (drain.rate - rate)
         took = None if seen.measured.wrong else caught_up_after(seen, backlog, rate)
         if took is None:
             wrong.append("; ".join(seen.measured.wrong) or "it never caught up")
         else:
-            times.append(took)
+            times.append((took, ideal, rate))
         bench.say(
             f"  catch-up       {'VOID ' + wrong[-1][:150] if took is None else f'{took:.2f} s for an ideal of {ideal:.2f} s'}"
         )
-    figures = {"seconds": sorted(times)[len(times) // 2], "ideal seconds": ideal, "inflow/s": rate} if times else {}
-    ratios = [took / ideal for took in times]
+    names = ("seconds", "ideal seconds", "inflow/s")
+    figures = (
+        {name: median(column) for name, column in zip(names, zip(*times, strict=True), strict=True)} if times else {}
+    )
+    ratios = [took / ideal for took, ideal, _ in times]
     return [
         case(
             "catch-up after an outage at half load",

@@ -4,7 +4,7 @@ import time
 
 from tenure_bench import facts
 from tenure_bench.bench import Bench
-from tenure_bench.cases.ledger import half_load
+from tenure_bench.cases.ledger import Drain
 from tenure_bench.cases.live import Seen, Side
 from tenure_bench.results import Bounds, Case, case
 from tenure_bench.statistics import percentile
@@ -14,12 +14,13 @@ LEGS = ("hop_live", "ledger_live")
 
 
 def run(bench: Bench) -> list[Case]:
-    rate = half_load(bench)
+    drain = Drain(bench)
     seconds = bench.plan.latency_s + WARM_UP_S
     rounds: list[dict[str, list[float]]] = []
     wrong: list[str] = []
     for n, order in enumerate(bench.rounds("latency", LEGS, share=0.3)):
         found = {}
+        rate = drain.half()
         for leg in order:
             seen = one(bench, leg, f"L{n}", rate, seconds)
             wrong += ["; ".join(seen.measured.wrong)] if seen.measured.wrong else []

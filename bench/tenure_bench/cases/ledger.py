@@ -1,7 +1,6 @@
 """The ledger's consumer, drained, against bare COPY, a loop written by hand, a null hop, and an ORM's one-event transactions."""
 
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import asyncpg
@@ -42,9 +41,16 @@ class Load:
 
     def calibrate(self) -> Measured:
         """One run of the ledger that counts for nothing but its rows."""
+        return self._by_the_ledger(keep=True)
+
+    def drained(self) -> Measured:
+        """One run of the ledger, for its rate."""
+        return self._by_the_ledger(keep=False)
+
+    def _by_the_ledger(self, *, keep: bool) -> Measured:
         place = self._place("ledger")
         measured = children.run("ledger", place, **self.arguments("ledger"))
-        if not measured.wrong:
+        if keep and not measured.wrong:
             self.bench.do(self._keep(place.database_url, place.database))
         self.bench.do(self.world.drop(place.database))
         return measured
@@ -122,7 +128,6 @@ def run(bench: Bench) -> list[Case]:
     load = payments(bench)
     bench.told("(first)", load.calibrate())
     rounds: list[Round] = [{leg: load.run(leg) for leg in order} for order in bench.rounds("ledger", LEGS, share=0.3)]
-    bench.rate = median([r["ledger"].rate for r in rounds if not r["ledger"].wrong] or [0.0])
     return cases_of(rounds)
 
 
@@ -140,12 +145,18 @@ def run_renewals(bench: Bench) -> list[Case]:
     ]
 
 
-def half_load(bench: Bench) -> float:
-    """Half of what the ledger drains, in events a second, measured here if its own case has not run."""
-    if not bench.rate:
-        load = payments(bench)
-        bench.rate = bench.told("(for its rate)", load.calibrate()).rate
-    return bench.rate / 2
+class Drain:
+    """What the ledger drains at this moment: a machine that others use is not as fast now as it was a minute ago."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.load, self.rate = bench, payments(bench), 0.0
+
+    def half(self) -> float:
+        """Half of it, in events a second, measured now; as it was before, should the run be void."""
+        measured = self.bench.told("(its rate now)", self.load.drained())
+        if not measured.wrong or not self.rate:
+            self.rate = measured.rate
+        return self.rate / 2
 
 
 def cases_of(rounds: list[Round]) -> list[Case]:
