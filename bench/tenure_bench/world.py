@@ -1,9 +1,12 @@
 """The servers of one run, real and of its own: PostgreSQL as durable as in production, Apache Kafka, and databases made anew.
 
 The invariant: every leg meets the same PostgreSQL: a fresh database from a migrated template, a checkpoint just behind it, no
-vacuum in the background. Whatever is switched off or on is the same for both sides of a pair, and stands in the results.
+vacuum in the background, and a disk that is done with what earlier legs wrote. Whatever is switched off or on is the same for
+both sides of a pair, and stands in the results.
 """
 
+import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -119,6 +122,7 @@ class World:
         self._made += 1
         name = f"leg_{self._made}"
         await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"', "CHECKPOINT")
+        await asyncio.to_thread(os.sync)
         return name
 
     async def outbox_of(self, service: str, rows: Snapshot) -> list[Outgoing]:

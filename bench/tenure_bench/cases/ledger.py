@@ -149,11 +149,11 @@ class Drain:
     """What the ledger drains at this moment: a machine that others use is not as fast now as it was a minute ago."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench, self.load, self.rate = bench, payments(bench), 0.0
+        self.bench, self.rate = bench, 0.0
 
     def half(self) -> float:
         """Half of it, in events a second, measured now; as it was before, should the run be void."""
-        measured = self.bench.told("(its rate now)", self.load.drained())
+        measured = self.bench.told("(its rate now)", payments(self.bench).drained())
         if not measured.wrong or not self.rate:
             self.rate = measured.rate
         return self.rate / 2
