@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 from points_ledger.service import SERVICE
+from tenure.calendar import local_date
 from tenure.contracts.activity import ActivityCompleted
 from tenure.edge.http import create_app
 from tenure.edge.serving import serve
@@ -37,7 +38,7 @@ ANSWER_S_MAX = 1.0
 RECOVERY_S_MAX = 5.0
 AWAY_S = 10.0 if LONG else 2.5
 CANCELLED = 10_000 if LONG else 400
-DAY = utc_now().date().isoformat()
+DAY = local_date(utc_now()).isoformat()
 
 
 @pytest.fixture
@@ -270,5 +271,5 @@ async def _cancel_consumers(under: Under, times: int, chance: random.Random) -> 
 
 
 def _activity(member: str):
-    data = ActivityCompleted(member_id=member, activity_id=f"q-{member}", kind="quiz", on=utc_now().date())
+    data = ActivityCompleted(member_id=member, activity_id=f"q-{member}", kind="quiz", on=local_date(utc_now()))
     return encode(event_of(data, id=f"e-{member}", source="/core/test", time=utc_now()))

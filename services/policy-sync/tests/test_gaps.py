@@ -8,6 +8,7 @@ import pytest
 from policy_sync import gap_reads
 from policy_sync.rules.gaps import gaps
 from policy_sync.service import SERVICE
+from tenure.calendar import local_date
 from tenure.contracts import core
 from tenure.contracts.event import Data
 from tenure.settings import Settings
@@ -65,7 +66,9 @@ async def test_gaps_are_listed_oldest_first_and_end_when_they_close(t: Under, se
     await t.pool.execute("UPDATE facts SET recorded_at = recorded_at - interval '3 days'")
     await say(t, paid("2024-03-01"))
     await say(
-        t, issued(policy_no="P-2"), core.PremiumPaid(policy_no="P-2", term_no=2, amount_fen=1, paid_on=utc_now().date())
+        t,
+        issued(policy_no="P-2"),
+        core.PremiumPaid(policy_no="P-2", term_no=2, amount_fen=1, paid_on=local_date(utc_now())),
     )
     assert await listed(t) == [("P-1", ["issue", "issue"]), ("P-2", ["term"])]
     age_s = await t.pool.fetchval(gap_reads.OLDEST_AGE)
@@ -113,7 +116,7 @@ async def test_what_was_believed_then_about_then(t: Under) -> None:
     assert [term["end"] for term in now["terms"]] == ["2024-06-01"]
     earlier_day = await belief(t, effective="2024-05-31")
     assert (earlier_day["covered"], earlier_day["claims"][0]["claim_no"]) == (True, "C-1")
-    assert (await belief(t, effective="2024-07-01", recorded=utc_now().date().isoformat()))["facts"] == 3
+    assert (await belief(t, effective="2024-07-01", recorded=local_date(utc_now()).isoformat()))["facts"] == 3
     assert await belief(t, recorded="yesterday") == 422
     assert await belief(t, recorded="2026-03-01T09:00:00") == 422
 
@@ -121,7 +124,7 @@ async def test_what_was_believed_then_about_then(t: Under) -> None:
 async def test_mergers_and_predecessors_are_believed_from_when_they_were_heard(t: Under) -> None:
     await say(t, issued("2025-03-01", "2026-03-01", previous_policy_no="P-0"))
     alone = utc_now()
-    merged = core.CustomerMerged(member_id="M-9", merged_id="M-1", on=utc_now().date())
+    merged = core.CustomerMerged(member_id="M-9", merged_id="M-1", on=local_date(utc_now()))
     await say(t, merged, issued("2024-03-01", "2025-03-01", policy_no="P-0"))
     was, is_now = await belief(t, recorded=alone.isoformat()), await belief(t)
     assert (was["member_id"], was["inception"]) == ("M-1", "2025-03-01")
