@@ -24,7 +24,6 @@ class Bench:
     world: World
     plan: Plan
     say: Say
-    """Events a second the ledger drains, as measured in this run: what "half load" is half of."""
     reserved_s: float = 0.0
     """What the cases that are still to come need at least."""
     begun: float = field(default_factory=time.monotonic)

@@ -39,13 +39,10 @@ async def test_a_batch_in_hand_does_not_keep_its_partitions_from_those_they_are_
         }
     )
     before = abandoned()
-    async with (
-        await database.open_pool(settings, lane.database) as one,
-        await database.open_pool(
-            settings, lane.database
-        ) as other,  # who is late to stop is cut off: its own connections only
-    ):
-        first, second = (Runtime(lane.door(pool), lane.log(), settings) for pool in (one, other))
+    # Who is late to stop is cut off from the database: each has connections of its own, so that only his are.
+    pools = [await database.open_pool(settings, lane.database) for _ in range(2)]
+    async with pools[0], pools[1]:
+        first, second = (Runtime(lane.door(pool), lane.log(), settings) for pool in pools)
         async with first:
             await until(lambda: first.consumer.positions)
             foreign = await connect(lane)
