@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -170,12 +171,14 @@ async def test_what_was_on_its_way_when_partitions_were_taken_away_is_not_handed
     rebalances.settled.set()
 
     class Client:
+        _subscription = SimpleNamespace(subscription=None)
+
         def assignment(self) -> set[Any]:
             return set()
 
         async def getmany(self, **_: Any) -> dict[Any, Any]:
             await rebalances.on_partitions_revoked(set())
-            return {"anywhere": [object()]}
+            return {"anywhere": [Record("anywhere", 0, 0, b"", b"", (), 0)]}
 
     member = KafkaConsumer(Client(), KafkaSettings(bootstrap="h:1"), rebalances)
     assert await member.poll(records_max=1, timeout_s=0.1) == []

@@ -209,6 +209,20 @@ async def test_the_one_who_stays_gets_what_the_other_leaves(log, topic, members,
     assert len(stays.assignment()) == 4
 
 
+async def test_what_arrives_in_a_poll_that_outlasts_a_rebalance_is_not_passed_over(log, topic, members, publish):
+    await log.ensure_topics({topic: 4})
+    stays = await members.join("outlasts", topic)
+    first = asyncio.create_task(stays.poll(records_max=100, timeout_s=60))
+    comes = await members.join("outlasts", topic)
+    keys = {f"member-{m}".encode() for m in range(40)}
+    await publish(topic, *[(key.decode(), "x") for key in keys])
+    records = await first
+    async with asyncio.timeout(SETTLED_WITHIN_S):
+        while keys - {r.key for r in records}:
+            for consumer in (stays, comes):
+                records += await consumer.poll(records_max=100, timeout_s=0.2)
+
+
 async def test_a_commit_for_a_partition_of_someone_else_is_passed_over(log, topic, members, publish):
     await log.ensure_topics({topic: 1})
     await publish(topic, ("member-1", "a"))

@@ -94,8 +94,18 @@ class KafkaConsumer:
         self._listen(heard=bool(polled))
         self._see_whether_it_settles()
         if not self._rebalances.settled.is_set() or self._rebalances.begun != rebalances:
-            return []  # they were taken away while these were on their way; whoever has them next reads from what is committed
+            await self._give_back(polled)
+            return []
         return [Record(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp) for r in polled]
+
+    async def _give_back(self, polled: list[Any]) -> None:
+        """They were taken away while these were on their way: whoever has them next reads from what is committed.
+
+        Where that is this member again, some may be of its new turn, and the client would go on behind them.
+        """
+        firsts = {(r.topic, r.partition): r.offset for r in reversed(polled)}
+        at = positions_of(self._client)
+        await self.seek([Position(*place, first) for place, first in firsts.items() if at.get(place, first) > first])
 
     async def _fetched(self, polled: list[Any], *, records_max: int, timeout_ms: int) -> None:
         """What comes, into `polled`. What lay ready was fetched when the last poll ended, and is as old as all that was done since:
