@@ -32,6 +32,18 @@ class Client:
     def __init__(self, ready: Sequence[Any], later: Sequence[Any], meanwhile: Callable[[], None]) -> None:
         self.answers = [list(ready), list(later)]
         self.meanwhile = meanwhile
+        self.at = 0
+        subscribed = SimpleNamespace(tps={PLACE}, state_value=lambda _: self)
+        self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=subscribed))
+
+    has_valid_position = True
+
+    @property
+    def position(self) -> int:
+        return self.at
+
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.at = offset
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         del timeout_ms
@@ -40,10 +52,14 @@ class Client:
         if len(self.answers) == 1:
             self.meanwhile()
         answer = self.answers.pop(0)
+        self.at = max([self.at, *(record.offset + 1 for record in answer[:max_records])])
         return {PLACE: answer[:max_records]} if answer else {}
 
     def assignment(self) -> set[TopicPartition]:
-        return set()
+        return {PLACE}
+
+    def last_poll_timestamp(self, _: TopicPartition) -> int:
+        return 0
 
 
 async def polled(later: Sequence[Any], *, records_max: int, taken_away: bool = False) -> list[int]:
@@ -56,7 +72,9 @@ async def polled(later: Sequence[Any], *, records_max: int, taken_away: bool = F
 
     client = Client([record(0), record(1)], later, meanwhile)
     consumer = KafkaConsumer(client, KafkaSettings(bootstrap="localhost:1"), rebalances)
-    return [r.offset for r in await consumer.poll(records_max=records_max, timeout_s=0.5)]
+    found = [r.offset for r in await consumer.poll(records_max=records_max, timeout_s=0.5)]
+    assert client.at == len(found), "it goes on behind what it handed out"
+    return found
 
 
 async def test_what_came_since_the_last_poll_comes_with_what_lay_ready() -> None:

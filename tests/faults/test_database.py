@@ -169,7 +169,7 @@ async def test_callers_hear_503_within_a_second_and_are_served_within_five_of_it
         lost_at = time.monotonic()
         await asyncio.to_thread(down, server)
         try:
-            await asyncio.sleep(AWAY_S)
+            await asyncio.sleep(max(AWAY_S, within_s))  # there must be callers who heard their answer while it was away
             assert (await here.http.get("/health/live")).status_code == 200
             asked_at = time.monotonic()
             assert (await here.http.get("/health/ready", timeout=30)).status_code == 503

@@ -37,6 +37,7 @@ class Life:
         self.steps: list[tuple[Data, date]] = []
         self.terms: list[policy.Term] = []
         self.paid = Counter[str]()
+        self.whole: dict[int, policy.Term] = {}
         self.count = 0
         self.activity("article")  # nobody adjusts the account of somebody unknown
 
@@ -83,10 +84,10 @@ class Life:
         self.pay(-1, points)
 
     def pay(self, which: int, points: int) -> None:
-        """One more instalment of so many yuan; nobody pays for what is void, nor goes on paying what is being paid back."""
+        """One more instalment of so many yuan, be it after a refund or after an early end; nobody pays for what is void."""
         n = which % len(self.terms)
         known = self.terms[n]
-        if known.status == "void" or known.refunded_fen:
+        if known.status == "void":
             return
         self.paid[known.policy_no] += 1
         now = self._now(n, premium_fen=known.premium_fen + points * 100)
@@ -107,6 +108,7 @@ class Life:
         n, today = which % len(self.terms), self.model.today
         if self.terms[n].status != "in_force" or not self.terms[n].start < today < self.terms[n].end:
             return
+        self.whole[n] = self.terms[n]
         now = self._now(n, status="cancelled", end=today, covers=((self.terms[n].start, today),))
         self.tell(policy.PolicyCancelled(member_id=M, term=now, effective=today, kind="mid_term"))
         self.agree()
@@ -115,9 +117,29 @@ class Life:
     def cancel(self, which: int) -> None:
         """The policy never was."""
         n = which % len(self.terms)
+        if self.terms[n].status == "in_force":
+            self.whole[n] = self.terms[n]
         now = self._now(n, status="void", covers=())
         self.tell(policy.PolicyCancelled(member_id=M, term=now, effective=self.model.today, kind="flat"))
         self.model.cancel(now.policy_no)
+
+    def stand_again(self, which: int) -> None:
+        """The cancellation is taken back, and with it what was refunded since. What was paid since stays."""
+        n = which % len(self.terms)
+        if self.terms[n].status == "in_force":
+            return
+        whole, now = self.whole[n], self.terms[n]
+        paid_since = now.premium_fen + (now.refunded_fen or 0) - whole.premium_fen - (whole.refunded_fen or 0)
+        now = self._now(
+            n,
+            status="in_force",
+            end=whole.end,
+            covers=whole.covers,
+            premium_fen=whole.premium_fen + paid_since,
+            refunded_fen=whole.refunded_fen,
+        )
+        self.tell(policy.CancellationReversed(member_id=M, term=now, effective=self.model.today))
+        self.model.stand_again(now.policy_no, now.refunded_fen or 0)
 
     def _now(self, n: int, **changes: Any) -> policy.Term:
         """The policy's term after one more change."""

@@ -2,7 +2,8 @@
 
 It shares no code with the rules. What it knows of them is what DESIGN 5.3 says: earliest expiry first, pending until cooling-off
 ends, a void policy gives back what it earned and a refunded premium its share of it (pending coins first, then the policy's own,
-then others, then a debt), and earnings repay a debt first.
+then others, then a debt), and earnings repay a debt first. What was taken goes back where it was when a cancellation is taken back, or
+when more is paid and the refund is a smaller share of it: last taken, first returned.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from tenure.calendar import add_months, end_of_month
 
 GRACE = timedelta(30)
 REFUNDABLE = timedelta(366)
+DEBT = 0
 ONCE_A_DAY = {"quiz": (10, 1), "article": (5, 3)}
 
 
@@ -43,12 +45,33 @@ class Held:
 
 
 @dataclass(slots=True)
-class Payment:
-    """What one payment earned: one lot. `lost`: what was taken back for it, from wherever."""
+class Grant:
+    """One lot of a payment. `taken`: by the lot they were taken from, the coins that were taken back for it; and what became a debt."""
 
     lot: int
     points: int
-    lost: int = 0
+    taken: dict[int, list[Coin | None]] = field(default_factory=dict)
+
+    @property
+    def standing(self) -> int:
+        return self.points - sum(map(len, self.taken.values()))
+
+    def take(self, coin: Coin | None) -> None:
+        self.taken.setdefault(coin.lot if coin else DEBT, []).append(coin)
+
+
+@dataclass(slots=True)
+class Payment:
+    """What was paid, in points, and the lots it has: more than one if it got back what had been taken and could not be returned."""
+
+    points: int
+    paid_on: date
+    active_on: date
+    grants: list[Grant]
+
+    @property
+    def standing(self) -> int:
+        return sum(grant.standing for grant in self.grants)
 
 
 @dataclass(slots=True)
@@ -57,13 +80,14 @@ class Policy:
 
     cooling_off_end: date
     payments: list[Payment] = field(default_factory=list)
+    paid: int = 0
     refunded_fen: int = 0
     void: bool = False
 
-    def to_lose(self, points: int) -> int:
-        """What a payment loses in all: everything if the policy never was; otherwise its share, and the member keeps the fraction."""
-        paid_fen = sum(payment.points for payment in self.payments) * 100
-        return points if self.void else points * min(self.refunded_fen, paid_fen) // paid_fen
+    def worth(self, points: int) -> int:
+        """What a payment leaves: nothing if the policy never was; otherwise all but its share, and the member keeps the fraction."""
+        paid_fen = self.paid * 100
+        return 0 if self.void else points - points * min(self.refunded_fen, paid_fen) // paid_fen
 
 
 @dataclass
@@ -118,13 +142,16 @@ class Model:
             if self.debt and coin.place == "available":
                 coin.place, self.debt, self.repaid = "repaid", self.debt - 1, self.repaid + 1
 
-    def _grant(self, points: int, active_on: date, policy: str = "") -> None:
+    def _grant(self, points: int, active_on: date, policy: str = "", earned_on: date | None = None) -> int:
+        """New coins, in a lot of their own. Returns its number."""
         self.lots += 1
         place = "pending" if active_on > self.today else "available"
         expires_on = end_of_month(add_months(active_on, 24))
-        new = [Coin(expires_on, self.today, self.lots, place, active_on, policy) for _ in range(points)]
+        new = [Coin(expires_on, earned_on or self.today, self.lots, place, active_on, policy) for _ in range(points)]
         self.coins += new
         self._repay(new)
+        self._expire(self.today)
+        return self.lots
 
     def earn(self, kind: str) -> None:
         points, times = ONCE_A_DAY[kind]
@@ -140,9 +167,14 @@ class Model:
         self.policies[name] = Policy(cooling_off_end)
 
     def pay(self, name: str, points: int) -> None:
-        policy = self.policies[name]
-        self._grant(points, max(policy.cooling_off_end, self.today), name)
-        policy.payments.append(Payment(self.lots, points))
+        """Of more that is paid a refund is a smaller share: the earlier payments get back first."""
+        policy, active_on = self.policies[name], max(self.policies[name].cooling_off_end, self.today)
+        policy.paid += points
+        self._settle(name)
+        left = policy.worth(points)
+        policy.payments.append(
+            Payment(points, self.today, active_on, [Grant(self._grant(left, active_on, name), left)])
+        )
 
     def pay_back(self, name: str, fen: int) -> None:
         self.policies[name].refunded_fen += fen
@@ -152,25 +184,67 @@ class Model:
         self.policies[name].void = True
         self._settle(name)
 
-    def _settle(self, name: str) -> None:
-        """Each payment, oldest first, gives back what it is to lose and has not lost yet."""
+    def stand_again(self, name: str, refunded_fen: int) -> None:
+        """The cancellation is taken back, and with it what was refunded since: so much was before."""
         policy = self.policies[name]
-        for payment in policy.payments:
-            owed = policy.to_lose(payment.points) - payment.lost
-            payment.lost += owed
-            for coin in self._to_take(name, payment.lot)[:owed]:
-                coin.place, owed = "reversed", owed - 1
-            self.debt += owed
+        policy.void, policy.refunded_fen = False, refunded_fen
+        self._settle(name)
 
-    def _to_take(self, name: str, lot: int) -> list[Coin]:
+    def _settle(self, name: str) -> None:
+        """Each payment, oldest first, comes to what it is worth by now."""
+        for payment in self.policies[name].payments:
+            owed = payment.standing - self.policies[name].worth(payment.points)
+            if owed > 0:
+                self._take_back(name, payment, owed)
+            else:
+                self._give_back(name, payment, -owed)
+
+    def _take_back(self, name: str, payment: Payment, owed: int) -> None:
+        for grant in reversed(payment.grants):
+            share = min(owed, grant.standing)
+            coins = self._to_take(name, grant, payment)[:share]
+            for coin in coins:
+                coin.place = "reversed"
+                grant.take(coin)
+            for _ in range(share - len(coins)):
+                self.debt += 1
+                grant.take(None)
+            owed -= share
+
+    def _to_take(self, name: str, grant: Grant, payment: Payment) -> list[Coin]:
         """Its own coins that are pending, there, or expired unused; then the policy's others; then others in spending order."""
-        own = [coin for coin in self.coins if coin.lot == lot]
-        others = sorted((c for c in self.at("available") if c.lot != lot), key=lambda c: (c.policy != name, c.order))
-        return [
-            *(coin for coin in own if coin.place in ("pending", "available")),
-            *(coin for coin in own if coin.place == "expired"),
-            *others,
-        ]
+        own = [grant.lot, *sorted(g.lot for g in payment.grants if g is not grant)]
+        others = sorted(
+            (c for c in self.at("available") if c.lot not in own), key=lambda c: (c.policy != name, c.order)
+        )
+        found: list[Coin] = []
+        for lot in own:
+            coins = [coin for coin in self.coins if coin.lot == lot]
+            found += [coin for coin in coins if coin.place in ("pending", "available")]
+            found += [coin for coin in coins if coin.place == "expired"]
+        return [*found, *others]
+
+    def _give_back(self, name: str, payment: Payment, due: int) -> None:
+        """A debt that is still owed is let off, coins go where they were; for what was paid of the debt meanwhile there are new ones."""
+        for grant in reversed(payment.grants):
+            for lot in reversed(list(grant.taken)):
+                taken = grant.taken[lot]
+                back = min(due, len(taken), self.debt if lot == DEBT else due)
+                returned = [taken.pop() for _ in range(back)]
+                due -= back
+                if lot == DEBT:
+                    self.debt -= back
+                self._return([coin for coin in returned if coin])
+                if not taken:
+                    del grant.taken[lot]
+        if due:
+            payment.grants.append(Grant(self._grant(due, payment.active_on, name, payment.paid_on), due))
+
+    def _return(self, coins: list[Coin]) -> None:
+        for coin in coins:
+            coin.place = "pending" if coin.active_on > self.today else "available"
+        self._repay(coins)
+        self._expire(self.today)
 
     def adjust(self, points: int) -> bool:
         if points > 0:

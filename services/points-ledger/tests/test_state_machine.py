@@ -75,6 +75,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.life.cancel(which)
         self.life.agree()
 
+    @precondition(lambda self: any(term.status != "in_force" for term in self.life.terms))
+    @rule(which=st.integers(0, 9))
+    def stand_again(self, which: int) -> None:
+        self.life.stand_again(which)
+        self.life.agree()
+
     @rule(points=st.integers(-60, 60).filter(bool))
     def adjust(self, points: int) -> None:
         self.life.adjust(points)
@@ -116,7 +122,7 @@ TestLedger.settings = settings(
 # --- the same on PostgreSQL ---
 
 
-OF_POLICIES = ("insure", "insure", "pay", "pay_back", "pay_back", "cut_short", "cancel")
+OF_POLICIES = ("insure", "insure", "pay", "pay_back", "pay_back", "cut_short", "cancel", "stand_again")
 OF_ORDERS = ("hold", "hold", "hold", "capture", "capture", "release", "refund")
 CHOICES = ("day", "earn", "earn", "adjust", *OF_POLICIES, *OF_ORDERS)
 
@@ -153,6 +159,8 @@ def insure(life: Life, r: random.Random, what: str) -> None:
             life.cut_short(which, fen)
         case "cancel" if life.terms:
             life.cancel(which)
+        case "stand_again" if life.terms:
+            life.stand_again(which)
 
 
 def shop(life: Life, r: random.Random, what: str, n: int) -> None:
