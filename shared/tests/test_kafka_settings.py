@@ -91,7 +91,8 @@ async def test_a_broker_without_idempotence_can_be_named():
         ("h:9092?acks=1", "unknown Kafka settings: acks"),
         ("h:9092?fetch_wait_ms=soon", "int"),
         ("h:9092?session_timeout_ms=2000", "three times heartbeat_interval_ms"),
-        ("h:9092?request_timeout_ms=400", "above fetch_wait_ms"),
+        ("h:9092?request_timeout_ms=400&session_timeout_ms=300&heartbeat_interval_ms=100", "above fetch_wait_ms"),
+        ("h:9092?request_timeout_ms=10000", "above session_timeout_ms"),
         ("h:9092?silence_s_max=0.1", "above fetch_wait_ms"),
     ],
 )

@@ -15,6 +15,7 @@ from tenure.embedded.postgres import Postgres
 from tenure.embedded.server import free_port
 from tenure.spine.log import open_log
 
+from . import lane as lane_module
 from .conftest import LONG, NewLane
 from .lane import QUICK, Lane
 from .load import Load, drained, verify
@@ -70,6 +71,27 @@ async def test_a_service_that_was_cut_off_goes_on_by_itself(
             took = await grows(load.lane)
             print(f"{side} {mode}: {BROKEN_S:.0f} s broken, reads again after {took:.1f} s")
         assert not runtime.failed.is_set()
+        await drained(load, within_s=60)
+    await verify(load)
+
+
+@pytest.mark.skipif(not LONG, reason="make test-faults does; the limits of the tests stand for it above")
+@pytest.mark.parametrize("broken_s", [3.0, 12.0, 25.0])
+@pytest.mark.parametrize("mode", ["swallow", "half_open"])
+async def test_with_the_limits_of_production_it_reads_again_in_time_however_long_nothing_was_answered(
+    new_lane: NewLane, broker: Kafka, server: Postgres, mode: Mode, broken_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked while the network swallowed it is waited for until a limit ends it: each is shorter than the promise."""
+    monkeypatch.setattr(lane_module, "QUICK", "")
+    load = Load(await new_lane(), 5)
+    async with behind_a_proxy(load.lane, "kafka", broker, server) as (seen, proxy), at_work(seen):
+        async with under_load(load):
+            await begins(load.lane)
+            proxy.breaks(mode)
+            await asyncio.sleep(broken_s)
+            proxy.heal()
+            took = await grows(load.lane)
+            print(f"kafka {mode}: {broken_s:.0f} s broken, reads again after {took:.1f} s")
         await drained(load, within_s=60)
     await verify(load)
 

@@ -87,7 +87,8 @@ class KafkaLog:
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
         admin = AIOKafkaAdminClient(**self._settings.connection())
         try:
-            await admin.start()
+            async with within(self._settings.connect_deadline_s, "connecting"):
+                await admin.start()
             yield admin
         finally:
             await ended(admin.close, self._settings.close_deadline_s)

@@ -23,7 +23,8 @@ async def ends(settings: KafkaSettings, known: Mapping[Place, int]) -> dict[Plac
     client = AIOKafkaConsumer(**settings.consumer(_GROUP) | {"group_id": None})
     try:
         async with within(settings.topics_deadline_s, "asking where partitions end"):
-            await client.start()
+            async with within(settings.connect_deadline_s, "connecting"):
+                await client.start()
             partitions = {TopicPartition(*place): offset for place, offset in known.items()}
             client.assign(list(partitions))
             for partition, offset in partitions.items():

@@ -49,7 +49,8 @@ class KafkaProducer:
             if self._client is None:
                 client = AIOKafkaProducer(**self._settings.producer())
                 try:
-                    await client.start()
+                    async with within(self._settings.connect_deadline_s, "connecting"):
+                        await client.start()
                 except BaseException:
                     await _stop(client, self._settings.close_deadline_s)
                     raise

@@ -26,14 +26,16 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     sasl_username: str | None = None
     sasl_password: str | None = None
     ca_file: str | None = None
+    connect_deadline_s: float = 5.0
     send_deadline_s: float = 30.0
-    commit_deadline_s: float = 10.0
+    commit_deadline_s: float = 3.0
     join_deadline_s: float = 60.0
     topics_deadline_s: float = 30.0
     close_deadline_s: float = 5.0
-    silence_s_max: float = 30.0
+    silence_s_max: float = 15.0
     """A broker that answers no fetch for so long, while we ask, is down."""
-    request_timeout_ms: int = 20_000
+    request_timeout_ms: int = 12_000
+    """What was sent into a network that swallowed it is waited for so long, also when the network is whole again."""
     fetch_wait_ms: int = 500
     session_timeout_ms: int = 10_000
     heartbeat_interval_ms: int = 1_000
@@ -47,6 +49,10 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Limits that only make sense together are checked together, at start."""
         if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
             raise ValueError("session_timeout_ms must be at least three times heartbeat_interval_ms")
+        if self.session_timeout_ms >= self.request_timeout_ms:
+            raise ValueError(
+                "request_timeout_ms must be above session_timeout_ms, or a join that waits for a dead member fails"
+            )
         if self.fetch_wait_ms >= self.request_timeout_ms:
             raise ValueError("request_timeout_ms must be above fetch_wait_ms, or an idle broker looks dead")
         if self.fetch_wait_ms >= self.silence_s_max * 1000:
