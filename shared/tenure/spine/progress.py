@@ -24,7 +24,6 @@ INSERT INTO progress (topic, partition, next_offset) SELECT * FROM unnest($1::te
 ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
 WHERE excluded.next_offset > progress.next_offset
 """
-BEGINNING: Final = 0
 GoBack = Callable[[Sequence[Position]], Awaitable[None]]
 
 
@@ -71,13 +70,10 @@ class Progress:
     async def _seek_what_was_passed_over(
         self, client: LogConsumer, records: list[Record], going_on: Places
     ) -> list[Record]:
-        """Read on from what is recorded, and where nothing is, from the beginning: the group may know of another life of this
-        database, or the client have passed over what it never handed out. Once only: what the log does not have any more cannot be
-        read, which is a gap if something before it was.
-        """
-        ahead = {p: to for p, at in going_on.items() if (to := self.recorded.get(p, BEGINNING)) < at}
+        """Read on from what is recorded. Once only: what the log does not have any more cannot be read."""
+        ahead = {p: to for p, at in going_on.items() if (to := self.recorded.get(p, at)) < at}
         again = {p: to for p, to in ahead.items() if self.sought.get(p) != to}
-        for topic, partition in (ahead.keys() - again.keys()) & self.recorded.keys():
+        for topic, partition in ahead.keys() - again.keys():
             metrics.log_gaps.labels(self.service, topic).inc()
             log.error("log_has_a_gap", service=self.service, topic=topic, partition=partition)
         self.assigned -= going_on.keys() - again.keys()
