@@ -19,7 +19,7 @@ from .load import Load, drained, feed_some, verify
 from .test_world import under_load
 
 SEEDS = range(1, 9) if LONG else range(1, 2)
-MEMBERS, TURNS, GROUPS = 3, 12 if LONG else 4, 20 if LONG else 3
+MEMBERS, TURNS, GROUPS = 3, 12 if LONG else 3, 20 if LONG else 2
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
