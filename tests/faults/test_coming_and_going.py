@@ -6,36 +6,22 @@ step of the handing over.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-from tenure import database
-from tenure.spine.runtime import Runtime
 
 from .conftest import LONG, NewLane
 from .lane import Lane
 from .load import Load, drained, feed_some, verify
-from .test_world import under_load
+from .test_world import at_work, under_load
 
 SEEDS = range(1, 9) if LONG else range(1, 2)
 MEMBERS, TURNS, GROUPS = 3, 12 if LONG else 3, 20 if LONG else 2
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
-@asynccontextmanager
-async def a_member(lane: Lane, *, poll_timeout_s: float = 0.1) -> AsyncIterator[Runtime]:
-    settings = lane.settings().model_copy(update={"poll_timeout_s": poll_timeout_s})
-    async with (
-        await database.open_pool(settings, lane.database) as pool,
-        Runtime(lane.door(pool), lane.log(), settings) as member,
-    ):
-        yield member
-
-
 async def comes_and_goes(lane: Lane, chance: random.Random) -> None:
     for _ in range(TURNS):
-        async with a_member(lane, poll_timeout_s=chance.choice([0.05, 0.3, 2.0])) as member:
+        async with at_work(lane, poll_timeout_s=chance.choice([0.05, 0.3, 2.0])) as member:
             await asyncio.sleep(chance.random() * 2)
             assert not member.failed.is_set()
         await asyncio.sleep(chance.random() * 0.3)
@@ -47,7 +33,7 @@ async def test_members_that_come_and_go_pass_nothing_over(new_lane: NewLane, see
     async with under_load(load), asyncio.TaskGroup() as members:
         for n in range(MEMBERS):
             members.create_task(comes_and_goes(load.lane, random.Random(f"{seed}/{n}")))
-    async with a_member(load.lane):
+    async with at_work(load.lane):
         await drained(load)
     await verify(load)
 
@@ -57,10 +43,10 @@ async def test_what_comes_first_to_a_group_that_still_forms_is_not_passed_over(n
     chance = random.Random(5)
     for n in range(GROUPS):
         load = Load(await new_lane(), n)
-        async with a_member(load.lane, poll_timeout_s=2.0) as first:
+        async with at_work(load.lane, poll_timeout_s=2.0) as first:
             while not first.consumer.joined:
                 await asyncio.sleep(0.01)
-            async with a_member(load.lane, poll_timeout_s=2.0):
+            async with at_work(load.lane, poll_timeout_s=2.0):
                 await asyncio.sleep(chance.random() * 0.6)
                 await feed_some(load, 40)
                 await drained(load, within_s=20)

@@ -56,23 +56,29 @@ async def behind_a_proxy(lane: Lane, side: str, broker: Kafka, server: Postgres)
             yield msgspec.structs.replace(lane, database_url=url), proxy
 
 
-@pytest.mark.parametrize(("side", "mode"), CASES if LONG else CASES[:2])
-async def test_a_service_that_was_cut_off_goes_on_by_itself(
-    new_lane: NewLane, broker: Kafka, server: Postgres, side: str, mode: Mode
+async def breaks_and_is_mended(
+    load: Load, side: str, mode: Mode, broken_s: float, broker: Kafka, server: Postgres
 ) -> None:
-    load = Load(await new_lane(), 4)
+    """It reads again in time, by itself, and everything had its effect once."""
     async with behind_a_proxy(load.lane, side, broker, server) as (seen, proxy), at_work(seen) as runtime:
         async with under_load(load):
             await begins(load.lane)
             assert proxy.connections > 0, "the service is reached through the proxy"
             proxy.breaks(mode)
-            await asyncio.sleep(BROKEN_S)
+            await asyncio.sleep(broken_s)
             proxy.heal()
             took = await grows(load.lane)
-            print(f"{side} {mode}: {BROKEN_S:.0f} s broken, reads again after {took:.1f} s")
+            print(f"{side} {mode}: {broken_s:.0f} s broken, reads again after {took:.1f} s")
         assert not runtime.failed.is_set()
         await drained(load, within_s=60)
     await verify(load)
+
+
+@pytest.mark.parametrize(("side", "mode"), CASES if LONG else CASES[:2])
+async def test_a_service_that_was_cut_off_goes_on_by_itself(
+    new_lane: NewLane, broker: Kafka, server: Postgres, side: str, mode: Mode
+) -> None:
+    await breaks_and_is_mended(Load(await new_lane(), 4), side, mode, BROKEN_S, broker, server)
 
 
 @pytest.mark.skipif(not LONG, reason="make test-faults does; the limits of the tests stand for it above")
@@ -83,17 +89,7 @@ async def test_with_the_limits_of_production_it_reads_again_in_time_however_long
 ) -> None:
     """What was asked while the network swallowed it is waited for until a limit ends it: each is shorter than the promise."""
     monkeypatch.setattr(lane_module, "QUICK", "")
-    load = Load(await new_lane(), 5)
-    async with behind_a_proxy(load.lane, "kafka", broker, server) as (seen, proxy), at_work(seen):
-        async with under_load(load):
-            await begins(load.lane)
-            proxy.breaks(mode)
-            await asyncio.sleep(broken_s)
-            proxy.heal()
-            took = await grows(load.lane)
-            print(f"kafka {mode}: {broken_s:.0f} s broken, reads again after {took:.1f} s")
-        await drained(load, within_s=60)
-    await verify(load)
+    await breaks_and_is_mended(Load(await new_lane(), 5), "kafka", mode, broken_s, broker, server)
 
 
 async def test_a_client_that_is_closed_while_it_is_cut_off_leaves_nothing_going(broker: Kafka) -> None:

@@ -36,9 +36,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 
 @asynccontextmanager
-async def at_work(lane: Lane) -> AsyncIterator[Runtime]:
-    """A worker of the lane in this process."""
-    settings = lane.settings()
+async def at_work(lane: Lane, **limits: float) -> AsyncIterator[Runtime]:
+    """A worker of the lane in this process, with the lane's settings but for these."""
+    settings = lane.settings().model_copy(update=limits)
     async with (
         await database.open_pool(settings, lane.database) as pool,
         Runtime(lane.door(pool), lane.log(), settings) as runtime,
