@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -257,3 +258,16 @@ def test_without_java_the_wheel_broker_is_used_and_says_that_it_forgets(
 
 def test_a_free_port_is_free():
     assert not speaks_kafka(free_port())
+
+
+def test_a_free_port_is_none_that_outgoing_connections_are_given():
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(given.read_text().split()[0]) if given.exists() else 32_768
+    assert all(free_port() < lowest for _ in range(100))
+
+
+def test_where_every_port_of_servers_is_taken_the_kernel_gives_one(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("tenure.embedded.server._SERVERS_PORTS", [taken.getsockname()[1]] * 50)
+        assert free_port() not in {0, taken.getsockname()[1]}

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ from typing import ClassVar, Self
 _TAIL_LINES_MAX = 30
 _POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
+_SERVERS_PORTS = range(20_000, 32_000)
+_chance = random.SystemRandom()  # a seeded one would give two runs the same ports
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -249,11 +252,17 @@ def _signal(send: Callable[[int, int], None], pid: int, how: signal.Signals) -> 
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that was free a moment ago, and that no outgoing connection is given meanwhile.
+
+    The kernel gives outgoing connections ports from 32,768 on, and to who binds port 0 just those: between the look and
+    the server's own bind any connection may take it. So it is looked for below, and only then left to the kernel.
+    """
+    for port in (*_chance.sample(_SERVERS_PORTS, 50), 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            bound: int = probe.getsockname()[1]
+            return bound
+    raise ServerFailedError("no port of 127.0.0.1 can be bound")
 
 
 class _Spawner(threading.Thread):
