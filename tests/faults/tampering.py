@@ -79,6 +79,15 @@ def of_a_grant(fits: Callable[[dict[str, Any]], object], **fields: Any) -> Calla
     return do
 
 
+async def _a_use_of_a_stranger(conn: asyncpg.Connection) -> None:
+    row = await conn.fetchrow("SELECT member_id, state FROM members WHERE state <> '' ORDER BY member_id LIMIT 1")
+    state = json.loads(row["state"])
+    use = {"id": "u", "grant_id": "nobody.home_safety.20180101", "benefit": "home_safety", "on": "2018-01-01"}
+    state["uses"] = [*state.get("uses", ()), use]
+    sql = "UPDATE members SET state = $2 WHERE member_id = $1"
+    await conn.execute(sql, row["member_id"], json.dumps(state).encode())
+
+
 def _other_tier(member: Member) -> Member | None:
     if not member.timeline:
         return None
@@ -156,6 +165,7 @@ TAMPERS: Final[dict[str, Tamper]] = {
     "benefits_extensions_endorsed": Tamper(
         BENEFITS, "members", of_a_grant(lambda g: g.get("request_id"), status="active")
     ),
+    "benefits_uses_are_of_the_person": Tamper(BENEFITS, "members", _a_use_of_a_stranger),
     # mall: stock, codes and orders.
     "mall_stock_conserved": Tamper(MALL, "shelves", "UPDATE shelves SET available = available + 1"),
     "mall_stock_accounted_for": Tamper(MALL, "shelf_entries", "UPDATE shelf_entries SET units = units + 1"),

@@ -135,9 +135,7 @@ async def holder_of_grant(app: App, grant_id: str, who: Caller) -> State:
 
 async def holder(app: App, member_id: str, who: Caller) -> State:
     """The member's state, followed to the survivor of a merger. Raises Problem not_found."""
-    state = await store.state_of(app.pool, member_id)
-    if state is not None and state.merged_into is not None:
-        state = await store.state_of(app.pool, state.merged_into)
+    state = await store.person_of(app.pool, member_id)
     if state is None:
         raise Problem("not_found")
     who.must_see(state.member_id)

@@ -61,8 +61,11 @@ class Use(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reference: str = ""
     slot_region: str | None = None
     is_appointment: bool = False
-    is_moved: bool = False
-    """Made under another membership of the same person, before the two were merged."""
+
+    @property
+    def made_by(self) -> str:
+        """Under whose number it was made: the member's own, or one that was merged with it since."""
+        return owner_of(self.grant_id)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -108,6 +111,17 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return None if self.quota is None else max(0, self.quota - self.used)
 
 
+class Brought(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What another number brought when it was merged into this one: whose grants came (its own, and those it had been brought), on
+    which policies, and where its person lived. Enough to give it back, should the merger turn out to be a mistake.
+    """
+
+    holders: frozenset[str]
+    policies: frozenset[str] = frozenset()
+    region: str | None = None
+    region_since: date = date.min
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One member. `lived_to`: the last day up to which everything implied was told. `due_on`: the next day that implies more."""
 
@@ -126,6 +140,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answers: Mapping[str, Answer] = {}
     reports: tuple[str, ...] = ()
     merged_into: str | None = None
+    brought: Mapping[str, Brought] = {}
+
+
+def owner_of(grant_id: str) -> str:
+    """Whose grant it is: an id is `member.benefit.first-day-of-period`."""
+    return grant_id.rsplit(".", 2)[0]
 
 
 class ClaimKnown(msgspec.Struct, frozen=True):
@@ -155,3 +175,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     policy_no: str
     made_on: date
     body: bytes
+
+
+class Handed(msgspec.Struct, frozen=True, kw_only=True):
+    """A row: appointments on the grants of `holders`, and these reports, are another number's from now on."""
+
+    from_id: str
+    to_id: str
+    holders: frozenset[str]
+    reports: tuple[str, ...]

@@ -13,7 +13,7 @@ from tenure.contracts.tier import tier_on
 from tenure.rows import Rows
 from tenure.service import Saved
 
-from benefits.state import Appointment, ClaimKnown, Report, State
+from benefits.state import Appointment, ClaimKnown, Handed, Report, State
 
 _encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(State)
@@ -44,6 +44,8 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
     await _save_claims(conn, _of(saved.rows, ClaimKnown))
     await _save_appointments(conn, _of(saved.rows, Appointment))
     await _save_reports(conn, _of(saved.rows, Report))
+    for handed in _of(saved.rows, Handed):
+        await _hand(conn, handed)
 
 
 def _row(state: State) -> tuple[Any, ...]:
@@ -77,6 +79,14 @@ async def state_of(pool: Any, member_id: str) -> State | None:
     """A member as saved last, for reads. None for one never heard of."""
     raw = await pool.fetchval("SELECT state FROM members WHERE member_id = $1", member_id)
     return decode(raw) if raw else None
+
+
+async def person_of(pool: Any, member_id: str) -> State | None:
+    """The member, or whoever the person is now if that number was merged into another."""
+    state = await state_of(pool, member_id)
+    while state is not None and state.merged_into is not None:
+        state = await state_of(pool, state.merged_into)
+    return state
 
 
 async def owner_of_claim(pool: Any, claim_no: str) -> str | None:
@@ -128,3 +138,19 @@ async def _save_reports(conn: Connection, rows: Sequence[Report]) -> None:
             [r.made_on for r in rows],
             [r.body for r in rows],
         )
+
+
+async def _hand(conn: Connection, handed: Handed) -> None:
+    await conn.execute(
+        r"""UPDATE appointments SET member_id = $2
+            WHERE member_id = $1 AND regexp_replace(grant_id, '(\.[^.]*){2}$', '') = ANY ($3::text[])""",
+        handed.from_id,
+        handed.to_id,
+        sorted(handed.holders),
+    )
+    await conn.execute(
+        "UPDATE reports SET member_id = $2 WHERE member_id = $1 AND report_id = ANY ($3::text[])",
+        handed.from_id,
+        handed.to_id,
+        handed.reports,
+    )

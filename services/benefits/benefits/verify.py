@@ -21,10 +21,12 @@ CHUNK_ROWS: Final = 500
 
 async def verify(pool: Any, programme: Programme) -> dict[str, bool]:
     """Each sentence and whether it holds for everyone."""
-    holds = dict.fromkeys(CHECKS, True)
+    holds = dict.fromkeys((*CHECKS, "uses_are_of_the_person"), True)
     async for state in _states(pool):
         for name, check in CHECKS.items():
             holds[name] = holds[name] and check(state, programme)
+        for number in _others_used_by(state):
+            holds["uses_are_of_the_person"] &= await _is_one_person(pool, number, state.member_id)
     return holds
 
 
@@ -64,6 +66,22 @@ CHECKS: Final[Mapping[str, Callable[[State, Programme], bool]]] = {
 }
 
 
+def _others_used_by(state: State) -> set[str]:
+    return {use.made_by for use in state.uses} - {state.member_id}
+
+
+async def _is_one_person(pool: Any, number: str, member_id: str) -> bool:
+    """Whether uses under that number may count for the member: it was merged into them, and not parted again.
+
+    Asked of each state as it is now. Who was parted since the member was read is read again.
+    """
+    person = await store.person_of(pool, number)
+    if person is not None and person.member_id == member_id:
+        return True
+    now = await store.state_of(pool, member_id)
+    return now is None or number not in _others_used_by(now)
+
+
 async def _states(pool: Any) -> AsyncIterator[State]:
     after = ""
     while rows := await pool.fetch(
@@ -84,7 +102,7 @@ def _stands(grant: Grant, state: State) -> bool:
 
 
 def _within(grant: Grant, state: State, programme: Programme) -> bool:
-    moved = sum(use.is_moved for use in state.uses if use.benefit == grant.benefit)
+    moved = sum(use.made_by != state.member_id for use in state.uses if use.benefit == grant.benefit)
     end = grant.period_end or state.lived_to
     days = [grant.granted_on, *(s.effective for s in state.timeline if grant.granted_on <= s.effective < end)]
     found = [(programme.benefits.at(day).benefit(grant.benefit), day) for day in days]

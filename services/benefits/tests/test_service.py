@@ -5,12 +5,10 @@ from datetime import date
 import benefits_cast as cast
 import pytest
 from benefits.service import SERVICE
-from benefits.store import decode
 from benefits_life import one_by_one
 from tenure.contracts import policy
 from tenure.contracts.benefit import (
     BenefitGranted,
-    BenefitRevoked,
     BenefitsGranted,
     ClaimAdvised,
     SafetyReportReady,
@@ -110,94 +108,6 @@ async def test_an_event_that_cannot_be_decided_is_parked_and_its_member_waits_wh
     await t.feed(broken, cast.issued(), cast.tiers(("2020-01-01", "silver"), member="M-2"))
     assert await t.parked() == [("M-1", "rule_failed"), ("M-1", "behind")]
     assert {e.member_id for e in await t.emitted(BenefitsGranted)} == {"M-2"}
-
-
-async def test_a_merged_members_uses_stay_counted_and_its_claims_move(t):
-    for member, no in (("M-1", "P-1"), ("M-2", "P-2")):
-        await t.feed(cast.issued(member, no=no, end="2022-01-01"), cast.tiers(("2020-01-01", "basic"), member=member))
-    await t.feed(cast.claim(100, member="M-2", no="C-2", policy_no="P-2"))
-    await t.day(D("2020-05-01"))
-    used = await t.http.post(
-        "/v1/benefits/M-2.home_safety.20200101/use", json={"on": "2020-05-01"}, headers=t.auth("operator")
-    )
-    await t.emitted()
-    merged = t.records(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01")))
-    await t.deliver(merged)
-    events = await t.emitted(BenefitRevoked)
-    assert {(e.member_id, e.reason) for e in events} == {("M-2", "merged")}
-    row = await t.pool.fetchrow("SELECT * FROM members WHERE member_id = 'M-1'")
-    grant = decode(row["state"]).grants["M-1.home_safety.20200101"]
-    assert (grant.used, grant.status) == (1, "used")
-    assert row["used"] == 1
-    assert await t.pool.fetchval("SELECT member_id FROM claims WHERE claim_no = 'C-2'") == "M-1"
-    before = await everything(t)
-    await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01")))
-    assert await everything(t) == before
-    released = await t.http.post(
-        f"/v1/benefits/M-2.home_safety.20200101/uses/{used.json()['use_id']}/release", headers=t.auth("operator")
-    )
-    assert released.status_code == 200
-
-
-@pytest.mark.parametrize("tier_first", [True, False])
-async def test_merger_and_the_tiers_told_of_it_come_in_either_order(t, tier_first):
-    """tier-engine tells the survivor's united timeline, and none for the merged number, on a topic of its own."""
-    for member, no in (("M-1", "P-1"), ("M-2", "P-2")):
-        await t.feed(cast.issued(member, no=no, end="2022-01-01"), cast.tiers(("2020-01-01", "basic"), member=member))
-    await t.day(D("2020-05-01"))
-    path = "/v1/benefits/M-2.home_safety.20200101/use"
-    await t.http.post(path, json={"on": "2020-05-01"}, headers=t.auth("operator"))
-    merger = [policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01"))]
-    told = [cast.tiers(("2020-01-01", "silver")), cast.tiers(member="M-2")]
-    for data in (*told, *merger) if tier_first else (*merger, *told):
-        await t.feed(data, at=D("2020-07-01"))
-    states = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
-    grant = states["M-1"].grants["M-1.home_safety.20200101"]
-    assert (grant.quota, grant.used, grant.status) == (2, 1, "active")
-    assert not states["M-2"].grants
-    assert not any(g.is_kept for g in states["M-1"].grants.values())
-    verified = await t.http.get("/v1/benefits/verify", headers=t.auth("operator"))
-    assert set(verified.json().values()) == {True}
-
-
-async def test_a_merger_undone_by_its_opposite_brings_the_history_back(t):
-    await t.feed(cast.issued(end="2022-01-01"), cast.tiers(("2020-01-01", "basic")))
-    await t.day(D("2020-05-01"))
-    await t.http.post(
-        "/v1/benefits/M-1.home_safety.20200101/use", json={"on": "2020-05-01"}, headers=t.auth("operator")
-    )
-    await t.feed(policy.CustomerMerged(member_id="M-2", merged_id="M-1", effective=D("2020-07-01")))
-    await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-02")))
-    await t.feed(cast.tiers(("2020-01-01", "basic")))
-    rows = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
-    assert rows["M-1"].grants["M-1.home_safety.20200101"].used == 1
-    assert (rows["M-1"].merged_into, rows["M-2"].merged_into) == (None, "M-1")
-
-
-async def test_a_member_parted_again_has_benefits_of_their_own(t):
-    for member, no in (("M-1", "P-1"), ("M-2", "P-2")):
-        await t.feed(cast.issued(member, no=no, end="2022-01-01"), cast.tiers(("2020-01-01", "basic"), member=member))
-    await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01")))
-    parted = [
-        policy.CustomerUnmerged(member_id=m, survivor_id="M-1", merged_id="M-2", effective=D("2020-08-01"))
-        for m in ("M-1", "M-2")
-    ]
-    await t.feed(*parted)
-    await t.feed(cast.tiers(("2020-01-01", "basic"), member="M-2"), at=D("2020-08-01"))
-    rows = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
-    assert (rows["M-1"].merged_into, rows["M-2"].merged_into) == (None, None)
-    assert any(grant.status == "active" for grant in rows["M-2"].grants.values())
-    before = await everything(t)
-    await t.feed(*parted)
-    assert await everything(t) == before
-
-
-async def test_a_member_merged_with_itself_changes_nothing(t):
-    await t.feed(cast.issued(), cast.tiers(("2020-01-01", "basic")))
-    before = await everything(t)
-    await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-1", effective=D("2020-07-01")))
-    assert await everything(t) == before
-    assert await t.parked() == []
 
 
 async def test_erasure_takes_free_text_and_region_and_keeps_the_count(t):

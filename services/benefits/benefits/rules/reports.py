@@ -51,6 +51,10 @@ def report_id(anniversary: PolicyAnniversary) -> str:
     return f"{anniversary.policy_no}.{anniversary.years}"
 
 
+def policy_of(report: str) -> str:
+    return report.rsplit(".", 1)[0]
+
+
 def diagnose(state: State, anniversary: PolicyAnniversary, programme: Programme) -> Diagnosis:
     """The report of one anniversary."""
     day = anniversary.effective
