@@ -99,6 +99,14 @@ async def test_parted_again_each_hears_of_their_own(t: Under) -> None:
     assert all((await verify.verify(t.pool)).values())
 
 
+async def test_a_term_said_again_under_the_number_its_holder_has_since_is_the_same(t: Under) -> None:
+    await say(t, issued(), merged("M-9", "M-1", "2024-05-01"))
+    await say(t, issued(member_id="M-9"), issued())
+    assert await t.pool.fetchval("SELECT count(*) FROM duplicates") == 2
+    (outcome,) = await t.deliver([t.as_record(encode(Said(issued(member_id="M-2")).event()))])
+    assert (outcome.wrong and outcome.wrong.code) == "contradicts_known_fact"
+
+
 async def test_a_chain_of_mergers_is_followed_to_its_end_and_back(t: Under) -> None:
     await say(t, issued(), merged("M-2", "M-1", "2024-05-01"), merged("M-3", "M-2", "2024-06-01"))
     await t.day(day("2024-06-02"))

@@ -93,14 +93,16 @@ def claim(step: type[Any], on: str, *, no: str = "C-1", **more: Any) -> Data:
 
 
 class Said:
-    """One thing the core says, on a day (default: the fact's own)."""
+    """One thing the core says, on a day (default: the fact's own), at an hour of it."""
 
-    def __init__(self, data: Data, on: str | None = None, *, backfill: bool = False, id_: str | None = None) -> None:
+    def __init__(
+        self, data: Data, on: str | None = None, *, backfill: bool = False, id_: str | None = None, hour: int = 10
+    ) -> None:
         names = ("effective", "on", "paid_on", "reported_on", "refunded_on", "renewed_on", "registered_on", "start")
         own = on or next(d.isoformat() for name in names if isinstance(d := getattr(data, name, None), date))
         self.data, self.day, self.backfill = data, day(own), backfill
         self.id = id_ or uuid.uuid4().hex
-        self.time: datetime = start_of(self.day) + timedelta(hours=10)
+        self.time: datetime = start_of(self.day) + timedelta(hours=hour)
 
     def event(self) -> Event:
         return Event(

@@ -5,6 +5,7 @@ So facts are put in domain order before they are folded: when the core recorded 
 then what can only follow what.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -61,16 +62,29 @@ _OWN_DATE: Final = MappingProxyType(
         core.CoverageExtensionConfirmed: "start",
     }
 )
-# What can happen again in the same words: cancelled, reversed, cancelled. Only the same moment makes these the same fact.
-_REPEATABLE: Final = (
-    core.PolicyCancelled,
-    core.CancellationReversed,
-    core.PolicyLapsed,
-    core.PolicyReinstated,
-    core.ConsentChanged,
-    core.CustomerMerged,
-    core.CustomerUnmerged,
-    core.HouseholdLinked,
+# What can be so again, in the same words: cancelled, reversed, cancelled; here, moved, back here. Only the same moment makes these
+# the same fact. A claim's payment is none of them: said again later it would be paid twice.
+_REPEATABLE: Final = frozenset(
+    {
+        core.PolicyCancelled,
+        core.CancellationReversed,
+        core.PolicyLapsed,
+        core.PolicyReinstated,
+        core.ClaimReported,
+        core.ClaimRegistered,
+        core.ClaimSurveyed,
+        core.ClaimAssessed,
+        core.ClaimApproved,
+        core.ClaimDeclined,
+        core.ClaimClosed,
+        core.ClaimReopened,
+        core.ClaimWithdrawn,
+        core.CustomerRegistered,
+        core.ConsentChanged,
+        core.CustomerMerged,
+        core.CustomerUnmerged,
+        core.HouseholdLinked,
+    }
 )
 
 
@@ -116,18 +130,31 @@ def business_key(known: Fact) -> object:
             return ("paid", d.term_no, d.instalment_no)
         case core.PolicyEndorsed() as d:
             return ("endorsed", d.term_no, d.endorsement_no)
-        case d if isinstance(d, _REPEATABLE):
+        case d if type(d) in _REPEATABLE:
             return (d, known.time)
         case d:
             return d
 
 
-def says_the_same(one: Fact, other: Fact) -> bool:
-    """Whether two facts under one business key agree on what matters: a term's dates and price, else every field."""
-    if isinstance(one.data, Opening) and isinstance(other.data, Opening):
-        return _terms_of(one.data) == _terms_of(other.data)
-    return bool(one.data == other.data)
+def says_the_same(one: Fact, other: Fact, persons: Mapping[str, str]) -> bool:
+    """Whether two facts under one business key agree: every field, but of a term's opening only what both say.
+
+    `persons`: customer numbers given up, and whose they are now. A sale and a renewal of one term agree in its dates and price.
+    """
+    if not (isinstance(one.data, Opening) and isinstance(other.data, Opening)):
+        return bool(one.data == other.data)
+    if type(one.data) is not type(other.data):
+        return _dates_and_price(one.data) == _dates_and_price(other.data)
+    ours, theirs = _said(one.data, persons), _said(other.data, persons)
+    return all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())
 
 
-def _terms_of(opening: Opening) -> tuple[date, date, int]:
+def _dates_and_price(opening: Opening) -> tuple[date, date, int]:
     return opening.start, opening.end, opening.premium_fen
+
+
+def _said(opening: Opening, persons: Mapping[str, str]) -> dict[str, Any]:
+    said = {name: value for name, value in msgspec.structs.asdict(opening).items() if value is not None}
+    if opening.member_id is not None:
+        said["member_id"] = persons.get(opening.member_id, opening.member_id)
+    return said

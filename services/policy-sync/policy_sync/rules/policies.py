@@ -97,10 +97,11 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
     before, *others = states if isinstance(states, tuple) else (states,)
     fact = fact_of(event)
     check_dates(fact)
-    if (known := duplicate_of(fact, before.facts)) is not None:
+    tied = _tied(before, fact, others)
+    if (known := duplicate_of(fact, before.facts, (tied.news or tied.ties).survivors)) is not None:
         return Decision(states, rows=(Duplicate(before.policy_no, fact, known),), reply={"status": "duplicate"})
     check(fact, len(before.facts), before.policy)
-    ready, caught_up = _caught_up(_tied(before, fact, others), fact.day)
+    ready, caught_up = _caught_up(tied, fact.day)
     ready, passed = _until_yesterday(ready, fact)
     after, emit = _recorded(ready, fact)
     counted = after.policy is not None and after.policy != ready.policy

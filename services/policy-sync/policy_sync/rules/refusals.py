@@ -1,6 +1,6 @@
 """What contradicts the domain, or what is known, and is therefore refused. What is merely early, late or repeated is not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import Final
@@ -10,7 +10,7 @@ from tenure.contracts.decision import RefusedError
 from tenure.contracts.event import Data
 
 from policy_sync.rules.facts import Fact, Opening, business_key, says_the_same
-from policy_sync.rules.fold import Policy
+from policy_sync.rules.fold import NO_SURVIVORS, Policy
 
 FACTS_MAX: Final = 5_000
 EARLIEST: Final = date(1900, 1, 1)
@@ -41,12 +41,15 @@ PROBLEMS: Final = MappingProxyType(
 )
 
 
-def duplicate_of(fact: Fact, known: Iterable[Fact]) -> Fact | None:
-    """The same business fact under another id. Raises RefusedError contradicts_known_fact for another content."""
+def duplicate_of(fact: Fact, known: Iterable[Fact], persons: Mapping[str, str] = NO_SURVIVORS) -> Fact | None:
+    """The same business fact under another id. Raises RefusedError contradicts_known_fact for another content.
+
+    `persons`: customer numbers given up, and whose they are now.
+    """
     key = business_key(fact)
     for other in known:
         if business_key(other) == key:
-            if not says_the_same(fact, other):
+            if not says_the_same(fact, other, persons):
                 raise RefusedError("contradicts_known_fact", f"{other.id} said otherwise under the same number")
             return other
     return None
