@@ -15,11 +15,11 @@ from notifier.rules import letters, occasions, preferences, release, tiers
 
 
 def _keys(event: Event) -> tuple[str, ...]:
-    """Two members meet when they turn out to be one person."""
+    """Two members meet when they turn out to be one person, or two after all."""
     if isinstance(event.data, policy.CustomerMerged):
         return event.data.member_id, event.data.merged_id
     if isinstance(event.data, policy.CustomerUnmerged):
-        return (event.data.merged_id,)
+        return event.data.survivor_id, event.data.merged_id
     return (event.key,)
 
 

@@ -16,10 +16,10 @@ from tenure.rows import Rows
 from tenure.service import Saved
 
 from notifier.channels import in_app
-from notifier.rules.asking import message_id
+from notifier.rules.asking import id_of
 from notifier.rules.letters import KEY_PREFIX, Letter, key_of
 from notifier.rules.member import Book, Member, Suppressed
-from notifier.rules.preferences import Forget, Hand
+from notifier.rules.preferences import Forget, Hand, HandBack
 from notifier.rules.release import Told
 
 State = Member | Letter
@@ -32,8 +32,9 @@ SELECT {", ".join(_KEPT)}, book
 FROM member WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR UPDATE
 """
 _TAKEN: Final = """
-SELECT m.member_id, m.dedupe FROM unnest($1::text[], $2::text[]) AS t (member_id, dedupe)
-JOIN message m ON m.member_id = t.member_id AND m.dedupe = t.dedupe
+WITH t AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS t (member_id, dedupe, message_id))
+SELECT t.member_id, t.dedupe FROM t JOIN message m ON m.member_id = t.member_id AND m.dedupe = t.dedupe
+UNION ALL SELECT t.member_id, t.dedupe FROM t JOIN message m ON m.message_id = t.message_id
 """
 _TOLD: Final = """
 SELECT t.member_id, t.since, count(*) AS told FROM unnest($1::text[], $2::timestamptz[]) AS t (member_id, since)
@@ -69,9 +70,14 @@ FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::te
 WHERE message.message_id = t.message_id
 """
 _HAND: Final = """
-UPDATE message SET member_id = t.to_id FROM unnest($1::text[], $2::text[]) AS t (from_id, to_id)
-WHERE message.member_id = t.from_id
-  AND NOT EXISTS (SELECT 1 FROM message o WHERE o.member_id = t.to_id AND o.dedupe = message.dedupe)
+UPDATE message SET member_id = $2, handed_by = CASE WHEN $2 = ANY (handed_by)
+  THEN handed_by[: array_position(handed_by, $2) - 1] ELSE handed_by || $1 END
+WHERE member_id = $1 AND NOT EXISTS (SELECT 1 FROM message o WHERE o.member_id = $2 AND o.dedupe = message.dedupe)
+"""
+_HAND_BACK: Final = """
+UPDATE message SET member_id = $2, handed_by = trim_array(handed_by, 1)
+WHERE member_id = $1 AND handed_by[cardinality(handed_by)] = $2
+  AND NOT EXISTS (SELECT 1 FROM message o WHERE o.member_id = $2 AND o.dedupe = message.dedupe)
 """
 
 
@@ -94,12 +100,16 @@ async def _load_members(conn: Connection, ids: Sequence[str]) -> dict[str, Membe
 
 
 async def _look_up_queue(conn: Connection, members: dict[str, Member]) -> None:
-    """What the inbox says about the queued messages: dedupe keys used up, and how many were told on those days."""
+    """What the inbox says about the queued messages: dedupe keys used up, and how many were told on those days.
+
+    Used up is also what stands in another inbox under the message's own id: it was told before the member was merged into another.
+    """
     queued = [(m.member_id, p) for m in members.values() for p in m.book.pending]
     if not queued:
         return
     taken: dict[str, set[str]] = {}
-    for row in await conn.fetch(_TAKEN, [m for m, _ in queued], [p.dedupe for _, p in queued]):
+    ids = [id_of(m, p) for m, p in queued]
+    for row in await conn.fetch(_TAKEN, [m for m, _ in queued], [p.dedupe for _, p in queued], ids):
         taken.setdefault(row["member_id"], set()).add(row["dedupe"])
     told: dict[str, dict[date, int]] = {}
     days = sorted({(m, start_of(local_date(p.send_at))) for m, p in queued})
@@ -125,8 +135,9 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
     await _save_letters(conn, [s for s in saved.after.values() if isinstance(s, Letter)])
     await in_app.deliver(conn, [r for r in saved.rows if isinstance(r, Told)])
     await _record(conn, [r for r in saved.rows if isinstance(r, Suppressed)])
-    if hands := [r for r in saved.rows if isinstance(r, Hand)]:
-        await conn.execute(_HAND, [h.from_id for h in hands], [h.to_id for h in hands])
+    for row in saved.rows:
+        if isinstance(row, Hand | HandBack):
+            await conn.execute(_HAND if isinstance(row, Hand) else _HAND_BACK, row.from_id, row.to_id)
     if forgotten := [r.member_id for r in saved.rows if isinstance(r, Forget)]:
         await conn.execute("DELETE FROM message WHERE member_id = ANY ($1::text[])", forgotten)
 
@@ -167,7 +178,7 @@ async def _record(conn: Connection, suppressed: Sequence[Suppressed]) -> None:
         """INSERT INTO suppression (member_id, message_id, template, reason, at)
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])""",
         [s.member_id for s in suppressed],
-        [message_id(s.member_id, s.pending.dedupe) for s in suppressed],
+        [id_of(s.member_id, s.pending) for s in suppressed],
         [s.pending.template for s in suppressed],
         [s.reason for s in suppressed],
         [s.at for s in suppressed],

@@ -15,7 +15,7 @@ from notifier.rules.letters import key_of
 from notifier.service import SERVICE
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageDelivered, MessageFailed, MessageRequested, MessageSent, MessageSuppressed
-from tenure.contracts.policy import CustomerErased, CustomerMerged, CustomerRegistered, CustomerUnmerged, MemberEnrolled
+from tenure.contracts.policy import CustomerErased, CustomerRegistered, MemberEnrolled
 from tenure.settings import Settings
 from tenure.spine.codec import utc_now
 from tenure.testing import Under, under_test
@@ -190,43 +190,6 @@ async def test_a_text_message_that_a_channel_refuses_has_failed(settings: Settin
         await sending.tell(t.door, None)
         await sending.deliver(t.door, _Phone("failed"), None)
         assert [e.reason for e in await t.emitted(MessageFailed)] == ["as told"]
-
-
-async def test_one_person_has_one_inbox(settings: Settings) -> None:
-    async with under_test(SERVICE, settings) as t:
-        await t.feed(claim())
-        await sending.tell(t.door, None)
-        await t.feed(fulfilled())
-        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
-        await sending.tell(t.door, None)
-        assert [(m["member_id"], m["dedupe"].partition(":")[0]) for m in await _inbox(t)] == [
-            ("M-9", "claim_progress"),
-            ("M-9", "order_fulfilled"),
-        ]
-
-
-async def test_parted_again_each_has_their_own_inbox(settings: Settings) -> None:
-    async with under_test(SERVICE, settings) as t:
-        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
-        await t.feed(*(CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M)))
-        await t.feed(tier_changed("none", "basic"), at=D)
-        await t.feed(tier_changed("basic", "none"), at=D)
-        await t.feed(fulfilled())
-        await sending.tell(t.door, None)
-        assert [m["member_id"] for m in await _inbox(t)][-1] == M
-
-
-@pytest.mark.parametrize("tier_first", [True, False])
-async def test_nobody_is_told_that_a_membership_ended_because_two_became_one(
-    settings: Settings, tier_first: bool
-) -> None:
-    async with under_test(SERVICE, settings) as t:
-        await t.feed(tier_changed("none", "basic"), at=D)
-        both = [CustomerMerged(member_id="M-9", merged_id=M, effective=D), tier_changed("basic", "none")]
-        for told in reversed(both) if tier_first else both:
-            await t.feed(told, at=D)
-        await sending.tell(t.door, None)
-        assert await _inbox(t) == []
 
 
 async def test_nothing_is_left_of_an_erased_member_and_nothing_comes(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 from notifier.rules.letters import KEY_PREFIX
 from notifier.rules.member import Member
-from notifier.rules.preferences import Forget, Hand
+from notifier.rules.preferences import Forget, Hand, HandBack, way_of
 from notifier.rules.release import Told
 from notifier.sending import DUE
 from tenure.calendar import local_date
@@ -26,6 +26,7 @@ from tenure.simulation.tables import Store, Transaction
 class Message(NamedTuple):
     sent_at: datetime
     capped: bool
+    handed_by: tuple[str, ...] = ()
 
 
 Inbox = Mapping[str, Message]
@@ -65,9 +66,12 @@ def _keep(tx: Transaction, saved: Saved[Any]) -> None:
             tx.delete("queue", key)
     for row in saved.rows:
         if isinstance(row, Told):
-            _put(tx, row.member_id, {row.dedupe: Message(row.sent_at, row.capped)} | _inbox(tx, row.member_id))
+            told = Message(row.sent_at, row.capped, row.handed_by)
+            _put(tx, row.member_id, {row.dedupe: told} | _inbox(tx, row.member_id))
         elif isinstance(row, Hand):
             _hand(tx, row)
+        elif isinstance(row, HandBack):
+            _hand_back(tx, row)
         elif isinstance(row, Forget):
             _put(tx, row.member_id, {})
 
@@ -83,8 +87,16 @@ def _put(tx: Transaction, key: str, inbox: Inbox) -> None:
 def _hand(tx: Transaction, hand: Hand) -> None:
     """What the other has already, stays where it is."""
     ours, theirs = _inbox(tx, hand.from_id), _inbox(tx, hand.to_id)
-    _put(tx, hand.to_id, ours | theirs)
+    came = {d: m._replace(handed_by=way_of(m.handed_by, hand.from_id, hand.to_id)) for d, m in ours.items()}
+    _put(tx, hand.to_id, came | theirs)
     _put(tx, hand.from_id, {dedupe: message for dedupe, message in ours.items() if dedupe in theirs})
+
+
+def _hand_back(tx: Transaction, hand: HandBack) -> None:
+    theirs, own = _inbox(tx, hand.from_id), _inbox(tx, hand.to_id)
+    back = {d: m for d, m in theirs.items() if m.handed_by[-1:] == (hand.to_id,) and d not in own}
+    _put(tx, hand.from_id, {dedupe: message for dedupe, message in theirs.items() if dedupe not in back})
+    _put(tx, hand.to_id, own | {d: m._replace(handed_by=m.handed_by[:-1]) for d, m in back.items()})
 
 
 async def _due(_: Any, tx: Transaction, now: datetime | None, untouched_s: float, members_max: int) -> Answer:

@@ -27,14 +27,16 @@ COLUMNS: Final = {
 }
 _ARRAYS: Final = ", ".join(f"${i}::{kind}[]" for i, kind in enumerate(COLUMNS.values(), 1))
 _INSERT: Final = f"""
-INSERT INTO message ({", ".join(COLUMNS)}, sms)
-SELECT {", ".join(COLUMNS)}, CASE WHEN by_sms THEN 'queued' ELSE 'none' END
-FROM unnest({_ARRAYS}, ${len(COLUMNS) + 1}::bool[]) AS t ({", ".join(COLUMNS)}, by_sms)
-ON CONFLICT DO NOTHING
+INSERT INTO message ({", ".join(COLUMNS)}, sms, handed_by)
+SELECT {", ".join(COLUMNS)}, CASE WHEN by_sms THEN 'queued' ELSE 'none' END, string_to_array(numbers, ' ')
+FROM unnest({_ARRAYS}, ${len(COLUMNS) + 1}::bool[], ${len(COLUMNS) + 2}::text[]) AS t ({", ".join(COLUMNS)}, by_sms, numbers)
 """
 
 
 async def deliver(conn: Connection, told: Sequence[Told]) -> None:
-    """Put messages into their members' inboxes. One statement."""
+    """Put messages into their members' inboxes. One statement, which says nothing of those that stand there already: what was
+    used up is looked up under the member's lock, so a message that is announced is one that was put there.
+    """
     if told:
-        await conn.execute(_INSERT, *([*map(attrgetter(name), told)] for name in (*COLUMNS, "sms")))
+        columns = [[*map(attrgetter(name), told)] for name in (*COLUMNS, "sms")]
+        await conn.execute(_INSERT, *columns, [" ".join(message.handed_by) for message in told])

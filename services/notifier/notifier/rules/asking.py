@@ -35,6 +35,11 @@ def message_id(member_id: str, dedupe: str) -> str:
     return blake2b(f"{member_id}\0{dedupe}".encode(), digest_size=16).hexdigest()
 
 
+def id_of(member_id: str, pending: Pending) -> str:
+    """The id of a message that waits: by the number it was asked for, also once it waits with another number of the person."""
+    return message_id(pending.handed_by[0] if pending.handed_by else member_id, pending.dedupe)
+
+
 def ask(member: Member, event: Event, programme: Programme, *drafts: Draft) -> Decision[Member]:
     """Queue the drafts. History is only counted; an erased member is told nothing; a template the operator removed is silent."""
     if member.erased or not drafts:
@@ -89,7 +94,7 @@ def _suppressed(member: Member, pending: Pending, reason: SuppressionReason, at:
 def told_not(suppressed: Suppressed) -> MessageSuppressed:
     return MessageSuppressed(
         member_id=suppressed.member_id,
-        message_id=message_id(suppressed.member_id, suppressed.pending.dedupe),
+        message_id=id_of(suppressed.member_id, suppressed.pending),
         template=suppressed.pending.template,
         channel="in_app",
         at=suppressed.at,

@@ -34,7 +34,7 @@ class Item(Struct, frozen=True, array_like=True):
 class Pending(Struct, frozen=True, kw_only=True):
     """A message decided and not yet told. `asked_at` is when its occasion happened, `send_at` the instant it is due.
 
-    `traceparent` is the trace of what first asked for it.
+    `traceparent` is the trace of what first asked for it. `handed_by`: by which numbers of the same person it came to this one.
     """
 
     template: str
@@ -46,6 +46,7 @@ class Pending(Struct, frozen=True, kw_only=True):
     items: tuple[Item, ...] = ()
     backfill: bool = False
     traceparent: str = ""
+    handed_by: tuple[str, ...] = ()
 
     @property
     def dedupe(self) -> str:

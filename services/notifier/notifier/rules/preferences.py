@@ -27,6 +27,13 @@ class Hand(Data, frozen=True, kw_only=True):
     to_id: str
 
 
+class HandBack(Data, frozen=True, kw_only=True):
+    """What `to_id` had handed to `from_id` stands in the inbox of `to_id` again."""
+
+    from_id: str
+    to_id: str
+
+
 def on_customer_registered(state: Member | None, event: Event, _: Programme) -> Decided:
     member = member_of(state, event)
     if member.language_at and event.time < member.language_at:
@@ -73,7 +80,8 @@ def on_customer_merged(states: tuple[Member | None, Member | None], event: Event
     kept = states[0] or Member(member_id=data.member_id)
     merged = states[1] or Member(member_id=data.merged_id)
     known = {p.dedupe for p in kept.book.pending}
-    moved = [p for p in merged.book.pending if p.dedupe not in known and not is_about_tier(p)]
+    coming = [p for p in merged.book.pending if p.dedupe not in known and not is_about_tier(p)]
+    moved = [replace(p, handed_by=way_of(p.handed_by, data.merged_id, data.member_id)) for p in coming]
     if moved:
         kept = with_pending(kept, (*kept.book.pending, *moved)[:PENDING_MAX])
     if kept.book.merged:
@@ -83,7 +91,21 @@ def on_customer_merged(states: tuple[Member | None, Member | None], event: Event
     return Decision((kept, merged), rows=(Hand(from_id=data.merged_id, to_id=data.member_id),))
 
 
-def on_customer_unmerged(state: Member | None, event: Event, _: Programme) -> Decided:
-    """A person of their own again, who hears of themselves; what was told meanwhile stays where it was read."""
-    member = state or Member(member_id=event.data.merged_id)
-    return Decision(with_book(member, merged=False) if member.book.merged else member)
+def on_customer_unmerged(states: tuple[Member | None, Member | None], event: Event, _: Programme) -> Decision[object]:
+    """A person of their own again, with what they had been told or were about to be; what the other heard since stays there."""
+    survivor, merged = states
+    if survivor is None or merged is None or not merged.book.merged:
+        return Decision(states)
+    came = [p for p in survivor.book.pending if p.handed_by[-1:] == (merged.member_id,)]
+    merged = with_book(merged, merged=False)
+    if came:
+        survivor = with_pending(survivor, (p for p in survivor.book.pending if p not in came))
+        own = {p.dedupe for p in merged.book.pending}
+        back = (replace(p, handed_by=p.handed_by[:-1]) for p in came if p.dedupe not in own)
+        merged = with_pending(merged, (*merged.book.pending, *back))
+    return Decision((survivor, merged), rows=(HandBack(from_id=survivor.member_id, to_id=merged.member_id),))
+
+
+def way_of(before: tuple[str, ...], from_id: str, to_id: str) -> tuple[str, ...]:
+    """By which numbers a message came to `to_id`; one that only returns there came by those it had come by the first time."""
+    return before[: before.index(to_id)] if to_id in before else (*before, from_id)

@@ -17,7 +17,7 @@ from tenure.contracts.message import MessageSent, SuppressionReason
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import Messages, Template
 
-from notifier.rules.asking import member_of, message_id, told_not
+from notifier.rules.asking import id_of, member_of, told_not
 from notifier.rules.member import Member, Pending, Suppressed, with_pending
 from notifier.rules.quiet import sendable
 from notifier.rules.tiers import complete, is_about_tier, is_told_by_tier, still_lost
@@ -43,6 +43,7 @@ class Told(Struct, frozen=True, kw_only=True):
     text_en: str
     sms: bool
     backfill: bool
+    handed_by: tuple[str, ...] = ()
 
 
 class Turn(NamedTuple):
@@ -131,7 +132,7 @@ def _told(member: Member, pending: Pending, at: datetime, template: Template, tu
     chinese = Words(ready, "zh", turn.programme, turn.rules(pending), extensions)
     english = chinese._replace(language="en")
     return Told(
-        message_id=message_id(member.member_id, pending.dedupe),
+        message_id=id_of(member.member_id, pending),
         member_id=member.member_id,
         template=pending.template,
         dedupe=pending.dedupe,
@@ -147,6 +148,7 @@ def _told(member: Member, pending: Pending, at: datetime, template: Template, tu
         text_en=write(template.text, english),
         sms=member.sms and "sms" in template.channels,
         backfill=pending.backfill,
+        handed_by=pending.handed_by,
     )
 
 

@@ -1,0 +1,114 @@
+"""Members who turn out to be one person, and two after all: whose the messages are, and that each is told once."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from notifier import sending
+from notifier.service import SERVICE
+from tenure.contracts.event import Data
+from tenure.contracts.message import MessageSent
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+from .cast import D, M, claim, fulfilled, tier_changed
+
+
+async def _inbox(t: Under) -> list[dict[str, Any]]:
+    return [dict(row) for row in await t.pool.fetch("SELECT * FROM message ORDER BY member_id, dedupe")]
+
+
+async def test_one_person_has_one_inbox(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(claim())
+        await sending.tell(t.door, None)
+        await t.feed(fulfilled())
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await sending.tell(t.door, None)
+        assert [(m["member_id"], m["dedupe"].partition(":")[0]) for m in await _inbox(t)] == [
+            ("M-9", "claim_progress"),
+            ("M-9", "order_fulfilled"),
+        ]
+
+
+async def test_parted_again_each_has_their_own_inbox(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await t.feed(*(CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M)))
+        await t.feed(tier_changed("none", "basic"), at=D)
+        await t.feed(tier_changed("basic", "none"), at=D)
+        await t.feed(fulfilled())
+        await sending.tell(t.door, None)
+        assert [m["member_id"] for m in await _inbox(t)][-1] == M
+
+
+def parted() -> list[Data]:
+    """As it is told to both."""
+    return [CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M)]
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+async def test_parted_again_what_was_a_members_is_theirs_and_is_not_told_anew(
+    settings: Settings, told_first: bool
+) -> None:
+    """Told before the merger, planned before it and told during it; then told anew by the others, before or after the parting."""
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(claim())
+        await sending.tell(t.door, None)
+        await t.feed(fulfilled())
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await sending.tell(t.door, None)
+        await t.feed(replace(claim("assessed"), member_id="M-9"))
+        await sending.tell(t.door, None)
+        for turn in ([claim(), fulfilled()], parted()) if told_first else (parted(), [claim(), fulfilled()]):
+            await t.feed(*turn)
+            await sending.tell(t.door, None)
+        await t.feed(*parted())
+        assert [(m["member_id"], m["dedupe"].split(":")[0]) for m in await _inbox(t)] == [
+            (M, "claim_progress"),
+            (M, "order_fulfilled"),
+            ("M-9", "claim_progress"),
+        ]
+        announced = Counter(e.message_id for e in await t.emitted(MessageSent))
+        assert announced == dict.fromkeys([r["message_id"] for r in await t.pool.fetch("SELECT * FROM message")], 1)
+
+
+async def test_what_waited_at_the_merger_waits_for_its_member_after_the_parting(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(fulfilled())
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D), *parted())
+        await sending.tell(t.door, None)
+        assert [m["member_id"] for m in await _inbox(t)] == [M]
+
+
+async def test_a_message_goes_back_by_the_way_it_came(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(claim())
+        await sending.tell(t.door, None)
+
+        async def merged(survivor: str, gone: str) -> str:
+            await t.feed(CustomerMerged(member_id=survivor, merged_id=gone, effective=D))
+            return str(await t.pool.fetchval("SELECT member_id FROM message"))
+
+        async def parted_from(survivor: str, gone: str) -> str:
+            await t.feed(CustomerUnmerged(member_id=survivor, survivor_id=survivor, merged_id=gone, effective=D))
+            return str(await t.pool.fetchval("SELECT member_id FROM message"))
+
+        assert [await merged("M-2", M), await merged("M-9", "M-2")] == ["M-2", "M-9"]
+        assert [await parted_from("M-9", "M-2"), await parted_from("M-2", M)] == ["M-2", M]
+        assert [await merged("M-2", M), await merged(M, "M-2"), await parted_from(M, "M-2")] == ["M-2", M, M]
+
+
+@pytest.mark.parametrize("tier_first", [True, False])
+async def test_nobody_is_told_that_a_membership_ended_because_two_became_one(
+    settings: Settings, tier_first: bool
+) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(tier_changed("none", "basic"), at=D)
+        both = [CustomerMerged(member_id="M-9", merged_id=M, effective=D), tier_changed("basic", "none")]
+        for told in reversed(both) if tier_first else both:
+            await t.feed(told, at=D)
+        await sending.tell(t.door, None)
+        assert await _inbox(t) == []
