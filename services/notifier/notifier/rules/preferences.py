@@ -103,7 +103,7 @@ def on_customer_unmerged(states: tuple[Member | None, Member | None], event: Eve
         own = {p.dedupe for p in merged.book.pending}
         back = (replace(p, handed_by=p.handed_by[:-1]) for p in came if p.dedupe not in own)
         merged = with_pending(merged, (*merged.book.pending, *back))
-    return Decision((survivor, merged), rows=(HandBack(from_id=survivor.member_id, to_id=merged.member_id),))
+    return Decision((survivor, merged), rows=(HandBack(from_id=event.data.survivor_id, to_id=event.data.merged_id),))
 
 
 def way_of(before: tuple[str, ...], from_id: str, to_id: str) -> tuple[str, ...]:
