@@ -10,6 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
+from member_view.rules.render import now
+from member_view.rules.view import View
+from member_view.store import decode
 from tier_engine.rules import Member
 from tier_engine.store import unpack
 
@@ -62,6 +65,20 @@ def of_a_member(change: Callable[[Member], Member | None]) -> Callable[[asyncpg.
     return do
 
 
+def of_a_view(change: Callable[[View], View | None]) -> Callable[[asyncpg.Connection], Any]:
+    """Change what member-view has of the first member that `change` finds fit."""
+
+    async def do(conn: asyncpg.Connection) -> None:
+        for row in await conn.fetch("SELECT member_id, state FROM member_view WHERE state <> '' ORDER BY member_id"):
+            if (changed := change(decode(row["state"]))) is not None:
+                sql = "UPDATE member_view SET state = $2 WHERE member_id = $1"
+                await conn.execute(sql, row["member_id"], msgspec.msgpack.encode(changed))
+                return
+        raise AssertionError("no row to tamper with")
+
+    return do
+
+
 def of_a_grant(fits: Callable[[dict[str, Any]], object], **fields: Any) -> Callable[[asyncpg.Connection], Any]:
     """Change one grant of a member's benefits."""
 
@@ -93,6 +110,11 @@ def _other_tier(member: Member) -> Member | None:
         return None
     first = msgspec.structs.replace(member.timeline[0], tier="diamond")
     return msgspec.structs.replace(member, timeline=(first, *member.timeline[1:]))
+
+
+def _without_policies(view: View) -> View | None:
+    shown = view.merged_into is None and not view.erased and now(view).covered
+    return msgspec.structs.replace(view, terms={}) if shown else None
 
 
 def _not_due(member: Member) -> Member | None:
@@ -209,6 +231,13 @@ TAMPERS: Final[dict[str, Tamper]] = {
         LEDGER, "lots", "UPDATE lots SET fact = fact || '?' WHERE source_type = 'premium.paid'"
     ),
     "benefits_follow_the_tiers": Tamper(BENEFITS, "members", "UPDATE members SET state = '' WHERE member_id = 'H-01'"),
+    "benefits_know_who_is_covered": Tamper(
+        BENEFITS,
+        "members",
+        """UPDATE members SET state = convert_to(jsonb_set(convert_from(state, 'UTF8')::jsonb, '{terms}', '{}')::text, 'UTF8')
+           WHERE state <> ''""",
+    ),
+    "views_show_who_has_lapsed": Tamper(VIEW, "member_view", of_a_view(_without_policies)),
     "the_mall_follows_the_tiers": Tamper(MALL, "members", "UPDATE members SET timeline = '[]'"),
     "orders_settle_their_holds": Tamper(
         LEDGER, "holds", "UPDATE holds SET state = 'released' WHERE state = 'captured'"

@@ -14,12 +14,14 @@ import msgspec
 from tenure.contracts.event import Event
 from tenure.contracts.message import MessageSent
 from tenure.contracts.policy import PremiumPaid
+from tenure.contracts.programme import Programme
 from tenure.contracts.tier import Step
 from tenure.contracts.topics import TOPIC_OF
 from tenure.spine import outbox
 from tenure.spine.codec import decode, event_key
 
 from tenure_local.services import SERVICES
+from tenure_local.standings import standings_hold
 
 ROWS_AT_ONCE: Final = 500
 FEN_PER_CNY: Final = 100
@@ -39,13 +41,14 @@ class Retained(NamedTuple):
     not_taken: int
 
 
-async def hold_between(connections: Connections, sms: Path) -> dict[str, bool]:
-    """Each sentence and whether it holds."""
+async def hold_between(connections: Connections, sms: Path, files: Programme) -> dict[str, bool]:
+    """Each sentence and whether it holds. `files`: the programme without what was published since."""
     told = await _retained(connections)
     return {
         "what_is_told_is_taken": told.not_taken == 0,
         **await _facts_hold(connections, told),
         **await _tiers_hold(connections),
+        **await standings_hold(connections, files),
         **await _orders_hold(connections),
         **await _messages_hold(connections["notifier"], told, sms),
     }

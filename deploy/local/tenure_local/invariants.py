@@ -8,6 +8,8 @@ agree with the ledger and the tiers.
 import asyncio
 from typing import Any, Final
 
+from tenure.programme import load
+
 from tenure_local.api import Api
 from tenure_local.between import hold_between
 from tenure_local.drained import Targets, watch
@@ -40,9 +42,10 @@ def verified(home: Home, *, only: str = "") -> dict[str, bool]:
 
 
 async def _between(home: Home) -> dict[str, bool]:
-    async with watch(home.settings(), home.addresses().worker_url) as services:
+    settings = home.settings()
+    async with watch(settings, home.addresses().worker_url) as services:
         backlog = await services.look(Targets(home.targets).positions())
-        found = await hold_between(services.by_name, home.sms)
+        found = await hold_between(services.by_name, home.sms, load(settings.programme_dir))
     return found | {
         "everything_published_is_read": not any(backlog.unread.values()) and not any(backlog.unpublished.values()),
         "nothing_is_parked": not any(backlog.parked.values()),

@@ -17,7 +17,10 @@ Status = Literal["requested", "rejected", "active", "used", "revoked", "expired"
 
 
 class KnownTerm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A policy term, as far as benefits need it: when there is cover, of which line, where."""
+    """A policy term, as far as benefits need it: when there is cover, of which line, for whom, where.
+
+    A term of before `natural_person` was kept counts as a person's until it is heard of again.
+    """
 
     policy_no: str
     term_no: int
@@ -25,6 +28,7 @@ class KnownTerm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     product_line: str
     start: date
     covers: tuple[Period, ...]
+    natural_person: bool = True
     region: str | None = None
 
 

@@ -55,7 +55,7 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
 def member_view(state: State, programme: Programme, day: date, *, language: Language, history: bool) -> MemberView:
     """A member's benefits on a day: those of the current periods, or all there ever were."""
     now, _ = settle(state, programme, day)
-    covered = in_force(now, day)
+    covered = in_force(now, programme, day)
     ever = standing(Life(now, programme, now.lived_to)) if history else now.grants
     shown = (g for g in ever.values() if history or is_current(g, day))
     ranked = sorted(shown, key=lambda g: (_place(g, programme, day), g.period_start))

@@ -31,7 +31,9 @@ SEASONAL = {"seasonal_patrol"}
 _ids = count()
 
 
-def term(start="2020-01-01", end="2030-01-01", *, no="P-1", line="home", version=1, covers=None, region="440300"):
+def term(
+    start="2020-01-01", end="2030-01-01", *, no="P-1", line="home", version=1, covers=None, region="440300", person=True
+):
     given = ((D(start), D(end)),) if covers is None else covers
     return policy.Term(
         policy_no=no,
@@ -45,6 +47,7 @@ def term(start="2020-01-01", end="2030-01-01", *, no="P-1", line="home", version
         status="in_force",
         version=version,
         covers=given,
+        natural_person=person,
         inception=D(start),
         region=region,
     )

@@ -1,9 +1,13 @@
 """The rules as an insurance person reads them: which tier has what, how often, and who may use it."""
 
+import msgspec
 import pytest
 from benefits.commands import ReleaseUse
+from benefits.rules.plan import in_force
 from benefits.rules.telling import GRANTS_MAX, together
-from benefits_life import BASIC, DIAMOND, GOLD, SEASONAL, SILVER, D, M, issued, one_by_one, tiers, use
+from benefits.state import State
+from benefits_life import BASIC, DIAMOND, GOLD, SEASONAL, SILVER, D, Life, M, issued, one_by_one, term, tiers, use
+from msgspec.structs import replace
 from tenure.contracts.benefit import (
     BenefitExpired,
     BenefitGranted,
@@ -13,6 +17,7 @@ from tenure.contracts.benefit import (
     BenefitUsed,
 )
 from tenure.contracts.decision import RefusedError
+from tenure.contracts.programme import Programme, Versions
 
 
 @pytest.mark.parametrize(
@@ -178,6 +183,45 @@ def test_a_lapsed_member_keeps_everything_and_can_use_nothing_until_cover_resume
     assert life.standing() == before
     life.then(issued(start="2021-03-01", end="2022-03-01", no="P-2"))
     life.then(use("home_safety", "2021-03-01", period="20210101"))
+
+
+@pytest.mark.parametrize(
+    ("other", "day", "usable"),
+    [
+        ({}, "2021-03-01", True),
+        ({"person": False}, "2021-03-01", False),  # the policy of a firm is no cover of the person's
+        ({"line": "motor"}, "2021-03-01", True),  # every line counts
+        ({"line": "motor"}, "2021-07-01", False),  # from July 2021 on home policies alone do
+        ({"line": "home"}, "2021-07-01", True),
+    ],
+)
+def test_only_cover_that_counts_for_the_tier_lets_a_member_use_benefits(rules, other, day, usable):
+    life = Life(home_only_from(rules, "2021-07-01"))
+    life.then(issued(start="2020-01-01", end="2021-01-01"))
+    life.then(issued(start="2020-01-01", end="2022-01-01", no="P-2", **other))
+    life.then(tiers(("2020-01-01", "silver")))
+    asked = use("home_safety", day, period="20210101")
+    if usable:
+        life.then(asked)
+        return
+    with pytest.raises(RefusedError, match="not_in_force"):
+        life.then(asked)
+
+
+def test_a_term_of_before_it_was_kept_for_whom_counts_as_a_persons(life):
+    life.then(issued(person=False))
+    kept = msgspec.json.decode(msgspec.json.encode(life.state))
+    del kept["terms"]["P-1/1"]["natural_person"]
+    state = msgspec.convert(kept, State)
+    assert in_force(state, life.programme, D("2020-06-01"))
+    heard = replace(issued(person=False), term=term(person=False, version=2))
+    assert not in_force(life.then(heard).state, life.programme, D("2020-06-01"))
+
+
+def home_only_from(rules, day):
+    first = rules.tiers.newest
+    second = replace(first, version=first.version + 1, effective=D(day), eligible_product_lines=frozenset({"home"}))
+    return Programme(**{**vars(rules), "tiers": Versions([first, second])})
 
 
 def test_the_same_reference_twice_is_one_use(life):

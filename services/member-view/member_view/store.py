@@ -16,7 +16,7 @@ from member_view.rules.words import worded
 
 NO_POINTS: Final = Purse()
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(View).decode
+decode: Final = msgspec.msgpack.Decoder(View).decode
 
 _LOAD: Final = """
 SELECT member_id, state FROM member_view WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR UPDATE
@@ -46,7 +46,7 @@ _ROWS: Final = Rows(
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, View]:
     """Lock and read. A member that was never heard of is not in the answer."""
-    return {r["member_id"]: _decode(r["state"]) for r in await conn.fetch(_LOAD, keys) if r["state"]}
+    return {r["member_id"]: decode(r["state"]) for r in await conn.fetch(_LOAD, keys) if r["state"]}
 
 
 async def in_words_of(
@@ -54,7 +54,7 @@ async def in_words_of(
 ) -> dict[str, bytes | None]:
     """These members' rows as they look on a day by whose rules they were not written. Nothing is locked, nothing changes."""
     rows = await reader.fetch("SELECT member_id, state FROM member_view WHERE member_id = ANY ($1::text[])", members)
-    return {r["member_id"]: render(worded(_decode(r["state"]), tiers, day)) for r in rows if r["state"]}
+    return {r["member_id"]: render(worded(decode(r["state"]), tiers, day)) for r in rows if r["state"]}
 
 
 async def save(conn: Connection, saved: Saved[View]) -> None:
@@ -69,7 +69,7 @@ def _row(view: View) -> tuple[Any, ...]:
         render(view, today),
         _encode(view),
         view.standing.tier,
-        bool(today.policies),
+        today.covered,
         view.enrolled_on,
         purse.available,
         purse.pending,

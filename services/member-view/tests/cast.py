@@ -31,14 +31,20 @@ def event(data: Data, when: datetime | None = None) -> Event:
 
 
 def term(
-    version: int = 1, *, policy_no: str = "P-1", end: date = date(2026, 12, 1), status: Any = "in_force"
+    version: int = 1,
+    *,
+    policy_no: str = "P-1",
+    end: date = date(2026, 12, 1),
+    status: Any = "in_force",
+    line: str = "home",
+    person: bool = True,
 ) -> policy.Term:
     start = date(end.year - 1, end.month, end.day)
     return policy.Term(
         policy_no=policy_no,
         term_no=1,
         member_id=M,
-        product_line="home",
+        product_line=line,
         start=start,
         end=end,
         written_end=end,
@@ -46,6 +52,7 @@ def term(
         status=status,
         version=version,
         covers=() if status == "void" else ((start, end),),
+        natural_person=person,
         inception=start,
     )
 

@@ -233,6 +233,38 @@ def test_a_member_without_cover_keeps_the_tier_and_is_lapsed(rules: Programme) -
     assert (shown(state)["tier"]["lapsed"], "no cover" in shown(state)["summary_en"]) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("policy_of", "lapsed_before", "lapsed_from_the_day_on"),
+    [
+        ({}, False, False),
+        ({"line": "motor"}, False, True),
+        ({"person": False}, True, True),
+    ],
+)
+def test_only_cover_that_counts_for_the_tier_keeps_a_member_from_lapsing(
+    rules: Programme, policy_of: dict[str, Any], lapsed_before: bool, lapsed_from_the_day_on: bool
+) -> None:
+    """From the day after D on home policies alone count; whether the row was written before that was published, or after."""
+    first = rules.tiers.newest
+    home_only = replace(first, version=2, effective=D + DAY, eligible_product_lines=frozenset({"home"}))
+    published = Programme(**{**vars(rules), "tiers": Versions([first, home_only])})
+    for programme in (rules, published):
+        row = after(programme, issued(**policy_of), tier_changed())
+        seen = [shown(worded(row, published.tiers, day))["tier"]["lapsed"] for day in (D, D + DAY)]
+        assert seen == [lapsed_before, lapsed_from_the_day_on]
+        assert [p["policy_no"] for p in shown(row)["policies"]] == ["P-1"]
+    told = replace(progressed(), effective=D + DAY)
+    assert after(published, told, view=row).standing.lines == ("home",)
+
+
+def test_a_row_of_before_the_lines_were_kept_has_them_with_its_next_event(rules: Programme) -> None:
+    home_only = replace(rules.tiers.newest, eligible_product_lines=frozenset({"home"}))
+    programme = Programme(**{**vars(rules), "tiers": Versions([home_only])})
+    row = after(programme, issued(line="motor"), tier_changed())
+    old = replace(row, standing=replace(row.standing, lines=None))
+    assert after(programme, grant(1), view=old).standing == row.standing
+
+
 def test_no_more_is_said_to_expire_than_there_is(rules: Programme) -> None:
     view = shown(after(rules, grant(300), soon(500), soon(100, expires_on=date(2026, 5, 1))))
     assert [(e["expires_on"], e["points"]) for e in view["expiring"]] == [("2026-04-01", 300)]

@@ -306,6 +306,15 @@ def test_on_the_day_of_new_rules_what_is_missing_is_told_anew():
     assert world.happen(came("2018-07-01"), came("2018-07-02")) == []
 
 
+def test_on_the_day_of_rules_that_no_longer_count_a_line_the_lapse_is_told():
+    """A motor policy is no cover of a home-only programme."""
+    home_only = amended(RULES, version=2, effective=day("2018-07-01"), eligible_product_lines=frozenset({"home"}))
+    world = World(programme(RULES, home_only))
+    world.happen(known(term("2018-01-01", premium=2000, line="motor", years=2)))
+    *_, told = world.happen(came("2018-07-01"))
+    assert (type(told), told.tier, told.covered) == (TierProgressed, "gold", False)
+
+
 def test_a_day_of_new_rules_that_ask_the_same_of_a_member_tells_nothing():
     same_to_silver = stricter("2018-07-01", silver=(2, 300), gold=(5, 800), diamond=(8, 2000))
     world = World(programme(RULES, same_to_silver))

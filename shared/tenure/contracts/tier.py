@@ -62,7 +62,8 @@ class TierChanged(Data, frozen=True, kw_only=True):
 
 
 class TierProgressed(Data, frozen=True, kw_only=True):
-    """The measured progress towards the next tier, after a fact that moved it, or on the day of rules that ask for more or less.
+    """The measured progress towards the next tier, after a fact that moved it, or on the day of rules that ask for more or less,
+    or count other cover.
 
     `confirmed`: a condition of the tier itself holds on that day, by the rules in force on it; None: not said.
     """

@@ -19,6 +19,7 @@ from tier_engine.rules import live
 from tier_engine.verify import Stored, next_changes_are_due, timelines_recompute_alike
 
 from tenure_local.simulation.witness import Seen, Witness
+from tenure_local.standings import covered_alike, lapse_is_shown
 
 Stores = Mapping[str, Store]
 _SIDES: Final = tuple((balance(w, "debt"), balance(w, "available")) for w in WALLETS)
@@ -47,15 +48,25 @@ def missing(witness: Witness, stores: Stores, doomed: int) -> list[str]:
     return found if discarded == doomed else [*found, f"{discarded} events discarded, {doomed} were hopeless"]
 
 
-def disagreements(stores: Stores) -> list[str]:
+def disagreements(stores: Stores, programme: Programme) -> list[str]:
     """Where the services, all being quiet, say different things of one member."""
     accounts, views = _states(stores, "points-ledger"), _states(stores, "member-view")
     tiers, grants = _states(stores, "tier-engine"), _states(stores, "benefits")
+    alone, today = (
+        [t for t in tiers.values() if t.merged_into is None],
+        stores["tier-engine"].tables["calendar"].get(True),
+    )
     return [
         *(f"{m}: the view shows other balances" for m in accounts if not _shows(views.get(m), accounts[m])),
         *(f"{m}: other tiers in benefits" for m, t in tiers.items() if grants[m].timeline != t.timeline),
         *(f"{m}: other tiers in the mall" for m, t in tiers.items() if _in_the_mall(stores, m) != t.timeline),
         *(f"{m}: other tiers in the ledger" for m, t in tiers.items() if _tiers(accounts[m]) != _steps(t.timeline)),
+        *(
+            f"{t.member_id}: not covered alike"
+            for t in alone
+            if not covered_alike(t, grants[t.member_id], programme, today)
+        ),
+        *(f"{t.member_id}: another lapse" for t in alone if not lapse_is_shown(t, views.get(t.member_id), programme)),
     ]
 
 

@@ -105,7 +105,7 @@ class World:
         for process in self.processes:
             await process.stop()
         self._look()
-        self._raise_for(disagreements(self.stores))
+        self._raise_for(disagreements(self.stores, self.programme))
 
     def start(self, process: Process) -> None:
         self.change(process)

@@ -133,6 +133,7 @@ def take_term(state: State, term: Term) -> State:
         product_line=term.product_line,
         start=term.start,
         covers=term.covers,
+        natural_person=term.natural_person,
         region=term.region,
     )
     return replace(state, terms={**state.terms, term.id: taken})

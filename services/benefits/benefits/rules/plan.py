@@ -14,6 +14,7 @@ from tenure.calendar import DAY, Period, add_years
 from tenure.contracts.programme import BenefitRules, Programme
 from tenure.contracts.programme.benefits import Benefit
 from tenure.contracts.programme.order import ranks_on, reaches
+from tenure.contracts.programme.tiers import is_eligible
 from tenure.contracts.tier import tier_on
 
 from benefits.state import Grant, KnownTerm, State, Use
@@ -201,6 +202,11 @@ def region_of(state: State) -> str | None:
     return max(known)[2] if known else None
 
 
-def in_force(state: State, day: date) -> bool:
-    """Whether the member has cover on a day, under any policy; a member without is lapsed and can use nothing."""
-    return any(start <= day < end for term in state.terms.values() for start, end in term.covers)
+def in_force(state: State, programme: Programme, day: date) -> bool:
+    """Whether the member has cover on a day that counts for the tier then; a member without is lapsed and can use nothing."""
+    lines = programme.tiers.at(day).eligible_product_lines
+    return any(
+        start <= day < end and is_eligible(term.product_line, natural_person=term.natural_person, lines=lines)
+        for term in state.terms.values()
+        for start, end in term.covers
+    )

@@ -1,7 +1,7 @@
 """Using a grant, and giving a use back. The dates decide: a grant that ended at midnight cannot be used at nine, told or not.
 
-The invariants: the uses of a period never exceed its quota on the day of the use; a member without cover uses nothing; a
-coverage extension is used within the days its endorsement covers; the same reference used twice is one use.
+The invariants: the uses of a period never exceed its quota on the day of the use; a member without cover that counts uses
+nothing; a coverage extension is used within the days its endorsement covers; the same reference used twice is one use.
 """
 
 import msgspec
@@ -43,7 +43,7 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
     if again := _same_reference(settled, asked):
         return Decision(state, reply=_reply(grant, again))
     _must_be_bookable(grant, asked, programme)
-    _must_be_usable(settled, grant, asked)
+    _must_be_usable(settled, grant, asked, programme)
     use = Use(
         id=event.id,
         grant_id=grant.id,
@@ -100,13 +100,13 @@ def _must_be_bookable(grant: Grant, asked: UseBenefit, programme: Programme) -> 
         raise RefusedError("not_bookable", f"{grant.benefit} is not a service")
 
 
-def _must_be_usable(state: State, grant: Grant, asked: UseBenefit) -> None:
+def _must_be_usable(state: State, grant: Grant, asked: UseBenefit, programme: Programme) -> None:
     """Cover is asked for on the day of the use, or today for a day that is still to come."""
     gone = grant.is_kept or (grant.revoked_on is not None and grant.revoked_on <= asked.on)
     if gone and not _endorsed(state, grant):
         raise RefusedError("benefit_revoked", f"{grant.benefit} is no longer granted")
-    if not in_force(state, min(asked.on, asked.today)):
-        raise RefusedError("not_in_force", "the member has no cover on that day")
+    if not in_force(state, programme, min(asked.on, asked.today)):
+        raise RefusedError("not_in_force", "the member has no cover that counts on that day")
     if grant.request_id is not None:
         _must_be_endorsed(state, grant, asked)
     elif asked.on < grant.granted_on or (grant.period_end is not None and grant.period_end <= asked.on):

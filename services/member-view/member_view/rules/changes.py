@@ -26,7 +26,7 @@ from member_view.rules.view import (
     View,
     settled,
 )
-from member_view.rules.words import worded
+from member_view.rules.words import is_by, worded
 
 Change = Callable[[View, Any, Programme], View]
 ORDER_STATUS: Final[Mapping[type, str]] = {
@@ -55,8 +55,7 @@ def rule(change: Change) -> Callable[[View | None, Event, Programme], Decision[V
 
 def _worded(view: View, before: View, programme: Programme) -> View:
     """In the words of its newest day; what did not touch the tier leaves them, but where other rules came into force."""
-    version = programme.tiers.at(view.lived_to).version
-    if view.standing is before.standing and view.standing.worded_by == version:
+    if view.standing is before.standing and is_by(view.standing, programme.tiers.at(view.lived_to)):
         return view
     return worded(view, programme.tiers, view.lived_to)
 
@@ -88,6 +87,7 @@ def on_term(view: View, data: policy.TermEvent, _: Programme) -> View:
         end=t.end,
         status=t.status,
         covers=t.covers,
+        natural_person=t.natural_person,
     )
     return replace(view, terms={**view.terms, t.id: term})
 

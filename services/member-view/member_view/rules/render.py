@@ -3,12 +3,14 @@
 `as_of` is the newest day any event told of; what is in force, open or expiring is meant on that day.
 """
 
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
+from tenure.contracts.programme.tiers import is_eligible
 from tenure.contracts.tier import NO_TIER
 
 from member_view.rules.view import Claim, Grant, Purse, Term, View
@@ -43,13 +45,21 @@ class Now(NamedTuple):
 
     policies: list[Term]
     claims: list[Claim]
+    covered: bool
     lapsed: bool
 
 
 def now(view: View) -> Now:
-    """A member keeps the tier for a time without cover. Cover bought already counts: what may be used on a day benefits says."""
+    """A member keeps the tier for a time without cover. Only a policy that the tier's rules count is cover, as tier-engine has it;
+    but cover bought already counts: what may be used on a day benefits says.
+    """
     policies = in_force(view)
-    return Now(policies, open_claims(view), view.standing.tier != NO_TIER and not policies)
+    covered = any(_counts(term, view.standing.lines) for term in policies)
+    return Now(policies, open_claims(view), covered, view.standing.tier != NO_TIER and not covered)
+
+
+def _counts(term: Term, lines: Collection[str] | None) -> bool:
+    return is_eligible(term.product_line, natural_person=term.natural_person, lines=lines)
 
 
 def render(view: View, today: Now | None = None) -> bytes | None:
@@ -57,7 +67,7 @@ def render(view: View, today: Now | None = None) -> bytes | None:
     if view.erased or view.merged_into is not None:
         return None
     today = today or now(view)
-    policies, claims, lapsed = today
+    policies, claims, _, lapsed = today
     return _encode(
         Shown(
             member_id=view.member_id,

@@ -49,7 +49,8 @@ class Purse(Struct, frozen=True, array_like=True):
 class Standing(Struct, frozen=True, kw_only=True):
     """The tier as tier.v1 last told it; days and premium were measured on `measured_on`, and only then.
 
-    The labels are those of version `worded_by` of the tier rules; 0: of none yet.
+    The labels, and the product `lines` whose cover counts (None: every one), are those of version `worded_by` of the tier rules;
+    0: of none yet.
     """
 
     tier: str = NO_TIER
@@ -64,9 +65,12 @@ class Standing(Struct, frozen=True, kw_only=True):
     drops_to: str | None = None
     drops_on: date | None = None
     worded_by: int = 0
+    lines: tuple[str, ...] | None = None
 
 
 class Term(Struct, frozen=True, kw_only=True):
+    """A term of before `natural_person` was kept counts as a person's until it is heard of again."""
+
     id: str
     policy_no: str
     term_no: int
@@ -76,6 +80,7 @@ class Term(Struct, frozen=True, kw_only=True):
     end: date
     status: str
     covers: tuple[Period, ...]
+    natural_person: bool = True
 
 
 class Claim(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
-"""What the tiers are called, by the version of the tier rules that is in force on a day.
+"""What the tiers are called and which lines' cover counts, by the version of the tier rules that is in force on a day.
 
-The invariant: the words of a row follow from its state and one version alone, so they can be written anew on a day on which other
+The invariant: these words of a row follow from its state and one version alone, so they can be written anew on a day on which other
 rules came into force and nothing else happened to the member.
 """
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tenure.contracts.programme import TierRules, Versions
 from tenure.contracts.programme.order import rule_on
 
-from member_view.rules.view import Label, View
+from member_view.rules.view import Label, Standing, View
 
 NO_TIER_LABEL: Final = Label("非会员", "No tier")
 UNSAID: Final = Label("", "")
@@ -25,10 +25,21 @@ def worded(view: View, tiers: Versions[TierRules], day: date) -> View:
     else:
         label = _label(tiers, s.tier, day)
         nearest = _label(tiers, s.nearest.tier, day) if s.nearest else UNSAID
-    version = tiers.at(day).version
-    if (s.label, s.nearest_label, s.worded_by) == (label, nearest, version):
+    rules = tiers.at(day)
+    if (s.label, s.nearest_label) == (label, nearest) and is_by(s, rules):
         return view
-    return replace(view, standing=replace(s, label=label, nearest_label=nearest, worded_by=version))
+    words = {"label": label, "nearest_label": nearest, "worded_by": rules.version, "lines": _lines(rules)}
+    return replace(view, standing=replace(s, **words))
+
+
+def is_by(standing: Standing, rules: TierRules) -> bool:
+    """Whether these are the rules it was last put into words by; of rows from before, the lines were not kept."""
+    return standing.worded_by == rules.version and standing.lines == _lines(rules)
+
+
+def _lines(rules: TierRules) -> tuple[str, ...] | None:
+    lines = rules.eligible_product_lines
+    return None if lines is None else tuple(sorted(lines))
 
 
 def _label(tiers: Versions[TierRules], name: str, day: date) -> Label:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import msgspec
 from tenure.calendar import DAY, DAYS_PER_YEAR, Period, day_number, days_without_29_february, round_half_up, union
 from tenure.contracts.policy import Term
-from tenure.contracts.programme.tiers import GrowthCredit, TierRules
+from tenure.contracts.programme.tiers import GrowthCredit, TierRules, is_eligible
 
 Growth = tuple[tuple[date, int], ...]
 """Growth points earned per day (negative: taken back), by day."""
@@ -86,8 +86,7 @@ def _disjoint(covers: Sequence[Period]) -> tuple[Period, ...]:
 
 
 def eligible(term: InsuredTerm, rules: TierRules) -> bool:
-    lines = rules.eligible_product_lines
-    return term.natural_person and (lines is None or term.product_line in lines)
+    return is_eligible(term.product_line, natural_person=term.natural_person, lines=rules.eligible_product_lines)
 
 
 class Profile:

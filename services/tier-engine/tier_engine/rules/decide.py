@@ -2,7 +2,7 @@
 
 The invariants: the state after a set of facts and days does not depend on their order; the newest `timeline` told is the one
 the state holds; a change of the past is told once, as one `retroactive` change; time alone tells changes of tier and risks, and
-progress only on the day of new rules by which something else is missing.
+progress only on the day of new rules by which something else is missing or other cover counts.
 """
 
 from datetime import date
@@ -210,14 +210,16 @@ class _Turn:
         return () if measures == self._measures_before(before, after.lived_to) else (self._measured(after, life),)
 
     def _comes_under_other_rules(self, before: Member, after: Member, life: Life) -> bool:
-        """Whether a version came into force since, by which something else is missing to the next tier."""
+        """Whether a version came into force since, by which something else is missing to the next tier, or other cover counts."""
         if before.lived_to is None or not before.timeline or not after.timeline or after.lived_to is None:
             return False
         was, now, day = self.versions.at(before.lived_to), self.versions.at(after.lived_to), after.lived_to
         if was is now:
             return False
-        tier, profile = tier_on(after.timeline, day), Profile(shares_that_count(after.terms), after.growth, was)
-        return nearest(was, tier, profile.at(day), day) != nearest(now, tier, life.segment_at(day).profile.at(day), day)
+        tier, by_then = tier_on(after.timeline, day), Profile(shares_that_count(after.terms), after.growth, was).at(day)
+        by_now = life.segment_at(day).profile.at(day)
+        asked_then, asked_now = nearest(was, tier, by_then, day), nearest(now, tier, by_now, day)
+        return (asked_then, by_then.covered) != (asked_now, by_now.covered)
 
     def _measured(self, after: Member, life: Life) -> TierProgressed:
         assert after.lived_to is not None

@@ -4,6 +4,7 @@ A version that could not be decided by is refused when it is read: two tiers of 
 conditions, a higher one without, a protection of no time.
 """
 
+from collections.abc import Collection
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Literal
@@ -16,6 +17,11 @@ from tenure.contracts.tier import NO_TIER
 Measure = Literal["insured_years", "annual_premium_fen"]
 Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$", max_length=32)]
 Label = Annotated[str, Meta(min_length=1, max_length=40)]
+
+
+def is_eligible(product_line: str, *, natural_person: bool, lines: Collection[str] | None) -> bool:
+    """Whether a policy's cover counts, by the lines of the programme (None: every one): a natural person's alone does."""
+    return natural_person and (lines is None or product_line in lines)
 
 
 class TierCondition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
