@@ -109,6 +109,17 @@ def test_both_conditions_on_one_day_are_one_change_with_both_reasons():
     ]
 
 
+@pytest.mark.parametrize(
+    ("sold", "endorsed", "told"),
+    [(310, 290, ("2024-01-01", "silver", "basic", True)), (290, 310, ("2024-01-01", "basic", "silver", True))],
+)
+def test_an_endorsement_moves_the_premium_of_its_whole_term(sold, endorsed, told):
+    """Endorsed by CNY 20 with effect from 1 November: silver from the term's first day, or never (decision 0016)."""
+    world = World()
+    world.happen(known(term("2024-01-01", premium=sold)), came("2024-10-31"))
+    assert changes(world.happen(known(term("2024-01-01", premium=endorsed, version=2), "2024-11-01"))) == [told]
+
+
 def test_an_anniversary_is_told_on_its_day_without_a_fact():
     world = World()
     world.happen(known(term("2016-01-01", years=3)))
