@@ -51,11 +51,17 @@ def show(found: "Comparison") -> None:
     out.print(f"{found.better:,} better off, {found.worse:,} worse, {unmoved:,} as before; before redemption")
     out.print("history: what the log keeps, and what was reported over REST as far as it earned", markup=False)
     table = Table(title="points by rule and month: as it stands -> by the draft", title_justify="left")
-    for name in ("rule", "wallet", "month", "live", "draft", "more"):
+    for name in ("rule", "wallet", "month", "live", "draft", "more", "owed live", "owed draft"):
         table.add_column(name, justify="left" if name in ("rule", "wallet", "month") else "right")
     for row in found.by_rule:
         if row.live != row.draft:
-            cells = (f"{row.live:,}", f"{row.draft:,}", f"{row.draft - row.live:+,}")
+            cells = (
+                f"{row.live:,}",
+                f"{row.draft:,}",
+                f"{row.draft - row.live:+,}",
+                f"{row.live_owed:,}",
+                f"{row.draft_owed:,}",
+            )
             table.add_row(row.rule, row.wallet, f"{row.month:%Y-%m}", *cells)
     out.print(table if table.row_count else "no rule comes to anything else")
     for owed in found.liability:

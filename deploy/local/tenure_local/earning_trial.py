@@ -58,13 +58,13 @@ async def run(
 ) -> Comparison:
     """Let both sets of rules hear the log, and what the ledger on `pool` was told over REST. Raises WorldDown, LogSilentError."""
     trial = Trial(live, draft)
+    async for events in whatif_history.reported(pool, live):
+        trial.expect(events)
     log = open_log(settings.kafka)
     try:
         await _read(log, trial, told)
     finally:
         await log.close()
-    async for events in whatif_history.reported(pool, live):
-        trial.hear(events)
     return trial.compare(as_of)
 
 

@@ -64,7 +64,7 @@ def _wallets(routes: APIRouter, app: App) -> None:
     @routes.get("/entries/{entry_id}/why", openapi_extra=answers(reads.Why))
     async def why(entry_id: EntryId, who: Looks) -> Response:
         """By which rule, for which fact, with which multipliers an entry was granted, and what became of it."""
-        found = await reads.why(app.pool, app.programme, entry_id)
+        found = await reads.why(app.pool, await app.rules(), entry_id)
         if found is None:
             raise Problem("not_found")
         who.must_see(found.member_id)

@@ -71,6 +71,6 @@ def _audits(routes: APIRouter, app: App) -> None:
         """Who owes points since when; `put_forward` once a debt is older than the rules let it grow."""
         del who
         today = await app.today()
-        age_days_max = app.programme.earning.at(today).debt_age_days_max
+        age_days_max = (await app.rules()).earning.at(today).debt_age_days_max
         found = await desk.debts(app.pool, today, age_days_max=age_days_max, after=after, rows_max=limit)
         return json_response(found)

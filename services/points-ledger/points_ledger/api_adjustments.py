@@ -115,7 +115,7 @@ def _files(routes: APIRouter, app: App) -> None:
         async with app.connection() as conn:
             states = await store.load(conn, sorted({one.member_id for one in proposals.values()}))
         wrong = adjustment_files.tried(
-            app.service, app.programme, states, [item.event for item in items.values() if item.event]
+            app.service, await app.rules(), states, [item.event for item in items.values() if item.event]
         )
         said = dict(zip(items, wrong, strict=True))
         fitting = {n: item.event.data for n, item in items.items() if item.event and said[n] is None}
@@ -155,7 +155,7 @@ def _files(routes: APIRouter, app: App) -> None:
 async def _exceeding(app: App, proposed: Sequence[ProposeAdjustment]) -> dict[str, str]:
     """What of these does not fit into the day any more, and why."""
     today = await app.today()
-    return await day_limits.exceeding(app.pool, today, app.programme.earning.at(today), proposed)
+    return await day_limits.exceeding(app.pool, today, (await app.rules()).earning.at(today), proposed)
 
 
 async def _must_fit_into_the_day(app: App, proposed: Sequence[ProposeAdjustment]) -> None:

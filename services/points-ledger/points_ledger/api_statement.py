@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from tenure.contracts.points import Wallet
+from tenure.contracts.programme import Programme
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Day, MemberId
@@ -77,25 +78,25 @@ def router(app: App) -> APIRouter:
             found = await statement.whole(conn, member_id, Filter(wallet, tuple(kind or ()), since, until))
         if found is None:
             raise Problem("statement_too_long")
-        rows = _rows(app, found, language)
+        rows = _rows(await app.rules(), found, language)
         title = "积分对账单" if language == "zh" else "Statement"
         return await asyncio.to_thread(sheets.answer, form, "statement", HEADS[language], rows, title=title)
 
     return routes
 
 
-def _rows(app: App, found: Statement, language: Language) -> list[tuple[sheets.Cell, ...]]:
+def _rows(programme: Programme, found: Statement, language: Language) -> list[tuple[sheets.Cell, ...]]:
     first, last = _BALANCES[language]
     opening = [(None, first, None, None, None, None, n, w, None, None) for w, n in found.opening.items()]
     closing = [(None, last, None, None, None, None, n, w, None, None) for w, n in found.closing.items()]
-    return [*opening, *(_row(app, line, language) for line in found.lines), *closing]
+    return [*opening, *(_row(programme, line, language) for line in found.lines), *closing]
 
 
-def _row(app: App, line: Line, language: Language) -> tuple[sheets.Cell, ...]:
+def _row(programme: Programme, line: Line, language: Language) -> tuple[sheets.Cell, ...]:
     return (
         line.effective,
         KINDS.get(line.kind, (line.kind, line.kind))[language == "en"],
-        _label(app.programme.earning.at(line.effective).find(line.rule or ""), line, language),
+        _label(programme.earning.at(line.effective).find(line.rule or ""), line, language),
         line.reference or line.hold_id,
         max(line.change, 0),
         max(-line.change, 0),

@@ -1,17 +1,19 @@
 """What the programme owes its members on any day, for actuaries and for the books.
 
 The invariants: everything is added up from the journal, so the answer for a day (`as_of`) by what was recorded up to an instant
-(`known_at`) is the same for ever; figures are integers, and what divides floors.
+(`known_at`) is the same for ever; figures are integers, and what divides floors. A vintage adds up: what was granted, less what was
+redeemed, expired, reversed, repaid and deducted, is outstanding or pending (once the days up to `as_of` were lived).
 
 A vintage is what was earned in one month. How points run off is seen from all vintages together: of the points that were there to
 redeem in their k-th month of age, so many were redeemed in that month. What of a vintage is expected to be redeemed follows from
-the months it has before it; the rest is expected breakage. Where too little was ever seen at an age, all is expected to be redeemed
-then, so a young programme expects no breakage.
+the months it has before it, up to the one in which its last lot expires; the rest is expected breakage. Where too little was ever
+seen at an age, all is expected to be redeemed then, so a young programme expects no breakage. What is held for orders beyond its
+last month is owed.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
@@ -36,8 +38,8 @@ METHOD_ZH: Final = (
 )
 # A lot that moved with a merged customer is history where it was: its journal still counts in its own month.
 _LOTS: Final = """
-    (SELECT member_id, lot_no, wallet, earned_on, activates_on, coalesce(cut_on, expires_on) AS ends_on, held FROM lots
-     UNION ALL SELECT member_id, lot_no, wallet, earned_on, activates_on, expires_on, 0 FROM moved_lots)"""
+    (SELECT member_id, lot_no, wallet, earned_on, activates_on, expires_on FROM lots
+     UNION ALL SELECT member_id, lot_no, wallet, earned_on, activates_on, expires_on FROM moved_lots)"""
 _MINE: Final = "('pending', 'available', 'held')"
 VINTAGES: Final = f"""
     WITH per_lot AS (
@@ -47,15 +49,25 @@ VINTAGES: Final = f"""
              sum(amount) FILTER (WHERE kind IN ('grant', 'adjust') AND credit IN {_MINE}) AS granted,
              sum(CASE kind WHEN 'capture' THEN amount WHEN 'refund' THEN -amount END) AS redeemed,
              sum(amount) FILTER (WHERE kind = 'expire') AS expired,
-             sum(CASE kind WHEN 'reverse' THEN amount WHEN 'restore' THEN -amount END) AS reversed
-      FROM transfers WHERE lot_no > 0 AND effective <= $1 AND recorded_at <= $2 GROUP BY 1, 2)
-    SELECT l.wallet, date_trunc('month', l.earned_on)::date AS month,
-           coalesce(sum(p.granted), 0)::bigint, coalesce(sum(p.redeemed), 0)::bigint, coalesce(sum(p.expired), 0)::bigint,
-           coalesce(sum(p.reversed), 0)::bigint,
-           coalesce(sum(CASE WHEN l.ends_on > $1 THEN p.net ELSE p.held END) FILTER (WHERE l.activates_on <= $1), 0)::bigint,
-           coalesce(sum(p.net) FILTER (WHERE l.activates_on > $1), 0)::bigint
-    FROM per_lot p JOIN {_LOTS} l USING (member_id, lot_no)
-    WHERE l.wallet <> 'growth' GROUP BY 1, 2 ORDER BY 1, 2"""
+             sum(CASE kind WHEN 'reverse' THEN amount WHEN 'restore' THEN -amount END) AS reversed,
+             sum(amount) FILTER (WHERE kind = 'repay') AS repaid,
+             sum(amount) FILTER (WHERE kind = 'adjust' AND debit IN {_MINE}) AS deducted
+      FROM transfers WHERE lot_no > 0 AND effective <= $1 AND recorded_at <= $2 GROUP BY 1, 2),
+    cuts AS (
+      SELECT DISTINCT ON (member_id, lot_no) member_id, lot_no, cut_on FROM lot_cuts WHERE recorded_at <= $2
+      ORDER BY member_id, lot_no, cut_no DESC),
+    owed AS (
+      SELECT p.*, l.wallet, date_trunc('month', l.earned_on)::date AS month, l.activates_on,
+             coalesce(c.cut_on, l.expires_on) AS ends_on
+      FROM per_lot p JOIN {_LOTS} l USING (member_id, lot_no) LEFT JOIN cuts c USING (member_id, lot_no)
+      WHERE l.wallet <> 'growth')
+    SELECT wallet, month, coalesce(sum(granted), 0)::bigint, coalesce(sum(redeemed), 0)::bigint,
+           coalesce(sum(expired), 0)::bigint, coalesce(sum(reversed), 0)::bigint, coalesce(sum(repaid), 0)::bigint,
+           coalesce(sum(deducted), 0)::bigint,
+           coalesce(sum(CASE WHEN ends_on > $1 THEN net ELSE held END) FILTER (WHERE activates_on <= $1), 0)::bigint,
+           coalesce(sum(net) FILTER (WHERE activates_on > $1), 0)::bigint,
+           max(ends_on) FILTER (WHERE net > 0) AS last_end
+    FROM owed GROUP BY 1, 2 ORDER BY 1, 2"""
 RUN_OFF: Final = f"""
     SELECT l.wallet, ((date_part('year', t.effective) - date_part('year', l.earned_on)) * 12
                       + date_part('month', t.effective) - date_part('month', l.earned_on))::int AS age,
@@ -70,7 +82,10 @@ RUN_OFF: Final = f"""
 
 
 class Vintage(msgspec.Struct, frozen=True):
-    """Points earned in one month, and what became of them; `outstanding` may be spent or is held, `pending` is not active yet."""
+    """Points earned in one month, and what became of them; `outstanding` may be spent or is held, `pending` is not active yet.
+
+    `repaid` went to a debt, `deducted` was taken by hand.
+    """
 
     wallet: str
     month: date
@@ -78,6 +93,8 @@ class Vintage(msgspec.Struct, frozen=True):
     redeemed: int
     expired: int
     reversed: int
+    repaid: int
+    deducted: int
     outstanding: int
     pending: int
     expected_breakage: int
@@ -152,10 +169,10 @@ def months_between(start: date, end: date) -> int:
     return (end.year - start.year) * 12 + end.month - start.month
 
 
-def expected_to_stay(found: Seen, wallet: str, age: int, *, months: int, exposed_min: int) -> Fraction:
-    """Which part of what is left at an age is never redeemed, by what was seen of the ages from it on."""
-    stays = Fraction(1)
-    for k in range(age, months + 1):
+def expected_to_stay(found: Seen, wallet: str, ages: range, *, exposed_min: int) -> Fraction:
+    """Which part of what is left is never redeemed in these months of its age, by what was seen of them; none if there are none."""
+    stays = Fraction(1 if ages else 0)
+    for k in ages:
         exposed, redeemed = found.get((wallet, k), (0, 0))
         if exposed < max(1, exposed_min):
             return Fraction(0)
@@ -190,19 +207,15 @@ async def report(
     as_of: date,
     known_at: datetime,
     *,
-    months: int,
     points_per_cny: int,
     exposed_min: int = EXPOSED_POINTS_MIN,
 ) -> Liability:
-    """Everything above from the journal. `months` is how long points last."""
+    """Everything above from the journal."""
     async with patient(pool) as conn:
         rows = await conn.fetch(VINTAGES, as_of, known_at, timeout=REPORT_TIMEOUT_S)
         moves = await conn.fetch(RUN_OFF, as_of, known_at, timeout=REPORT_TIMEOUT_S)
     found = seen([Moves(*row) for row in moves], as_of)
-    vintages = [
-        _vintage(row, _breakage(row, found, as_of, months=months, exposed_min=exposed_min), points_per_cny)
-        for row in rows
-    ]
+    vintages = [_vintage(row, _breakage(row, found, as_of, exposed_min=exposed_min), points_per_cny) for row in rows]
     outstanding, pending = sum(v.outstanding for v in vintages), sum(v.pending for v in vintages)
     breakage = sum(v.expected_breakage for v in vintages)
     return Liability(
@@ -221,14 +234,17 @@ async def report(
     )
 
 
-def _breakage(row: Any, found: Seen, as_of: date, *, months: int, exposed_min: int) -> int:
-    wallet, month, *_, outstanding, pending = row
-    stays = expected_to_stay(found, wallet, months_between(month, as_of), months=months, exposed_min=exposed_min)
-    return int((outstanding + pending) * stays)
+def _breakage(row: Any, found: Seen, as_of: date, *, exposed_min: int) -> int:
+    wallet, month, *_, outstanding, pending, last_end = row
+    if last_end is None:
+        return 0
+    last = months_between(month, last_end - timedelta(1))
+    ages = range(months_between(month, as_of), last + 1)
+    return int((outstanding + pending) * expected_to_stay(found, wallet, ages, exposed_min=exposed_min))
 
 
 def _vintage(row: Any, breakage: int, points_per_cny: int) -> Vintage:
-    wallet, month, granted, redeemed, expired, reversed_, outstanding, pending = row
+    wallet, month, granted, redeemed, expired, reversed_, repaid, deducted, outstanding, pending, _ = row
     owed = outstanding + pending
     return Vintage(
         wallet=wallet,
@@ -237,6 +253,8 @@ def _vintage(row: Any, breakage: int, points_per_cny: int) -> Vintage:
         redeemed=redeemed,
         expired=expired,
         reversed=reversed_,
+        repaid=repaid,
+        deducted=deducted,
         outstanding=outstanding,
         pending=pending,
         expected_breakage=breakage,

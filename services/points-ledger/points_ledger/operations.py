@@ -27,10 +27,8 @@ def router(app: App) -> APIRouter:
 
 async def _liability(app: App, as_of: date | None, known_at: datetime | None) -> Liability:
     day = as_of or await app.today()
-    rules = app.programme.earning.at(day)
-    return await liability.report(
-        app.pool, day, known_at or app.now(), months=rules.expiry_months, points_per_cny=rules.points_per_cny
-    )
+    rules = (await app.rules()).earning.at(day)
+    return await liability.report(app.pool, day, known_at or app.now(), points_per_cny=rules.points_per_cny)
 
 
 def _books(routes: APIRouter, app: App) -> None:

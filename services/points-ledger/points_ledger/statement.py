@@ -2,7 +2,8 @@
 
 The invariants: a line's `balance` is what its wallet was worth right after it (pending, available and held, less debt), so
 opening balance + changes = closing balance; a page costs the same however long the story is, because its cursor carries the
-balances it goes on from; filters leave lines out and change no figure.
+balances it goes on from; filters leave lines out and change no figure. One statement reads balances and lines, so they are of the
+same instant whoever writes meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,28 +27,30 @@ _NEWER: Final = ", ".join(
 )
 _FILTER: Final = """($3::text IS NULL OR s.wallet = $3) AND ($4::text[] IS NULL OR s.kind = ANY ($4))
       AND ($5::date IS NULL OR s.effective >= $5) AND ($6::date IS NULL OR s.effective < $6)"""
+_NOW: Final = ", ".join(f"a.{w}_pending + a.{w}_available + a.{w}_held - a.{w}_debt AS {w}_now" for w in WALLETS)
 # A running sum needs no more than the rows it has passed, so the limit ends the scan of the journal.
 PAGE: Final = f"""
-    SELECT s.*, l.rule, l.fact FROM (
+    SELECT s.*, l.rule, l.fact, {_NOW} FROM (
       SELECT {_FIELDS}, {_CHANGE} AS change, {_NEWER}
       FROM transfers t WHERE t.member_id = $1 AND ($2::int IS NULL OR t.transfer_no < $2)
       WINDOW story AS (ORDER BY t.transfer_no DESC ROWS UNBOUNDED PRECEDING)
       ORDER BY t.transfer_no DESC) s
+    JOIN accounts a ON a.member_id = $1
     LEFT JOIN lots l ON l.member_id = $1 AND l.lot_no = s.lot_no
     WHERE {_FILTER} ORDER BY s.transfer_no DESC LIMIT $7"""
-BALANCES: Final = "SELECT " + ", ".join(
-    f"{w}_pending + {w}_available + {w}_held - {w}_debt AS {w}" for w in WALLETS
-) + " FROM accounts WHERE member_id = $1"  # fmt: skip
-OPENING: Final = f"""
-    SELECT t.wallet, sum({_CHANGE})::bigint AS change FROM transfers t
-    WHERE t.member_id = $1 AND t.effective < $2 AND ($3::text IS NULL OR t.wallet = $3) GROUP BY 1"""
-# By value date: the journal of a late fact stands where its date stands.
+# By value date: the journal of a late fact stands where its date stands. One row at least, and in each what stood before them all.
 EXPORT: Final = f"""
-    SELECT {_FIELDS}, {_CHANGE} AS change, l.rule, l.fact
-    FROM transfers t LEFT JOIN lots l USING (member_id, lot_no)
-    WHERE t.member_id = $1 AND ($2::text IS NULL OR t.wallet = $2)
-      AND ($3::date IS NULL OR t.effective >= $3) AND ($4::date IS NULL OR t.effective < $4)
-    ORDER BY t.effective, t.transfer_no LIMIT $5"""
+    SELECT before.opening, line.* FROM
+      (SELECT coalesce(jsonb_object_agg(wallet, change), '{{}}') AS opening FROM (
+         SELECT t.wallet, sum({_CHANGE})::bigint AS change FROM transfers t
+         WHERE t.member_id = $1 AND t.effective < $3 AND ($2::text IS NULL OR t.wallet = $2) GROUP BY 1) sums) before
+    LEFT JOIN (
+      SELECT {_FIELDS}, {_CHANGE} AS change, l.rule, l.fact
+      FROM transfers t LEFT JOIN lots l USING (member_id, lot_no)
+      WHERE t.member_id = $1 AND ($2::text IS NULL OR t.wallet = $2)
+        AND ($3::date IS NULL OR t.effective >= $3) AND ($4::date IS NULL OR t.effective < $4)
+      ORDER BY t.effective, t.transfer_no LIMIT $5) line ON true
+    ORDER BY line.effective, line.transfer_no"""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -99,7 +102,6 @@ class Statement(msgspec.Struct, frozen=True):
 
 async def page(conn: Any, member_id: str, after: From | None, which: Filter, rows_max: int) -> list[tuple[Line, From]]:
     """The newest lines below `after`, each with where a page after it would go on."""
-    begin = after.balances if after else await _balances(conn, member_id)
     rows = await conn.fetch(
         PAGE,
         member_id,
@@ -110,12 +112,12 @@ async def page(conn: Any, member_id: str, after: From | None, which: Filter, row
         which.end,
         rows_max,
     )
+    begin = after.balances if after else _now(rows)
     return [_with_place(member_id, row, begin) for row in rows]
 
 
-async def _balances(conn: Any, member_id: str) -> dict[Wallet, int]:
-    row = await conn.fetchrow(BALANCES, member_id)
-    return {wallet: row[wallet] if row else 0 for wallet in WALLETS}
+def _now(rows: Sequence[Any]) -> dict[Wallet, int]:
+    return {wallet: rows[0][f"{wallet}_now"] for wallet in WALLETS} if rows else {}
 
 
 def _with_place(member_id: str, row: Any, begin: dict[Wallet, int]) -> tuple[Line, From]:
@@ -147,14 +149,16 @@ def _line(member_id: str, row: Any, balance: int) -> Line:
 async def whole(conn: Any, member_id: str, which: Filter) -> Statement | None:
     """All lines of a period by value date; None if there are more than EXPORT_ROWS_MAX."""
     opening: dict[str, int] = {w: 0 for w in WALLETS if which.wallet in (None, w)}
-    if which.start is not None:
-        opening |= {row[0]: row[1] for row in await conn.fetch(OPENING, member_id, which.start, which.wallet)}
     rows = await conn.fetch(EXPORT, member_id, which.wallet, which.start, which.end, EXPORT_ROWS_MAX + 1)
     if len(rows) > EXPORT_ROWS_MAX:
         return None
-    lines, closing = _run(member_id, rows, opening)
+    opening |= _opening(rows[0]["opening"])
+    lines, closing = _run(member_id, rows if rows[0]["effective"] else (), opening)
     shown = [line for line in lines if not which.kinds or line.kind in which.kinds]
     return Statement(member_id, opening, shown, closing)
+
+
+_opening: Final = msgspec.json.Decoder(dict[str, int]).decode
 
 
 def _run(member_id: str, rows: Iterable[Any], opening: dict[str, int]) -> tuple[Sequence[Line], dict[str, int]]:

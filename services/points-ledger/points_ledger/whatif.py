@@ -1,12 +1,13 @@
 """What draft earning rules would have made of the history that the log keeps: the live rules' own code, run twice, in memory.
 
-The invariants: nothing is written anywhere; both sides hear the same events in the same order and live to the same day; what is
-compared is what was earned, before anybody redeemed: points spent, held or adjusted by hand are no part of it.
+The invariants: nothing is written anywhere; both sides hear the same events in the same order, what was reported elsewhere among
+them where its date stands, and live to the same day; what is compared is what was earned, before anybody redeemed: points spent,
+held or adjusted by hand are no part of it.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
@@ -20,16 +21,21 @@ from points_ledger.rules.decide import keys
 from points_ledger.service import SERVICE
 
 ALWAYS: Final = date(1900, 1, 1)
+Group = tuple[str, str, date]
 
 
 class RuleMonth(msgspec.Struct, frozen=True):
-    """What one rule comes to in one month of the facts' dates, under the rules as they are and under the draft."""
+    """What one rule comes to in one month of the facts' dates, under the rules as they are and under the draft: points earned, and
+    what of them is owed on the day, not expired and not gone into a debt.
+    """
 
     rule: str
     wallet: str
     month: date
     live: int
     draft: int
+    live_owed: int
+    draft_owed: int
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -110,13 +116,15 @@ class Side:
         account = self.accounts[news.member_id]
         self.accounts[news.member_id] = replace(account, allotted=(*account.allotted, news))
 
-    def earned(self) -> Counter[tuple[str, str, date]]:
-        """By rule, wallet and month."""
-        found: Counter[tuple[str, str, date]] = Counter()
+    def earned(self) -> tuple[Counter[Group], Counter[Group]]:
+        """By rule, wallet and month: what was earned, and what is owed of it."""
+        found, owed = Counter[Group](), Counter[Group]()
         for account in self.accounts.values():
             for lot in account.lots.values():
-                found[lot.rule, lot.wallet, lot.earned_on.replace(day=1)] += lot.standing
-        return found
+                group = lot.rule, lot.wallet, lot.earned_on.replace(day=1)
+                found[group] += lot.standing
+                owed[group] += lot.remaining + lot.held
+        return found, owed
 
     def owed(self) -> Counter[str]:
         return Counter(
@@ -142,18 +150,36 @@ class Trial:
         self.points_per_cny = draft.points_per_cny
         self.events = 0
         self.newest = ALWAYS
+        self.reported: dict[str, deque[Event]] = {}
+
+    def expect(self, events: Iterable[Event]) -> None:
+        """What was reported elsewhere, by date: each is heard before the first event of its key that is later, or at the end."""
+        for event in events:
+            self.reported.setdefault(event.key, deque()).append(event)
 
     def hear(self, events: Iterable[Event]) -> None:
         for event in events:
             if type(event.data) not in SERVICE.rules:
                 continue
-            self.events += 1
-            self.newest = max(self.newest, event.day)
-            for side in self.sides:
-                side.hear(event)
+            for key in keys(event):
+                self._hear_reported(key, event.time)
+            self._hear(event)
+
+    def _hear_reported(self, key: str, until: datetime | None) -> None:
+        waiting = self.reported.get(key)
+        while waiting and (until is None or waiting[0].time <= until):
+            self._hear(waiting.popleft())
+
+    def _hear(self, event: Event) -> None:
+        self.events += 1
+        self.newest = max(self.newest, event.day)
+        for side in self.sides:
+            side.hear(event)
 
     def compare(self, as_of: date | None = None) -> Comparison:
         """Both sides on a day: the newest heard of, unless a later one is named."""
+        for key in self.reported:
+            self._hear_reported(key, None)
         day = max(as_of or self.newest, self.newest)
         for side in self.sides:
             side.close(day)
@@ -173,9 +199,13 @@ class Trial:
         )
 
     def _by_rule(self) -> list[RuleMonth]:
-        live, draft = (side.earned() for side in self.sides)
+        (live, live_owed), (draft, draft_owed) = (side.earned() for side in self.sides)
         every = sorted(live.keys() | draft.keys(), key=lambda key: (key[0], key[1], key[2]))
-        return [RuleMonth(*key, live[key], draft[key]) for key in every if live[key] or draft[key]]
+        return [
+            RuleMonth(*key, live[key], draft[key], live_owed[key], draft_owed[key])
+            for key in every
+            if live[key] or draft[key]
+        ]
 
     def _owed(self, wallet: str, live: int, draft: int) -> Owed:
         def cost(points: int) -> int:

@@ -14,7 +14,7 @@ from tenure.contracts.policy import CustomerMerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import D, M, cancelled, did, paid, term
+from .world import D, M, cancelled, did, paid, served, term
 
 # --- the method, by hand ---
 
@@ -40,16 +40,18 @@ def test_the_curve_counts_complete_months_of_all_vintages() -> None:
 
 def test_what_is_expected_to_stay_is_the_product_of_the_months_before_it() -> None:
     found = seen(RUN, D("2026-05-15"))
-    assert expected_to_stay(found, "points", 0, months=3, exposed_min=1) == Fraction(3, 4) * Fraction(94, 100)
-    assert expected_to_stay(found, "points", 1, months=3, exposed_min=1) == Fraction(94, 100)
-    assert expected_to_stay(found, "points", 4, months=3, exposed_min=1) == 1, "no month is left to redeem in"
+    assert expected_to_stay(found, "points", range(4), exposed_min=1) == Fraction(3, 4) * Fraction(94, 100)
+    assert expected_to_stay(found, "points", range(1, 4), exposed_min=1) == Fraction(94, 100)
+    assert expected_to_stay(found, "points", range(4, 4), exposed_min=1) == 0, (
+        "what is there beyond its last month is held"
+    )
 
 
 def test_where_too_little_was_seen_no_breakage_is_expected() -> None:
     found = seen(RUN, D("2026-05-15"))
-    assert expected_to_stay(found, "points", 0, months=4, exposed_min=1) == 0, "nobody was seen at age 4"
-    assert expected_to_stay(found, "points", 0, months=3, exposed_min=721) == 0, "720 points at age 3 are too few"
-    assert expected_to_stay(found, "agent", 0, months=3, exposed_min=1) == 0
+    assert expected_to_stay(found, "points", range(5), exposed_min=1) == 0, "nobody was seen at age 4"
+    assert expected_to_stay(found, "points", range(4), exposed_min=721) == 0, "720 points at age 3 are too few"
+    assert expected_to_stay(found, "agent", range(4), exposed_min=1) == 0
 
 
 # --- from the journal ---
@@ -104,8 +106,60 @@ async def test_the_file_adds_up(t: Under) -> None:
 
 
 async def test_breakage_from_the_journal_is_the_methods(t: Under) -> None:
-    found = await report(
-        t.pool, D("2026-03-15"), (await t.pool.fetchval("SELECT now()")), months=1, points_per_cny=100, exposed_min=1
-    )
-    # Age 0: 1,000 + 500 came, none redeemed; age 1 (complete for January only): none. January is at age 2: nothing is left to come.
-    assert [(v.month, v.expected_breakage) for v in found.vintages] == [(JAN, 700), (FEB, 500)]
+    known_at = await t.pool.fetchval("SELECT now()")
+    found = await report(t.pool, D("2027-12-15"), known_at, points_per_cny=100, exposed_min=1)
+    # January: of 1,000 there in March 300 were redeemed; of February's nothing. Ages 22 to 25 were never seen, so nothing stays.
+    assert [(v.month, v.expected_breakage) for v in found.vintages] == [(JAN, 0), (FEB, 0)]
+    late = await report(t.pool, D("2028-02-15"), known_at, points_per_cny=100, exposed_min=1)
+    # The last lot of January, pending until 16 February, lasts to the end of February 2028: nobody was ever seen at age 25. February's
+    # last month is its age 24, at which January's were seen to redeem nothing.
+    assert [(v.month, v.outstanding, v.expected_breakage) for v in late.vintages] == [(JAN, 500, 0), (FEB, 500, 500)]
+
+
+async def test_what_began_late_may_still_be_redeemed_in_its_last_month(t: Under) -> None:
+    """Earned in January, active in mid-February: it expires a month after what was active at once."""
+    found = await get(t, "as_of=2028-02-10")
+    assert [(v["month"], v["outstanding"], v["expected_breakage"]) for v in found["vintages"]] == [
+        ("2026-01-01", 500, 0), ("2026-02-01", 500, 0),
+    ]  # fmt: skip
+
+
+async def test_what_is_held_beyond_its_last_month_is_owed(t: Under) -> None:
+    await t.day(D("2028-02-29"))
+    hold = {"member_id": M, "points": 200, "hold_id": "H-2", "ttl_s": 3_600}
+    assert (await t.http.post("/v1/holds", json=hold, headers=t.auth("service"))).status_code == 201
+    found = await get(t, "as_of=2028-03-01")
+    assert [(v["outstanding"], v["expected_breakage"]) for v in found["vintages"]] == [(200, 0), (0, 0)]
+
+
+async def test_a_leaving_heard_of_later_changes_no_earlier_report(t: Under) -> None:
+    await t.feed(served("mentoring", "2026-03-10"))
+    first = await get(t, "as_of=2026-12-30")
+    query = f"as_of=2026-12-30&known_at={first['known_at'].replace('+', '%2B')}"
+    agent = f"/v1/agents/{served('mentoring', '2026-03-10').agent_id}"
+    assert (
+        await t.http.post(f"{agent}/leave", json={"on": "2026-06-01"}, headers=t.auth("operator"))
+    ).status_code == 200
+    assert await get(t, query) == first
+    left = await get(t, "as_of=2026-12-30")
+    assert left["outstanding"] == first["outstanding"] - 100, "his points end 90 days after he left"
+    assert (
+        await t.http.post(f"{agent}/return", json={"on": "2026-06-02"}, headers=t.auth("operator"))
+    ).status_code == 200
+    again = f"as_of=2026-12-30&known_at={left['known_at'].replace('+', '%2B')}"
+    assert await get(t, again) == left, "by what was known then"
+    assert (await get(t, "as_of=2026-12-30"))["outstanding"] == first["outstanding"]
+
+
+async def test_every_vintage_adds_up(t: Under) -> None:
+    body = {"member_id": M, "points": -100, "reason": "goodwill", "ticket": "T-1"}
+    made = await t.http.post("/v1/adjustments", json=body, headers=t.auth("operator", subject="op-1"))
+    approve = f"/v1/adjustments/{made.json()['adjustment_id']}/approve"
+    assert (await t.http.post(approve, headers=t.auth("operator", subject="op-2"))).status_code == 200
+    await t.feed(cancelled(term(), "2026-03-15", "flat"), did("check_up", "2026-03-15"))
+    await t.day(D("2026-03-16"))
+    found = (await get(t))["vintages"]
+    gone = ("redeemed", "expired", "reversed", "repaid", "deducted")
+    assert {name for v in found for name in gone if v[name]} >= {"redeemed", "reversed", "deducted"}
+    for v in found:
+        assert v["granted"] - sum(v[name] for name in gone) == v["outstanding"] + v["pending"], v["month"]

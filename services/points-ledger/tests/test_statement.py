@@ -1,5 +1,6 @@
 """A statement reads as a bank's: opening balance + changes = closing balance, in pages, filtered, and as files."""
 
+import asyncio
 import csv
 import io
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 from points_ledger import statement
 from points_ledger.service import SERVICE
 from points_ledger.sheets import as_xlsx, safe
+from points_ledger.statement import Filter
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
@@ -61,6 +63,33 @@ async def test_every_line_has_the_balance_after_it_however_it_is_paged(t: Under)
         ("grant", 300, 300), ("grant", 500, 800), ("grant", 50, 850), ("activate", 0, 850),
         ("hold", 0, 850), ("capture", -300, 550), ("release", 0, 550), ("reverse", -300, 250),
     ]  # fmt: skip
+
+
+async def test_a_page_is_of_one_instant_whoever_writes_meanwhile(t: Under) -> None:
+    """The newest line's balance is the sum of all changes, however the reading falls between two facts."""
+    writing = asyncio.create_task(_hear_one_by_one(t, [did("article", f"2026-06-{day:02}") for day in range(3, 31)]))
+    seen: set[int] = set()
+    while not writing.done():
+        rows = await statement.page(t.pool, M, None, Filter(wallet="points"), 200)
+        assert rows[0][0].balance == sum(line.change for line, _ in rows)
+        seen.add(len(rows))
+    await writing
+    assert len(seen) > 1, "nothing was written meanwhile"
+
+
+async def _hear_one_by_one(t: Under, facts: list[Any]) -> None:
+    for fact in facts:
+        await t.feed(fact, at=D("2026-07-03"))
+
+
+async def test_a_file_without_lines_has_its_opening(t: Under) -> None:
+    found = await statement.whole(t.pool, M, Filter(start=D("2027-01-01")))
+    assert found is not None
+    assert (found.opening, found.lines) == (found.closing, [])
+    assert found.opening["points"] == 250
+    nobody = await statement.whole(t.pool, "nobody", Filter())
+    assert nobody is not None
+    assert set(nobody.closing.values()) == {0}
 
 
 async def test_filters_leave_lines_out_and_change_no_figure(t: Under) -> None:

@@ -84,6 +84,33 @@ def test_points_by_rule_and_month_liability_and_members(rules: Programme) -> Non
     assert (points.draft - points.live, points.draft_fen - points.live_fen) == (100, 100)
 
 
+def test_what_is_owed_of_each_rule_is_the_liability(rules: Programme) -> None:
+    """The month's points are what they earned; owed is what is left: here the premium of a cancelled term went back."""
+    trial = Trial(rules, draft(rules, rules=doubled(rules, "quiz")))
+    trial.hear(history(2))
+    found = trial.compare()
+    for wallet in found.liability:
+        rows = [row for row in found.by_rule if row.wallet == wallet.wallet]
+        assert (sum(row.live_owed for row in rows), sum(row.draft_owed for row in rows)) == (wallet.live, wallet.draft)
+    assert {row.rule: row.draft_owed - row.live_owed for row in found.by_rule if row.draft_owed != row.live_owed} == {
+        "quiz": 100
+    }
+
+
+def test_what_was_reported_elsewhere_is_heard_where_its_date_stands(rules: Programme) -> None:
+    """Quizzes of March, told by the app, among premiums of January and of the year after: not after them, when they would be forgotten."""
+    later = paid(term(2), 10_000, "2027-06-30")
+    trial, world = Trial(rules, draft(rules, rules=doubled(rules, "quiz"))), World(rules)
+    quizzes = [(did("quiz", f"2026-03-{n:02}"), f"2026-03-{n:02}") for n in range(1, 11)]
+    for data, at in ((paid(term()), "2026-01-01"), *quizzes, (later, "2027-06-30")):
+        world.hear(data, at)
+    trial.expect(event(100 + n, *quiz) for n, quiz in enumerate(quizzes))
+    trial.hear([event(1, paid(term()), "2026-01-01"), event(2, later, "2027-06-30")])
+    (found,) = [row for row in trial.compare().by_rule if row.rule == "quiz"]
+    assert (found.live, found.draft) == (100, 200)
+    assert trial.sides[0].accounts[M].balances == world.accounts[M].balances
+
+
 def test_a_draft_judges_from_its_day_on(rules: Programme) -> None:
     later = draft(rules, rules=doubled(rules, "quiz"), effective=D("2026-03-03"))
     trial = Trial(rules, later)
