@@ -1,90 +1,34 @@
-"""A past that changes, through five services: the difference is told once, unused benefits and points follow, and so does one message.
-
-The services stand on their databases; their outboxes are carried to whoever reads them until nothing more is told.
-"""
+"""A past that changes, through five services: the difference is told once, unused benefits and points follow, and so does one message."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
-from datetime import date, datetime, time
+from datetime import date
 
 import pytest
 from benefits.service import SERVICE as BENEFITS
-from notifier import sending
 from notifier.service import SERVICE as NOTIFIER
 from points_ledger.service import SERVICE as POINTS_LEDGER
 from policy_sync.service import SERVICE as POLICY_SYNC
-from tenure.calendar import SHANGHAI
 from tenure.contracts import core
-from tenure.contracts.event import Data, Event
+from tenure.contracts.event import Event
 from tenure.contracts.tier import TierChanged
-from tenure.contracts.topics import TOPIC_OF
 from tenure.settings import Settings
-from tenure.spine.codec import encode
-from tenure.testing import Under, under_test
 from tier_engine.service import SERVICE as TIER_ENGINE
+
+from .house import House, at, opened
 
 SERVICES = (POLICY_SYNC, TIER_ENGINE, POINTS_LEDGER, BENEFITS, NOTIFIER)
 
 
-class House:
-    """Five services, and what flowed between them."""
-
-    def __init__(self, services: dict[str, Under]) -> None:
-        self.services, self.told = services, list[Event]()
-
-    async def say(self, *facts: Data, at: datetime) -> list[Event]:
-        """Facts of the core at an instant; returns everything they led to."""
-        before = len(self.told)
-        await self["policy-sync"].feed(*facts, at=at)
-        await self._carry()
-        return self.told[before:]
-
-    async def day(self, day: date) -> list[Event]:
-        before = len(self.told)
-        for service in self.services.values():
-            await service.day(day)
-            await self._carry()
-        return self.told[before:]
-
-    async def messages(self) -> list[str]:
-        """Whatever waits is told; the templates of all that was ever told about the tier, in order."""
-        notifier = self["notifier"]
-        while await sending.tell(notifier.door, None):
-            await self._carry()
-        rows = await notifier.pool.fetch("SELECT template FROM message ORDER BY asked_at, message_id")
-        return [r["template"] for r in rows if r["template"].startswith(("tier_", "benefit_revoked"))]
-
-    def __getitem__(self, name: str) -> Under:
-        return self.services[name]
-
-    async def _carry(self) -> None:
-        moved = True
-        while moved:
-            moved = False
-            for service in self.services.values():
-                events = await service.emitted_events()
-                self.told += events
-                moved = moved or bool(events)
-                await self._deliver(events)
-
-    async def _deliver(self, events: Sequence[Event]) -> None:
-        for name, reader in self.services.items():
-            heard = [e for e in events if name in TOPIC_OF[e.type].consumers]
-            if heard:
-                await reader.deliver([reader.as_record(encode(e)) for e in heard])
-                assert await reader.parked() == []
-
-
 @pytest.fixture
 async def house(settings: Settings) -> AsyncIterator[House]:
-    events = settings.model_copy(update={"clock": "events"})
-    async with AsyncExitStack() as stack:
-        yield House({s.name: await stack.enter_async_context(under_test(s, events)) for s in SERVICES})
+    async with opened(settings, SERVICES) as house:
+        yield house
 
 
-def at(day: str, hour: int = 12, minute: int = 0) -> datetime:
-    return datetime.combine(date.fromisoformat(day), time(hour, minute), SHANGHAI)
+async def of_tiers(house: House) -> list[str]:
+    """All that was ever told about the tier."""
+    return [name for name in await house.messages() if name.startswith(("tier_", "benefit_revoked"))]
 
 
 def issued(policy_no: str, start: str, premium: int) -> core.PolicyIssued:
@@ -136,7 +80,7 @@ async def test_a_policy_that_never_was_takes_its_tier_points_and_benefits_with_i
 
     up = await house.say(issued("P-2", "2018-03-01", 900), paid("P-2", "2018-03-01", 900), at=at("2018-03-01"))
     assert changes(up) == [("2018-03-01", "basic", "gold", False)]
-    assert await house.messages() == ["tier_upgraded"]
+    assert await of_tiers(house) == ["tier_upgraded"]
     await house.day(date(2018, 8, 31))
     assert await available(house) == points_before + 900
     assert await open_benefits(house) > as_basic
@@ -145,7 +89,7 @@ async def test_a_policy_that_never_was_takes_its_tier_points_and_benefits_with_i
     assert changes(gone) == [("2018-03-01", "gold", "basic", True)]
     assert await available(house) == points_before
     assert await open_benefits(house) == as_basic
-    told = await house.messages()
+    told = await of_tiers(house)
     assert told.count("tier_upgraded") == 1
     assert told.count("tier_dropped") == 1
     assert "benefit_revoked" not in told, "the loss of the tier already says what went with it"
@@ -153,17 +97,17 @@ async def test_a_policy_that_never_was_takes_its_tier_points_and_benefits_with_i
     again = await house.say(never_was("P-2", "2018-03-01"), at=at("2018-09-02"))
     assert changes(again) == []
     await house.day(date(2018, 9, 30))
-    assert await house.messages() == told
+    assert await of_tiers(house) == told
     assert await available(house) == points_before
 
 
 async def test_an_upgrade_that_is_taken_back_within_minutes_is_no_message(house: House) -> None:
     await house.say(issued("P-1", "2018-01-01", 100), at=at("2018-01-01"))
-    before = await house.messages()
+    before = await of_tiers(house)
     up = await house.say(issued("P-2", "2018-03-01", 1_600), at=at("2018-03-01", 12, 0))
     down = await house.say(never_was("P-2", "2018-03-01"), at=at("2018-03-01", 12, 5))
     assert (changes(up)[0][2], changes(down)[0][1:]) == ("diamond", ("diamond", "basic", True))
-    assert await house.messages() == before
+    assert await of_tiers(house) == before
     assert (await house["tier-engine"].http.get("/v1/tiers/M-1", headers=house["tier-engine"].auth("operator"))).json()[
         "tier"
     ] == "basic"
@@ -172,8 +116,8 @@ async def test_an_upgrade_that_is_taken_back_within_minutes_is_no_message(house:
 async def test_history_that_comes_late_lifts_once_and_kindly(house: House) -> None:
     """Cover of years ago is imported at the counter: silver since its anniversary, one message, today."""
     await house.say(issued("P-1", "2018-01-01", 100), at=at("2018-01-01"))
-    before = await house.messages()
+    before = await of_tiers(house)
     late = [issued(f"P-{year}", f"{year}-01-01", 100) for year in (2015, 2016, 2017)]
     told = await house.say(*late, at=at("2018-06-01"))
     assert changes(told)[-1][2] == "silver"
-    assert (await house.messages())[len(before) :] == ["tier_upgraded"]
+    assert (await of_tiers(house))[len(before) :] == ["tier_upgraded"]

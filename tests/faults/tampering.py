@@ -117,6 +117,10 @@ def _without_policies(view: View) -> View | None:
     return msgspec.structs.replace(view, terms={}) if shown else None
 
 
+def _uncovered(member: Member) -> Member | None:
+    return msgspec.structs.replace(member, terms=()) if any(t.covers for t in member.terms) else None
+
+
 def _not_due(member: Member) -> Member | None:
     return msgspec.structs.replace(member, due_on=None) if member.due_on and not member.merged_into else None
 
@@ -230,6 +234,7 @@ TAMPERS: Final[dict[str, Tamper]] = {
     "each_premium_is_earned_once": Tamper(
         LEDGER, "lots", "UPDATE lots SET fact = fact || '?' WHERE source_type = 'premium.paid'"
     ),
+    "each_holder_has_their_cover": Tamper(TIERS, "members", of_a_member(_uncovered)),
     "benefits_follow_the_tiers": Tamper(BENEFITS, "members", "UPDATE members SET state = '' WHERE member_id = 'H-01'"),
     "benefits_know_who_is_covered": Tamper(
         BENEFITS,

@@ -1,7 +1,7 @@
 """What must hold between the services: what one told, the others took, once, and made of it what it said.
 
 Read from the services' databases alone. What the outboxes retain is compared event by event; what they no longer retain is compared
-by what it left behind (lots, timelines, holds, messages). Meant for a platform that is drained.
+by what it left behind (cover, lots, timelines, holds, messages). Meant for a platform that is drained.
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ from tenure.contracts.topics import TOPIC_OF
 from tenure.spine import outbox
 from tenure.spine.codec import decode, event_key
 
+from tenure_local import whose_cover
 from tenure_local.services import SERVICES
 from tenure_local.standings import standings_hold
 
@@ -47,6 +48,7 @@ async def hold_between(connections: Connections, sms: Path, files: Programme) ->
     return {
         "what_is_told_is_taken": told.not_taken == 0,
         **await _facts_hold(connections, told),
+        "each_holder_has_their_cover": await whose_cover.hold(connections),
         **await _tiers_hold(connections),
         **await standings_hold(connections, files),
         **await _orders_hold(connections),

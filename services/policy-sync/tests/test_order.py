@@ -19,6 +19,8 @@ from .world import (
     issued,
     lapsed,
     paid,
+    parts_held,
+    parts_told,
     refunded,
     reinstated,
     renewed,
@@ -78,6 +80,55 @@ def test_any_order_gives_the_same_policy_and_the_same_milestones(
     shuffled, straight = lived(facts, ticks), lived(whole)
     assert shuffled.policy == straight.policy
     assert shuffled.standing == straight.standing
+
+
+NEXT = Said(renewed("2025-03-01", "2026-03-01"), "2025-02-10")
+ANNOUNCED = Said(holder_changed("2025-06-01", "M-2"), "2025-01-10")
+LATER_HOLDER = [
+    ("announced, then renewed", [issued(), ANNOUNCED, NEXT]),
+    ("renewed, then announced", [issued(), NEXT, ANNOUNCED]),
+    ("heard before the policy", [ANNOUNCED, NEXT, issued()]),
+    ("sold with the change known", [issued(), ANNOUNCED, Said(issued("2025-03-01", "2026-03-01", term_no=2))]),
+]
+
+
+@pytest.mark.parametrize(("what", "facts"), LATER_HOLDER, ids=[row[0] for row in LATER_HOLDER])
+def test_who_takes_over_in_the_middle_of_a_term_hears_of_it_whichever_is_known_first(what: str, facts: list) -> None:
+    world = World()
+    world.say(*facts)
+    assert parts_told(world.told) == {
+        ("M-1", 1): ["2024-03-01..2025-03-01"],
+        ("M-1", 2): ["2025-03-01..2025-06-01"],
+        ("M-2", 2): ["2025-06-01..2026-03-01"],
+    }
+    theirs = [e for e in world.told if isinstance(e, policy.PolicyHolderChanged) and e.member_id == "M-2"]
+    assert [(e.former_member_id, e.new_member_id, str(e.effective)) for e in theirs] == [("M-1", "M-2", "2025-06-01")]
+
+
+HANDED_OVER = [
+    Said(issued("2023-03-01", "2024-03-01"), "2023-02-20", id_="1"),
+    Said(renewed("2024-03-01", "2025-03-01", term_no=2), "2024-02-10", id_="2"),
+    Said(renewed("2025-03-01", "2026-03-01", term_no=3, member_id="M-2", product_line="home"), "2025-02-10", id_="3"),
+    Said(holder_changed("2024-06-01", "M-2"), "2024-01-10", id_="4"),
+    Said(holder_changed("2025-06-01", "M-3"), "2024-12-10", id_="5"),
+    Said(endorsed("2025-07-01", end="2026-09-01", term_no=3), id_="6"),
+    Said(holder_changed("2026-05-01", "M-1"), "2026-04-01", id_="7"),
+    Said(cancelled("2026-02-01", term_no=3), "2026-02-03", id_="8"),
+    Said(paid("2025-02-10", term_no=3), id_="9"),
+    Said(rescinded("2023-03-01"), "2026-10-01", id_="10"),
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(facts=st.permutations(HANDED_OVER), heard=st.integers(1, len(HANDED_OVER)))
+def test_each_holder_is_told_their_part_of_each_term_in_whatever_order_it_becomes_known(
+    facts: list[Said], heard: int
+) -> None:
+    """A change of holder that is announced, or heard, before the term it falls into; a term that no longer reaches it."""
+    world = World()
+    world.say(*facts[:heard])
+    if world.states["P-1"].policy is not None:
+        assert parts_told(world.told) == parts_held(world.policy)
 
 
 def told_of_milestones(world: World) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import Policy, fold
 from policy_sync.rules.policies import PolicyState, keys, on_day, on_fact
 from tenure.calendar import start_of
-from tenure.contracts import core
+from tenure.contracts import core, policy
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Data, Event
 from tenure.contracts.topics import TYPE_OF, key_of
@@ -188,6 +188,30 @@ def names(told: Iterable[Data]) -> list[str]:
 
 def covers_of(policy: Policy, term_no: int = 1) -> list[str]:
     return [f"{start}..{end}" for start, end in policy.term(term_no).covers]
+
+
+Parts = dict[tuple[str, int], list[str]]
+"""The cover of each member in each term, where there is any."""
+
+
+def parts_told(told: Iterable[Data]) -> Parts:
+    """What members' services keep of what they were told: the highest version of each copy."""
+    newest: dict[tuple[str, int], policy.Term] = {}
+    for event in told:
+        if isinstance(event, policy.TermEvent):
+            copy = newest.setdefault((event.member_id, event.term.term_no), event.term)
+            newest[event.member_id, event.term.term_no] = max(copy, event.term, key=lambda term: term.version)
+    return {who: [f"{start}..{end}" for start, end in copy.covers] for who, copy in newest.items() if copy.covers}
+
+
+def parts_held(whole: Policy) -> Parts:
+    """What is whose, by the facts."""
+    return {
+        (member, term.term_no): [f"{start}..{end}" for start, end in covers]
+        for term in whole.terms
+        for member in {h.member_id for h in whole.holders}
+        if (covers := whole.held_by(member, term.covers))
+    }
 
 
 def days_of(told: Sequence[Data], cls: type[Any]) -> list[str]:

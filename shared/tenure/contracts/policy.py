@@ -104,7 +104,10 @@ class PolicyRescinded(TermEvent, frozen=True, kw_only=True):
 
 
 class PolicyHolderChanged(TermEvent, frozen=True, kw_only=True):
-    """Sent to both: the former holder's copy of the term ends its covers there, the new holder's begins there."""
+    """Sent to both: the former holder's copy of the term ends its covers there, the new holder's begins there.
+
+    So does a term that becomes known after the change it falls into: its later holders hear of it by this event.
+    """
 
     former_member_id: str
     new_member_id: str

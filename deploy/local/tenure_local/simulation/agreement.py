@@ -18,6 +18,7 @@ from tenure.simulation.tables import Store
 from tier_engine.rules import live
 from tier_engine.verify import Stored, next_changes_are_due, timelines_recompute_alike
 
+from tenure_local import whose_cover
 from tenure_local.simulation.witness import Seen, Witness
 from tenure_local.standings import covered_alike, lapse_is_shown
 
@@ -60,18 +61,23 @@ def disagreements(stores: Stores, programme: Programme) -> list[str]:
         *(f"{m}: the view shows other balances" for m in accounts if not _shows(views.get(m), accounts[m])),
         *(f"{m}: other tiers in benefits" for m, t in tiers.items() if grants[m].timeline != t.timeline),
         *(f"{m}: other tiers in the mall" for m, t in tiers.items() if _in_the_mall(stores, m) != t.timeline),
-        *(f"{m}: other tiers in the ledger" for m, t in tiers.items() if _tiers(accounts[m]) != _steps(t.timeline)),
         *(
             f"{t.member_id}: not covered alike"
             for t in alone
             if not covered_alike(t, grants[t.member_id], programme, today)
         ),
         *(f"{t.member_id}: another lapse" for t in alone if not lapse_is_shown(t, views.get(t.member_id), programme)),
+        *(found for p in _policies(stores) for found in whose_cover.differences(p, tiers, grants)),
+        *(f"{m}: other tiers in the ledger" for m, t in tiers.items() if _tiers(accounts.get(m)) != _steps(t.timeline)),
     ]
 
 
 def _states(stores: Stores, service: str) -> dict[str, Any]:
     return stores[service].tables["states"]
+
+
+def _policies(stores: Stores) -> list[PolicyState]:
+    return [s for s in _states(stores, "policy-sync").values() if isinstance(s, PolicyState)]
 
 
 def _in_the_mall(stores: Stores, member: str) -> Any:
@@ -136,9 +142,8 @@ def outcome(stores: Stores) -> dict[str, Any]:
     """What members have in the end, without what only the order between topics decides: numbers of lots, ids of causes."""
     accounts, views = _states(stores, "points-ledger"), _states(stores, "member-view")
     tiers, grants = _states(stores, "tier-engine"), _states(stores, "benefits")
-    policies = _states(stores, "policy-sync")
     return {
-        "policies": {no: (s.policy, s.told) for no, s in policies.items() if isinstance(s, PolicyState)},
+        "policies": {s.policy_no: (s.policy, s.told) for s in _policies(stores)},
         "tiers": {m: (s.timeline, s.due_on, s.merged_into) for m, s in tiers.items()},
         "accounts": {
             m: (a.balances, a.memory.tiers, sorted(map(_earned, a.lots.values()))) for m, a in accounts.items()

@@ -74,6 +74,7 @@ class Facts:
 
     def __post_init__(self) -> None:
         self.random = Random(f"facts {self.seed}")
+        self.handing = Random(f"holders {self.seed}")
         self.planned: dict[date, list[Data]] = defaultdict(list)
         for n in range(self.sizes.insured):
             self._insure(f"M-{n}", f"P-{n}")
@@ -118,6 +119,8 @@ class Facts:
         if r.random() < 0.1:  # noqa: PLR2004
             self._claim(no, start + timedelta(r.randrange(10, 300)))
         self._end(no, start, premium)
+        if self.handing.random() < 0.1:  # noqa: PLR2004
+            self._hand_over(no, start, premium)
 
     def _claim(self, no: str, on: date) -> None:
         self._on(on, core.ClaimReported(policy_no=no, claim_no=f"C-{no}", loss_date=on, reported_on=on))
@@ -143,6 +146,14 @@ class Facts:
                 ),
             )
             self._on(on, core.PremiumPaid(policy_no=no, term_no=2, amount_fen=premium, paid_on=on))
+
+    def _hand_over(self, no: str, start: date, premium: int) -> None:
+        """A change of holder, announced or heard of afterwards, in a term that is sold ahead."""
+        begins, on = start + 2 * YEAR, start + timedelta(self.handing.randrange(20, 60))
+        renewed = core.PolicyRenewed(policy_no=no, term_no=3, start=begins, end=begins + YEAR, premium_fen=premium)
+        changed = core.PolicyHolderChanged(policy_no=no, effective=begins + timedelta(90), member_id=f"M-{no}")
+        for days, data in zip((0, self.handing.choice((-5, 5))), (renewed, changed), strict=True):
+            self._on(on + timedelta(days), data)
 
     def _activity(self, day: date) -> Said:
         r, sizes = self.random, self.sizes

@@ -6,7 +6,7 @@ The invariant: an event carries the whole term after the change, as far as it is
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 from tenure.contracts import core, policy
@@ -21,8 +21,8 @@ Copies = dict[tuple[int, str], policy.Term]
 
 
 def copy_of(whole: Policy, term: TermState, member_id: str) -> policy.Term:
-    """A term as one member sees it."""
-    holders = [h for h in whole.holders if h.member_id == member_id]
+    """A term as one member sees it; whoever never held the policy sees no cover in it."""
+    holder = next((h for h in whole.holders if h.member_id == member_id), whole.holders[0])
     return policy.Term(
         policy_no=whole.policy_no,
         term_no=term.term_no,
@@ -36,7 +36,7 @@ def copy_of(whole: Policy, term: TermState, member_id: str) -> policy.Term:
         version=whole.version,
         covers=whole.held_by(member_id, term.covers),
         cooling_off_end=term.cooling_off_end,
-        natural_person=holders[0].natural_person,
+        natural_person=holder.natural_person,
         inception=whole.inception,
         previous_policy_no=whole.previous_policy_no,
         agent_id=whole.agent_id,
@@ -57,9 +57,10 @@ def _terms_told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data,
     match data:
         case core.PolicyIssued():
             issued = policy.PolicyIssued(effective=data.start, **_of_holder(after, data.term_no, data.start))
-            return (issued, *_renewed_anew(before, after))
+            return (issued, *_held_by_others(issued, before, after), *_renewed_anew(before, after))
         case core.PolicyRenewed():
-            return (_renewed(after, data.term_no), *_renewed_anew(before, after))
+            renewed = _renewed(after, data.term_no)
+            return (renewed, *_held_by_others(renewed, before, after), *_renewed_anew(before, after))
         case core.PremiumPaid():
             paid = policy.PremiumPaid(
                 effective=data.paid_on,
@@ -120,15 +121,14 @@ def _changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]
 
     Money and endorsements always count; so does a rescission, also of terms that were void: accounts are frozen by it.
     """
-    earlier = _copies(before) if before else {}
     own = getattr(fact.data, "term_no", None)
     always = isinstance(fact.data, (core.PremiumRefunded, core.PolicyEndorsed, core.PolicyRescinded))
-    for term in sorted(after.terms, key=lambda t: (t.term_no != own, t.start)):
-        for member in after.members_of(term):
-            copy = copy_of(after, term, member)
-            is_other = replace(copy, version=0) != earlier.get((term.term_no, member))
-            if is_other or (always and own in (None, term.term_no)):
-                yield _event(fact.data, copy, is_own=own is None or term.term_no == own)
+    for part in sorted(_parts(before, after), key=lambda part: part.copy.term_no != own):
+        is_own = own in (None, part.copy.term_no)
+        if part.is_held and (part.is_other or (always and is_own)):
+            yield _event(fact.data, part.copy, is_own=is_own)
+        elif part.is_other:
+            yield _handed_over(before, after, part)
 
 
 _PLAIN: Final[Mapping[type, type[policy.TermEvent]]] = MappingProxyType(
@@ -156,24 +156,63 @@ def _event(data: Any, copy: policy.Term, *, is_own: bool) -> Data:
             return _PLAIN[type(data)](**about, effective=data.effective)
 
 
+class _Part(NamedTuple):
+    """What one member has of one term, and what it was; `is_held`: they hold the policy at some time of it."""
+
+    copy: policy.Term
+    was: policy.Term | None
+    is_held: bool
+
+    @property
+    def is_other(self) -> bool:
+        """Whoever no longer holds any of it hears only that its cover is not theirs."""
+        return replace(self.copy, version=0) != self.was if self.is_held else self.is_other_cover
+
+    @property
+    def is_other_cover(self) -> bool:
+        return self.copy.covers != (self.was.covers if self.was else ())
+
+
+def _parts(before: Policy | None, after: Policy) -> Iterator[_Part]:
+    """Of each term, in order, the parts of all who hold it or did before."""
+    earlier = _copies(before) if before else {}
+    for term in after.terms:
+        holding = after.members_of(term)
+        for member in dict.fromkeys([*(m for no, m in earlier if no == term.term_no), *holding]):
+            yield _Part(copy_of(after, term, member), earlier.get((term.term_no, member)), member in holding)
+
+
+def _held_by_others(opened: policy.TermEvent, before: Policy | None, after: Policy) -> Iterator[Data]:
+    """A term becomes known: also to who takes it over later, and to whom it makes another's holder."""
+    for part in _parts(before, after):
+        is_told = (part.copy.id, part.copy.member_id) == (opened.term.id, opened.member_id)
+        if part.is_other_cover and not is_told:
+            yield _handed_over(before, after, part)
+
+
+def _handed_over(before: Policy | None, after: Policy, part: _Part) -> policy.PolicyHolderChanged:
+    """From the first day that is, or was, this member's: by whom it was held so far, else on the day before."""
+    covers = part.copy.covers or (part.was.covers if part.was else ())
+    day = covers[0][0]
+    new, held = after.holder_on(day).member_id, (before or after).holder_on(day).member_id
+    former = held if held != new else after.holder_on(day - date.resolution).member_id
+    return policy.PolicyHolderChanged(
+        member_id=part.copy.member_id, term=part.copy, effective=day, former_member_id=former, new_member_id=new
+    )
+
+
 def _holder_changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]:
     """To the former and the new holder, each with their own part of every term that changed hands."""
-    earlier = _copies(before) if before else {}
-    new = after.holder_on(fact.data.effective).member_id
-    former = after.holder_on(fact.data.effective - date.resolution).member_id
-    for term in after.terms:
-        concerned = dict.fromkeys([*(m for no, m in earlier if no == term.term_no), *after.members_of(term)])
-        for member in concerned:
-            copy = copy_of(after, term, member) if any(h.member_id == member for h in after.holders) else None
-            copy = copy or replace(earlier[term.term_no, member], covers=(), version=after.version)
-            if replace(copy, version=0) != earlier.get((term.term_no, member)):
-                yield policy.PolicyHolderChanged(
-                    member_id=member,
-                    term=copy,
-                    effective=fact.data.effective,
-                    former_member_id=former,
-                    new_member_id=new,
-                )
+    day = fact.data.effective
+    for part in _parts(before, after):
+        if part.is_other:
+            yield policy.PolicyHolderChanged(
+                member_id=part.copy.member_id,
+                term=part.copy,
+                effective=day,
+                former_member_id=after.holder_on(day - date.resolution).member_id,
+                new_member_id=after.holder_on(day).member_id,
+            )
 
 
 def reheld(before: Policy, after: Policy, given_up: Collection[str], on: date) -> Iterator[Data]:
@@ -181,22 +220,16 @@ def reheld(before: Policy, after: Policy, given_up: Collection[str], on: date) -
 
     Whose number was given up hears nothing: the merger itself has moved what they had.
     """
-    earlier = _copies(before)
-    for term in after.terms:
-        holding = after.members_of(term)
-        lost = [m for no, m in earlier if no == term.term_no and m not in holding and m not in given_up]
-        last = max(term.end, term.written_end) - date.resolution
-        for member in (*lost, *holding):
-            was = earlier.get((term.term_no, member))
-            now = replace(was, covers=()) if was and member in lost else copy_of(after, term, member)
-            if replace(now, version=0) != was:
-                yield policy.PolicyHolderChanged(
-                    member_id=member,
-                    term=replace(now, version=after.version),
-                    effective=on,
-                    former_member_id=before.holder_on(last).member_id,
-                    new_member_id=after.holder_on(last).member_id,
-                )
+    for part in _parts(before, after):
+        if part.is_other and (part.is_held or part.copy.member_id not in given_up):
+            last = max(part.copy.end, part.copy.written_end) - date.resolution
+            yield policy.PolicyHolderChanged(
+                member_id=part.copy.member_id,
+                term=part.copy,
+                effective=on,
+                former_member_id=before.holder_on(last).member_id,
+                new_member_id=after.holder_on(last).member_id,
+            )
     yield from _claims_changed(before, after)
 
 
