@@ -397,6 +397,7 @@ async def test_positions_and_ends_say_how_far_reading_and_writing_have_come(log,
     consumer = await members.join("where", topic)
     await read(consumer, 3)
     assert consumer.positions() == {(topic, 0): 3}
+    assert await consumer.beginnings([(topic, 0)]) == {(topic, 0): 0}
     assert await log.ends({(topic, 0): 3}) == {(topic, 0): 3}
     assert await log.ends({(topic, 0): 1}) == {(topic, 0): 3}
     assert await log.ends({(topic, 0): 70}) == {(topic, 0): 3}, "this log went backwards"

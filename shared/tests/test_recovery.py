@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -13,9 +11,8 @@ from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine import jobs, outbox
 from tenure.spine.codec import event_of
-from tenure.spine.log import Log, Position, TopicPartition
+from tenure.spine.log import Log, Position
 from tenure.spine.memory_log import MemoryConsumer, MemoryLog
-from tenure.spine.progress import Progress
 from tenure.spine.runtime import RESTARTS_MAX, Runtime
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Idempotency, Item
@@ -24,8 +21,6 @@ from tenure.testing import Under
 
 from .test_delivery import outgoing, read_all, until
 from .toy import grant
-
-PLACE = ("points.v1", 0)
 
 
 def counted(counter: str, *labels: str) -> float:
@@ -62,64 +57,6 @@ async def test_two_runtimes_by_mistake_publish_once_and_in_order(toy: Under, log
         await until(lambda: toy.pool.fetchval("SELECT sum(events) = 40 FROM outbox WHERE published"), toy)
     assert await read_all(log, "message.v1", 40) == list(range(1, 41))
     assert sum((await log.ends({("message.v1", p): 0 for p in range(6)})).values()) == 40
-
-
-async def test_offsets_that_outlived_what_the_database_knows_do_not_hide_events(
-    toy: Under, log: Log, settings: Settings
-) -> None:
-    """As after a restore, or a crash that took the last transactions with it."""
-    producer = await log.producer()
-    await producer.send(outgoing(1, 2, 3))
-    async with Runtime(toy.door, log, settings):
-        await until(lambda: toy.pool.fetchval("SELECT count(*) = 3 FROM inbox"), toy)
-    await toy.pool.execute(
-        "DELETE FROM inbox; DELETE FROM totals; DELETE FROM outbox; UPDATE progress SET next_offset = 0"
-    )
-    async with Runtime(toy.door, log, settings):
-        await until(lambda: toy.pool.fetchval("SELECT coalesce(sum(amount), 0) = 6 FROM totals"), toy)
-
-
-@dataclass
-class Kept:
-    """A consumer of one partition whose first records retention has deleted: a seek before them ends at what is left."""
-
-    begins: int
-    at: int
-    sought: list[int] = field(default_factory=list)
-
-    def positions(self) -> dict[TopicPartition, int]:
-        return {PLACE: self.at}
-
-    def high_water(self) -> dict[TopicPartition, int]:
-        return {PLACE: 20}
-
-    async def seek(self, positions: Iterable[Position]) -> None:
-        for position in positions:
-            self.sought.append(position.next_offset)
-            self.at = max(position.next_offset, self.begins)
-
-
-@pytest.mark.parametrize(
-    ("recorded", "at", "sought", "gaps"),
-    [
-        (None, 0, [], 0),  # new, and so is the log
-        (None, 12, [], 0),  # the group says where a database begins that knows nothing
-        (9, 12, [9], 0),  # the client is beyond what the database has
-        (3, 12, [3], 1),  # what came after it is not there any more
-        (12, 12, [], 0),
-    ],
-)
-async def test_what_was_read_before_and_is_not_there_any_more_is_a_gap_and_told_once(
-    toy: Under, recorded: int | None, at: int, sought: list[int], gaps: int
-) -> None:
-    if recorded is not None:
-        await toy.door.transact([], positions=[Position(*PLACE, recorded)])
-    before = counted("log_gaps", "mall", PLACE[0])
-    progress, client = Progress("mall", toy.pool, toy.door.go_back), Kept(begins=min(at, 7), at=at)
-    await progress.on_assigned([PLACE])
-    for _ in range(4):
-        assert await progress.settle(client, []) == []  # type: ignore[arg-type]
-    assert (client.sought, counted("log_gaps", "mall", PLACE[0]) - before) == (sought, gaps)
 
 
 async def test_when_the_log_forgot_progress_goes_back_and_says_so(toy: Under, log: Log, settings: Settings) -> None:

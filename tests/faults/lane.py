@@ -134,6 +134,9 @@ class LaneConsumer:
     def high_water(self) -> dict[TopicPartition, int]:
         return self._back(self.inner.high_water())
 
+    async def beginnings(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return self._back(await self.inner.beginnings([(self.lane.out(topic), n) for topic, n in places]))
+
     def positions(self) -> dict[TopicPartition, int]:
         return self._back(self.inner.positions())
 

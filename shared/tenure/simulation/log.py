@@ -110,6 +110,10 @@ class StormyConsumer:
     def high_water(self) -> dict[TopicPartition, int]:
         return self.consumer.high_water()
 
+    async def beginnings(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        await self.storm.broker("beginnings not told")
+        return await self.consumer.beginnings(places)
+
     def positions(self) -> dict[TopicPartition, int]:
         return self.consumer.positions()
 

@@ -64,7 +64,7 @@ class Consumer:
     hand: InHand = field(default_factory=InHand)
 
     def __post_init__(self) -> None:
-        self.progress = Progress(self.door.service.name, self.door.pool, self.door.go_back)
+        self.progress = Progress(self.door)
         self.intake = Intake(self.door, self.progress, self.lanes_max)
 
     async def run(self) -> None:

@@ -162,6 +162,11 @@ class KafkaConsumer:
         marks = {(tp.topic, tp.partition): self._client.highwater(tp) for tp in self._client.assignment()}
         return {place: mark for place, mark in marks.items() if mark is not None}
 
+    async def beginnings(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        async with within(self._settings.topics_deadline_s, "asking where partitions begin"):
+            found = await self._client.beginning_offsets([KafkaPartition(*place) for place in places])
+        return {(tp.topic, tp.partition): begin for tp, begin in found.items()}
+
     def positions(self) -> dict[TopicPartition, int]:
         if not self._rebalances.settled.is_set():
             return {}

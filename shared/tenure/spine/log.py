@@ -104,6 +104,10 @@ class Consumer(Protocol):
         """The offset the next record written will get, per assigned partition, as of its last fetch."""
         ...
 
+    async def beginnings(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset of the first record each of these still has, or will get. Raises WorldDown."""
+        ...
+
     def positions(self) -> dict[TopicPartition, int]:
         """Where the next poll goes on, as far as it is known yet. Nothing while a rebalance is going on."""
         ...

@@ -1,20 +1,23 @@
 """How far a service has read, by its own database: there it commits with the effects, so it is the truth and the offset a hint.
 
 The invariant: nothing between what is recorded and what is read next is passed over unseen. Where the log would go on further
-than recorded (an offset that outlived the database's last transactions), reading goes back; where the log ends before what is
-recorded (a broker that forgot), the record goes back, is reported, and the inbox drops what comes again.
+than recorded (an offset that outlived the database's last transactions), reading goes back; where the log begins only after what
+is recorded (retention was quicker), the gap is reported, and recorded as passed; where the log ends before what is recorded (a
+broker that forgot), the record goes back, is reported, and the inbox drops what comes again.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import asyncpg
 import structlog
 
 from tenure.spine.log import Consumer as LogConsumer
 from tenure.spine.log import Position, Record, TopicPartition
 from tenure.telemetry import metrics
+
+if TYPE_CHECKING:
+    from tenure.spine.transact import Door
 
 log: Final = structlog.get_logger(__name__)
 Places = dict[TopicPartition, int]
@@ -24,7 +27,6 @@ INSERT INTO progress (topic, partition, next_offset) SELECT * FROM unnest($1::te
 ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
 WHERE excluded.next_offset > progress.next_offset
 """
-GoBack = Callable[[Sequence[Position]], Awaitable[None]]
 
 
 def ends_of(records: Iterable[Record]) -> list[Position]:
@@ -35,14 +37,11 @@ def ends_of(records: Iterable[Record]) -> list[Position]:
 
 @dataclass(slots=True)
 class Progress:
-    """What is recorded, as this process knows it; `go_back` writes that a partition is read again from an earlier place."""
+    """What is recorded, as this process knows it; of what was `assigned` it is still to be looked at."""
 
-    service: str
-    pool: "asyncpg.Pool[asyncpg.Record]"
-    go_back: GoBack
+    door: "Door"
     recorded: Places = field(default_factory=dict)
     assigned: set[TopicPartition] = field(default_factory=set)
-    sought: Places = field(default_factory=dict)
 
     async def on_assigned(self, places: list[TopicPartition]) -> None:
         """Somebody else may have read these meanwhile: look again before the first record of each."""
@@ -52,16 +51,19 @@ class Progress:
         self.recorded.update({(p.topic, p.partition): p.next_offset for p in positions})
 
     async def settle(self, client: LogConsumer, records: list[Record]) -> list[Record]:
-        """The records that come next. Call it with each poll, before anything is applied; again, if the database was down."""
-        going_on = _going_on(client, records)
-        fresh = self.assigned & going_on.keys()
+        """The records that come next. Call it with each poll, before anything is applied; again, if the database was down.
+
+        A partition is looked at once it was fetched from: until then, it may begin later than the client believes.
+        """
+        going_on, marks = _going_on(client, records), client.high_water()
+        fresh = self.assigned & going_on.keys() & marks.keys()
         if fresh:
             await self._read(fresh)
-        await self._notice_a_log_that_forgot(client.high_water(), going_on)
+        await self._notice_a_log_that_forgot(marks, going_on)
         return await self._seek_what_was_passed_over(client, records, {p: going_on[p] for p in fresh})
 
     async def _read(self, places: set[TopicPartition]) -> None:
-        rows = await self.pool.fetch(RECORDED)
+        rows = await self.door.pool.fetch(RECORDED)
         found = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
         for place in places:
             self.recorded.pop(place, None)
@@ -70,19 +72,31 @@ class Progress:
     async def _seek_what_was_passed_over(
         self, client: LogConsumer, records: list[Record], going_on: Places
     ) -> list[Record]:
-        """Read on from what is recorded. Once only: what the log does not have any more cannot be read."""
-        ahead = {p: to for p, at in going_on.items() if (to := self.recorded.get(p, at)) < at}
-        again = {p: to for p, to in ahead.items() if self.sought.get(p) != to}
-        for topic, partition in ahead.keys() - again.keys():
-            metrics.log_gaps.labels(self.service, topic).inc()
-            log.error("log_has_a_gap", service=self.service, topic=topic, partition=partition)
-        self.assigned -= going_on.keys() - again.keys()
-        if not again:
-            return records
-        self.sought |= again
-        await client.seek([Position(topic, partition, to) for (topic, partition), to in again.items()])
-        log.warning("reads_again_from_the_record", service=self.service, partitions=len(again))
+        """Read on from what is recorded, or from where the log begins by now. Once only for each time it was assigned: where
+        no record stands (a transaction's end does, in the log), the client goes on behind it again.
+        """
+        again = {p: to for p, at in going_on.items() if (to := self.recorded.get(p, at)) < at}
+        if again:
+            again |= await self._pass_over_what_is_gone(client, again)
+            await client.seek([Position(*place, to) for place, to in again.items()])
+            log.warning("reads_again_from_the_record", service=self.door.service.name, partitions=len(again))
+        self.assigned -= going_on.keys()
         return [r for r in records if (r.topic, r.partition) not in again]
+
+    async def _pass_over_what_is_gone(self, client: LogConsumer, wanted: Places) -> Places:
+        """Where the log begins after what is wanted."""
+        begins = await client.beginnings(wanted)
+        gaps = {place: begins[place] for place, at in wanted.items() if begins.get(place, at) > at}
+        if not gaps:
+            return {}
+        passed = [Position(*place, begin) for place, begin in gaps.items()]
+        await self.door.transact([], positions=passed)
+        self.advance(passed)
+        for (topic, partition), begin in gaps.items():
+            name, gone = self.door.service.name, {"at": wanted[topic, partition], "begins": begin}
+            metrics.log_gaps.labels(name, topic).inc()
+            log.error("log_has_a_gap", service=name, topic=topic, partition=partition, **gone)
+        return gaps
 
     async def _notice_a_log_that_forgot(self, marks: Mapping[TopicPartition, int], going_on: Places) -> None:
         back = [
@@ -92,10 +106,10 @@ class Progress:
         ]
         if not back:
             return
-        await self.go_back(back)
+        await self.door.go_back(back)
         for topic, partition, to in back:
-            metrics.log_went_backwards.labels(self.service, topic).inc()
-            log.error("log_went_backwards", service=self.service, topic=topic, partition=partition, now_at=to)
+            metrics.log_went_backwards.labels(self.door.service.name, topic).inc()
+            log.error("log_went_backwards", service=self.door.service.name, topic=topic, partition=partition, now_at=to)
         self.advance(back)
 
 

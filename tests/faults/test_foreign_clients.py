@@ -1,0 +1,35 @@
+"""What the core's own clients may write, on a real Kafka: transactions, any compression, headers without a value. None of it stops a service."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from .conftest import NewLane
+from .lane import Lane
+from .load import Load, drained, renamed, verify
+from .test_trimmed import gaps
+from .test_world import at_work
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+
+
+def client_of(lane: Lane, **settings: Any) -> AIOKafkaProducer:
+    return AIOKafkaProducer(bootstrap_servers=lane.kafka, **settings)
+
+
+async def test_a_core_that_writes_in_transactions_is_not_told_that_records_are_missing(new_lane: NewLane) -> None:
+    """A mark stands in the log where its transaction ends: the client goes on behind it, and no record was there."""
+    lane, before = await new_lane(), gaps()
+    load = Load(lane, 1)
+    async with client_of(lane, transactional_id=f"core-{lane.name}") as core:
+        for out in renamed(load, load.some(8)):
+            async with core.transaction():
+                await core.send_and_wait(out.topic, out.value, key=out.key, headers=out.headers)
+    for _ in range(2):
+        async with at_work(lane) as worker, asyncio.timeout(60):
+            await drained(load)
+            await worker.consumer.caught_up.wait()
+    await verify(load)
+    assert gaps() == before
