@@ -80,10 +80,15 @@ def _activities(routes: APIRouter, app: App) -> None:
             _must_be_theirs(who, activity)
         asked = await idempotency_of(request, who.subject)
         with app.in_flight.hold(asked):
-            outcomes = await app.submit([await _item(app, request, a, asked, n) for n, a in enumerate(activities)])
-        if not isinstance(body, list):
-            return app.answer(outcomes[0])
-        return json_response({"items": [_shown(a, o) for a, o in zip(activities, outcomes, strict=True)]})
+            if not isinstance(body, list):
+                (outcome,) = await app.submit([await _item(app, request, body, asked)])
+                return app.answer(outcome)
+            items = [await _item(app, request, a, asked.part(n)) for n, a in enumerate(activities)]
+
+            async def show(outcomes: list[Outcome]) -> Any:
+                return {"items": [_shown(a, o) for a, o in zip(activities, outcomes, strict=True)]}
+
+            return await app.answer_many(asked, items, show)
 
 
 def _must_be_theirs(who: Caller, activity: AnyActivity) -> None:
@@ -104,12 +109,11 @@ def _must_be_theirs(who: Caller, activity: AnyActivity) -> None:
         raise Problem("forbidden")
 
 
-async def _item(app: App, request: Request, activity: AnyActivity, asked: Idempotency, n: int) -> Item:
-    """Each activity of a batch has an answer of its own under the batch's key."""
+async def _item(app: App, request: Request, activity: AnyActivity, asked: Idempotency) -> Item:
     data = activity.data()
     command: Data = data if isinstance(activity, ReferralIn) else RecordActivity(activity=data)  # type: ignore[arg-type]
     event = await app.event(request, command, key=key_of(data))
-    return Item(event, idempotency=Idempotency(asked.caller, f"{asked.key}#{n}", asked.fingerprint))
+    return Item(event, idempotency=asked)
 
 
 def _shown(activity: AnyActivity, outcome: Outcome) -> Any:

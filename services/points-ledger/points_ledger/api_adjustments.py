@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import asyncpg
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from tenure.contracts.decision import RefusedError
-from tenure.contracts.event import Data, WrongEventError
+from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Id, MemberId
@@ -15,7 +16,7 @@ from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey, idempotency_of
 from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
 from tenure.edge.problems import Problem
-from tenure.spine.transact import Idempotency, Item
+from tenure.spine.transact import Idempotency, Item, Outcome
 
 from points_ledger import adjustment_files, day_limits, desk, store
 from points_ledger.adjustment_files import FileAnswer, Row
@@ -109,47 +110,59 @@ def _files(routes: APIRouter, app: App) -> None:
         """Propose the rows of a CSV file: member_id, points, reason, ticket, and if need be wallet and purpose."""
         asked = await idempotency_of(request, who.subject)
         rows = adjustment_files.read(await request.body())
-        batch = f"B-{_digest(asked)[:20]}"
-        proposals = {n: row for n, row in enumerate(rows, 2) if isinstance(row, AdjustmentIn)}
-        items = {n: await _item(app, request, who, one, asked, n, batch) for n, one in proposals.items()}
-        async with app.connection() as conn:
-            states = await store.load(conn, sorted({one.member_id for one in proposals.values()}))
-        wrong = adjustment_files.tried(
-            app.service, await app.rules(), states, [item.event for item in items.values() if item.event]
-        )
-        said = dict(zip(items, wrong, strict=True))
-        fitting = {n: item.event.data for n, item in items.items() if item.event and said[n] is None}
-        over = await _exceeding(app, list(fitting.values()))
-        for n, command in fitting.items():
-            if command.adjustment_id in over:
-                said[n] = RefusedError("adjustment_day_limit", over[command.adjustment_id])
-        answer = _answer(rows, said, items, batch, dry_run=dry_run)
-        if answer.taken:
-            await _take(app, asked, list(items.values()))
-        return json_response(answer)
+        with app.in_flight.hold(asked):
+            if not dry_run and (before := await app.door.answered(asked)) is not None:
+                return app.answer(before)
+            batch = f"B-{_digest(asked)[:20]}"
+            proposals = {n: row for n, row in enumerate(rows, 2) if isinstance(row, AdjustmentIn)}
+            events = {n: await _event(app, request, who, one, asked.part(n), batch) for n, one in proposals.items()}
+            said = await _judge(app, events)
+            answer = _answer(rows, said, events, batch, dry_run=dry_run)
+            return json_response(answer) if dry_run else await _keep(app, asked, answer, list(events.values()))
 
     @routes.post("/adjustment-files/{batch}/approve", openapi_extra=answers(Page[BatchAnswer]))
     async def approve(request: Request, batch: Id, who: Operates, _key: IdempotencyKey = None) -> Response:
         """Approve what of a file still waits; each row by itself, for an account may have changed meanwhile."""
         asked = await idempotency_of(request, who.subject)
-        waiting = await desk.open_of_batch(app.pool, batch)
-        if not waiting:
-            raise Problem("not_found")
-        items = []
-        for adjustment_id, member_id in waiting:
-            command = ApproveAdjustment(adjustment_id=adjustment_id, approved_by=who.subject)
-            event = await app.event(request, command, key=member_id)
-            items.append(
-                Item(event, idempotency=Idempotency(asked.caller, f"{asked.key}#{adjustment_id}", asked.fingerprint))
-            )
         with app.in_flight.hold(asked):
-            outcomes = await app.submit(items)
-        codes = {one[0]: o.wrong.code if o.wrong else "" for one, o in zip(waiting, outcomes, strict=True)}
-        rows = await desk.adjustments(
-            app.pool, state=None, batch=batch, member_id=None, after=None, rows_max=adjustment_files.ROWS_MAX
-        )
-        shown = [_with_code(view, codes.get(view.adjustment_id, "")) for view, _ in rows]
-        return json_response(Page(shown))
+            waiting = await desk.open_of_batch(app.pool, batch)
+            if not waiting and not await app.door.is_claimed(asked):
+                raise Problem("not_found")
+            items = []
+            for adjustment_id, member_id in waiting:
+                command = ApproveAdjustment(adjustment_id=adjustment_id, approved_by=who.subject)
+                event = await app.event(request, command, key=member_id)
+                items.append(Item(event, idempotency=asked.part(adjustment_id)))
+
+            async def show(outcomes: list[Outcome]) -> Page[BatchAnswer]:
+                codes = {one[0]: o.wrong.code if o.wrong else "" for one, o in zip(waiting, outcomes, strict=True)}
+                return await _decided(app, batch, codes)
+
+            return await app.answer_many(asked, items, show)
+
+
+async def _decided(app: App, batch: str, codes: dict[str, str]) -> Page[BatchAnswer]:
+    """The rows of a file as they stand, and why some were not approved."""
+    rows = await desk.adjustments(
+        app.pool, state=None, batch=batch, member_id=None, after=None, rows_max=adjustment_files.ROWS_MAX
+    )
+    return Page([_with_code(view, codes.get(view.adjustment_id, "")) for view, _ in rows])
+
+
+async def _judge(app: App, events: dict[int, Event]) -> dict[int, WrongEventError | None]:
+    """What the rules and the day's limits say to each row, after those before it."""
+    async with app.connection() as conn:
+        states = await store.load(conn, sorted({event.key for event in events.values()}))
+    wrong = adjustment_files.tried(app.service, await app.rules(), states, list(events.values()))
+    said = dict(zip(events, wrong, strict=True))
+    fitting = {n: event.data for n, event in events.items() if said[n] is None}
+    over = await _exceeding(app, list(fitting.values()))
+    limited = {
+        n: RefusedError("adjustment_day_limit", over[one.adjustment_id])
+        for n, one in fitting.items()
+        if one.adjustment_id in over
+    }
+    return said | limited
 
 
 async def _exceeding(app: App, proposed: Sequence[ProposeAdjustment]) -> dict[str, str]:
@@ -174,19 +187,15 @@ def _proposal(body: AdjustmentIn, who: Caller, digest: str, batch: str = "") -> 
     )
 
 
-async def _item(
-    app: App, request: Request, who: Caller, row: AdjustmentIn, asked: Idempotency, n: int, batch: str
-) -> Item:
-    """Each row has an id and an answer of its own under the file's key."""
-    own = Idempotency(asked.caller, f"{asked.key}#{n}", asked.fingerprint)
-    event = await app.event(request, _proposal(row, who, _digest(own), batch), key=row.member_id)
-    return Item(event, idempotency=own)
+async def _event(app: App, request: Request, who: Caller, row: AdjustmentIn, part: Idempotency, batch: str) -> Event:
+    """Each row has an id of its own under the file's key."""
+    return await app.event(request, _proposal(row, who, _digest(part), batch), key=row.member_id)
 
 
 def _answer(
-    rows: Sequence[AdjustmentIn | Row], said: dict[int, Any], items: dict[int, Item], batch: str, *, dry_run: bool
+    rows: Sequence[AdjustmentIn | Row], said: dict[int, Any], events: dict[int, Event], batch: str, *, dry_run: bool
 ) -> FileAnswer:
-    shown = [row if isinstance(row, Row) else _judged(n, row, said[n], items[n]) for n, row in enumerate(rows, 2)]
+    shown = [row if isinstance(row, Row) else _judged(n, row, said[n], events[n]) for n, row in enumerate(rows, 2)]
     refused = sum(1 for row in shown if row.code)
     return FileAnswer(
         batch=batch,
@@ -199,23 +208,27 @@ def _answer(
     )
 
 
-def _judged(n: int, row: AdjustmentIn, wrong: Any, item: Item) -> Row:
-    if wrong is not None and wrong.code != "adjustment_exists":
+def _judged(n: int, row: AdjustmentIn, wrong: Any, event: Event) -> Row:
+    if wrong is not None:
         return Row(n, row.member_id, row.points, None, wrong.code, wrong.detail)
-    assert item.event is not None
-    return Row(n, row.member_id, row.points, item.event.data.adjustment_id)
+    return Row(n, row.member_id, row.points, event.data.adjustment_id)
 
 
-async def _take(app: App, asked: Idempotency, items: list[Item]) -> None:
-    """All rows were judged good; if the accounts or the day became other in between, none is taken. Raises Problem."""
-    with app.in_flight.hold(asked):
-        try:
-            await app.submit_whole(items)
-        except WrongEventError as wrong:
-            raise Problem(wrong.code) from None
-        except asyncpg.IntegrityConstraintViolationError:  # another took what was left of the day meanwhile
-            await _must_fit_into_the_day(app, [item.event.data for item in items if item.event])
-            raise Problem("conflict", "The day ended meanwhile, and nothing was taken: send it again.") from None
+async def _keep(app: App, asked: Idempotency, answer: FileAnswer, events: list[Event]) -> Response:
+    """Keep the answer, and the rows with it if all were judged good; none, if accounts or the day became other meanwhile.
+
+    Raises Problem.
+    """
+    body = msgspec.json.encode(answer)
+    if not answer.taken:
+        return app.answer(await app.door.keep_answer(asked, body))
+    try:
+        return app.answer(await app.door.transact_whole([Item(event) for event in events], asked, body))
+    except WrongEventError as wrong:
+        raise Problem(wrong.code) from None
+    except asyncpg.IntegrityConstraintViolationError:  # another took what was left of the day meanwhile
+        await _must_fit_into_the_day(app, [event.data for event in events])
+        raise Problem("conflict", "The day ended meanwhile, and nothing was taken: send it again.") from None
 
 
 def _with_code(view: AdjustmentView, code: str) -> BatchAnswer:

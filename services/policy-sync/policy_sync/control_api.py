@@ -182,6 +182,8 @@ def _settling(routes: APIRouter, app: App) -> None:
         seen = await control_store.view(app.pool, control_id)
         if seen is None:
             raise Problem("no_such_control")
+        if (before := await app.door.answered(await app.idempotency(request, who))) is not None:
+            return app.answer(before)  # another body is refused before anything is corrected
         fates = await _corrected(app, control_id, seen.on, body.policy_nos)
         command = commands.SettleDifferences(
             control_id=control_id,

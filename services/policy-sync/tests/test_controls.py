@@ -158,6 +158,18 @@ async def test_the_core_s_version_is_taken_as_correcting_facts(t: Under) -> None
     assert await t.pool.fetchval("SELECT count(*) FROM facts") == before, "taken once"
 
 
+async def test_corrections_under_a_key_that_was_used_for_others_correct_nothing(t: Under) -> None:
+    id_ = await control(t, OTHERWISE)
+    path, headers = f"/v1/reconciliation/controls/{id_}/corrections", t.auth("operator", key="k-1")
+    first = await t.http.post(path, json={"policy_nos": ["P-1"]}, headers=headers)
+    before = await t.pool.fetchval("SELECT count(*) FROM facts")
+    other = await t.http.post(path, json={"policy_nos": ["P-2"]}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert await t.pool.fetchval("SELECT count(*) FROM facts") == before
+    again = await t.http.post(path, json={"policy_nos": ["P-1"]}, headers=headers)
+    assert (first.status_code, again.content) == (200, first.content)
+
+
 async def test_a_term_cancelled_here_is_not_brought_back_by_saying_it_again(t: Under) -> None:
     await t.feed(replace(cancelled("2024-05-01"), policy_no="P-1"))
     id_ = await control(t, agreeing())

@@ -5,8 +5,8 @@ Idempotency-Key, and in no other way; no two services claim one path; whatever f
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Final
@@ -24,12 +24,13 @@ from tenure.contracts.programme import Programme
 from tenure.edge import docs, limits, parked, problems, published
 from tenure.edge.access import Caller, Gate, gate_first
 from tenure.edge.catalogue import Catalogue, merged
-from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, in_flight
+from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, locked_is_in_flight
 from tenure.edge.openapi import ABOUT, describe_problems
 from tenure.edge.pulse import OnPulse, Pulse
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import clock
+from tenure.spine.answers import is_final
 from tenure.spine.codec import utc_now
 from tenure.spine.gather import Gatherer
 from tenure.spine.transact import Door, Idempotency, Item, OtherBodyError, Outcome
@@ -132,7 +133,7 @@ class App:
         """
         idempotency = await idempotency_of(request, caller.subject)
         event = await self.event(request, command, key=key)
-        with self.in_flight.hold(idempotency), _locked_is_in_flight():
+        with self.in_flight.hold(idempotency), locked_is_in_flight():
             (outcome,) = await self.submit([Item(event, idempotency=idempotency)])
         return self.answer(outcome, status=status)
 
@@ -140,12 +141,21 @@ class App:
         """Do these in the next transaction, each standing or falling alone. One outcome per item."""
         return await self.gatherer.submit(items)
 
-    async def submit_whole(self, items: Sequence[Item]) -> list[Outcome]:
-        """Do all of these in one transaction, or none. Raises the first refusal, and what PostgreSQL raises."""
-        try:
-            return await self.door.transact(items, whole=True)
-        except asyncpg.UniqueViolationError:  # another process was asked the same, and was quicker
-            return await self.door.transact(items, whole=True)
+    async def answer_many(
+        self, asked: Idempotency, items: Sequence[Item], show: Callable[[list[Outcome]], Awaitable[Any]]
+    ) -> Response:
+        """Do these, each standing or falling alone under its part of the key, and answer what `show` makes of the outcomes.
+
+        The whole answer is kept under the key, unless one of the outcomes will pass.
+        """
+        if (before := await self.door.claim(asked)) is not None:
+            return self.answer(before)
+        with locked_is_in_flight():
+            outcomes = await self.submit(items)
+        body = _encode(await show(outcomes))
+        if not all(map(is_final, outcomes)):
+            return self.answer(Outcome(body=body))
+        return self.answer(await self.door.keep_answer(asked, body))
 
     async def idempotency(self, request: Request, caller: Caller) -> Idempotency:
         """For routes that build their own items. Raises Problem idempotency_key_required, idempotency_key_invalid."""
@@ -165,14 +175,6 @@ class App:
             problem.headers |= headers
             raise problem
         return Response(outcome.body, status, headers, "application/json")
-
-
-@contextmanager
-def _locked_is_in_flight() -> Iterator[None]:
-    try:
-        yield
-    except asyncpg.LockNotAvailableError:
-        raise in_flight() from None
 
 
 def create_app(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Final
 
+import asyncpg
 from fastapi import Header, Request
 
 from tenure.edge.problems import Problem
@@ -68,6 +69,15 @@ class InFlight:
             yield
         finally:
             self._held.discard(pair)
+
+
+@contextmanager
+def locked_is_in_flight() -> Iterator[None]:
+    """Another process is writing what this touches. Raises Problem idempotency_key_in_flight."""
+    try:
+        yield
+    except asyncpg.LockNotAvailableError:
+        raise in_flight() from None
 
 
 def in_flight() -> Problem:

@@ -16,6 +16,10 @@ class Idempotency:
     key: str
     fingerprint: bytes
 
+    def part(self, name: object) -> "Idempotency":
+        """The key of one item of many: its space keeps it from being any key that a caller may choose."""
+        return Idempotency(self.caller, f"{self.key} {name}", self.fingerprint)
+
 
 @dataclass(slots=True)
 class Item:

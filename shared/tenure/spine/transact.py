@@ -85,13 +85,12 @@ class Door:
         return self.programme
 
     async def transact(
-        self, items: Sequence[Item], *, positions: Sequence[Position] = (), day: date | None = None, whole: bool = False
+        self, items: Sequence[Item], *, positions: Sequence[Position] = (), day: date | None = None
     ) -> list[Outcome]:
         """Apply items in order; remember how far the log was read and which day started.
 
         Raises what PostgreSQL raises: for a fault of the data (`is_fault_of_the_data`) the caller halves the batch, for
-        everything else it tries again; either way nothing happened. Of items that are `whole` none is applied if one is
-        refused: its WrongEventError is raised.
+        everything else it tries again; either way nothing happened.
         """
 
         async def once() -> list[Outcome]:
@@ -100,23 +99,46 @@ class Door:
                 batch = self._batch(conn, items)
                 await batch.claim()
                 await batch.decide()
-                if whole:
-                    _none_may_be_refused(batch.outcomes)
                 await batch.save(positions)
                 if day is not None:
                     await conn.execute(START_DAY, day)
                 reach("transact.before_commit")
-            reach("transact.committed")
-            self.programme = batch.programme
-            if batch.records:
-                self.on_told()
-            if batch.heard:
-                self.rulebook.asked_at = float("-inf")
-            count_told(self.service.name, batch.told)
-            batch.end_spans()
+            self._committed(batch)
             return batch.outcomes
 
         return await _whole(self.service.name, once)
+
+    async def transact_whole(self, items: Sequence[Item], asked: Idempotency, body: bytes) -> Outcome:
+        """Apply all items or none, and keep `body` as the answer with them; asked again, only the answer comes.
+
+        Raises the first refusal, and what PostgreSQL raises.
+        """
+        done: list[Batch] = []
+
+        async def apply(conn: Connection) -> bytes:
+            batch = self._batch(conn, items)
+            await batch.claim()
+            await batch.decide()
+            _none_may_be_refused(batch.outcomes)
+            await batch.save()
+            done[:] = [batch]
+            reach("transact.before_commit")
+            return body
+
+        outcome = await self.answer_once(asked, apply)
+        if not outcome.seen:
+            self._committed(done[0])
+        return outcome
+
+    def _committed(self, batch: Batch) -> None:
+        reach("transact.committed")
+        self.programme = batch.programme
+        if batch.records:
+            self.on_told()
+        if batch.heard:
+            self.rulebook.asked_at = float("-inf")
+        count_told(self.service.name, batch.told)
+        batch.end_spans()
 
     async def fall_due(self, day: date, *, keys_max: int, aside: frozenset[str] = frozenset()) -> Due:
         """Let up to `keys_max` keys live through `day`, none of those `aside`. Any number of workers may call it at once.
@@ -197,6 +219,17 @@ class Door:
 
         return await self.answer_once(asked, same)
 
+    async def claim(self, asked: Idempotency) -> Outcome | None:
+        """Claim the key of what will take several transactions, each safe to do again; its answer, if it was given before."""
+        async with self._transaction() as conn:
+            await answers.claim(conn, asked)
+            return await _answered(conn, asked)
+
+    async def is_claimed(self, asked: Idempotency) -> bool:
+        """Whether this was asked before, answered or not."""
+        async with self.pool.acquire(timeout=self.acquire_timeout_s) as conn:
+            return bool(await answers.given_before(conn, [(asked.caller, asked.key)]))  # type: ignore[arg-type]
+
     async def answered(self, asked: Idempotency) -> Outcome | None:
         """The answer this was given before, if it was."""
         async with self.pool.acquire(timeout=self.acquire_timeout_s) as conn:
@@ -207,11 +240,12 @@ class Door:
 
         async def once() -> Outcome:
             async with self._transaction() as conn:
+                await answers.claim(conn, asked)
                 if (before := await _answered(conn, asked)) is not None:
                     return before
                 body = await do(conn)
                 outcome = Outcome(body=body)
-                await answers.keep(conn, [(asked, outcome)])
+                await answers.end(conn, asked, body)
                 return outcome
 
         try:
@@ -239,7 +273,7 @@ async def _whole(service: str, once: Callable[[], Awaitable[T]]) -> T:
 
 async def _answered(conn: Connection, asked: Idempotency) -> Outcome | None:
     rows = await answers.given_before(conn, [(asked.caller, asked.key)])
-    return answers.again(rows[0], asked) if rows else None
+    return answers.again(rows[0], asked) if rows and not answers.is_claimed(rows[0], asked) else None
 
 
 def _none_may_be_refused(outcomes: Sequence[Outcome]) -> None:
