@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import StringConstraints
+from tenure.contracts.codes import is_code
 from tenure.edge import After, App, Body, Caller, IdempotencyKey, MemberId, Problem, answers, caller, json_response
 
 from benefits import store, verify
@@ -25,7 +26,9 @@ Reference = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00-\x
 
 
 class UseBody(Body):
-    """`reference`: the work order, claim or shop receipt; the same one twice is one use. `on`: default today, never later."""
+    """`reference`: the code of the work order, claim or shop receipt, never words; the same one twice is one use. `on`: default
+    today, never later.
+    """
 
     reference: Reference = ""
     on: date | None = None
@@ -101,6 +104,8 @@ def _uses(app: App, routes: APIRouter) -> None:
         key: IdempotencyKey = None,  # noqa: ARG001 - App.write reads it
     ) -> Response:
         """Use a benefit once. Refused when it is used up, taken back, not yet endorsed, or the member has no cover."""
+        if body.reference and not is_code(body.reference):
+            raise Problem("reference_not_a_code")
         holder = await holder_of_grant(app, grant_id, who)
         today = await app.today()
         on = body.on or today

@@ -16,6 +16,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
         "扩展保障尚未生效，须以保险公司批单为准。",
     ),
     "use_in_future": (422, "A use cannot lie in the future; make an appointment.", "不能登记未来的使用，请改为预约。"),
+    "reference_not_a_code": (
+        422,
+        "A reference is a code of letters, digits and . _ : / # -, such as WO-88231; it must not say anything about a person.",
+        "参考号只能是由字母、数字和 . _ : / # - 组成的编号（如 WO-88231），不得填写个人信息。",
+    ),
     "slot_in_past": (422, "An appointment cannot lie in the past.", "预约日期不能早于今天。"),
     "not_bookable": (422, "This benefit is not one to make an appointment for.", "该权益无需预约。"),
     "tier_engine_unreachable": (

@@ -145,6 +145,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reports: tuple[str, ...] = ()
     merged_into: str | None = None
     brought: Mapping[str, Brought] = {}
+    is_erased: bool = False
+    """Nothing is kept any more of where the member lives, nor any words."""
 
 
 def owner_of(grant_id: str) -> str:
@@ -179,6 +181,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     policy_no: str
     made_on: date
     body: bytes
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """A row: where this member lives goes from the appointments, and the reports go whole."""
+
+    member_id: str
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):

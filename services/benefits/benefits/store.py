@@ -13,7 +13,7 @@ from tenure.contracts.tier import tier_on
 from tenure.rows import Rows
 from tenure.service import Saved
 
-from benefits.state import Appointment, ClaimKnown, Handed, Report, State
+from benefits.state import Appointment, ClaimKnown, Forgotten, Handed, Report, State
 
 _encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(State)
@@ -46,6 +46,7 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
     await _save_reports(conn, _of(saved.rows, Report))
     for handed in _of(saved.rows, Handed):
         await _hand(conn, handed)
+    await _forget(conn, _of(saved.rows, Forgotten))
 
 
 def _row(state: State) -> tuple[Any, ...]:
@@ -154,3 +155,10 @@ async def _hand(conn: Connection, handed: Handed) -> None:
         handed.to_id,
         handed.reports,
     )
+
+
+async def _forget(conn: Connection, rows: Sequence[Forgotten]) -> None:
+    if rows:
+        members = [row.member_id for row in rows]
+        await conn.execute("UPDATE appointments SET region = NULL WHERE member_id = ANY ($1::text[])", members)
+        await conn.execute("DELETE FROM reports WHERE member_id = ANY ($1::text[])", members)

@@ -75,7 +75,7 @@ def confirmed(member="M-1", *, request_id, start="2020-02-01", end="2021-01-01")
 
 
 def rejected(member="M-1", *, request_id):
-    return policy.CoverageExtensionRejected(member_id=member, request_id=request_id, reason="no cellar")
+    return policy.CoverageExtensionRejected(member_id=member, request_id=request_id, reason="no_cellar")
 
 
 def registered(member="M-1", *, region="420100", on="2020-01-01"):

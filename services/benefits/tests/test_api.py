@@ -124,6 +124,8 @@ async def test_the_same_idempotency_key_uses_once(t):
         (f"/v1/benefits/{HOME_SAFETY}/use", {"on": 5}, 422, "validation_failed"),
         (f"/v1/benefits/{HOME_SAFETY}/use", {"onn": "2020-06-15"}, 422, "validation_failed"),
         (f"/v1/benefits/{HOME_SAFETY}/use", {"reference": "x" * 65}, 422, "validation_failed"),
+        (f"/v1/benefits/{HOME_SAFETY}/use", {"reference": "Li Si room 501"}, 422, "reference_not_a_code"),
+        (f"/v1/benefits/{HOME_SAFETY}/use", {"reference": "李四"}, 422, "reference_not_a_code"),
         ("/v1/appointments", {"grant_id": HOME_SAFETY, "slot_date": "2020-06-14"}, 422, "slot_in_past"),
         ("/v1/appointments", {"grant_id": HOME_SAFETY, "slot_date": "2021-01-01"}, 409, "outside_period"),
         (

@@ -30,7 +30,7 @@ def test_a_rejected_extension_says_so_and_is_never_active(life):
     life.then(tiers(("2020-01-01", "silver")))
     [asked] = life.take(CoverageExtensionRequested)
     life.then(
-        policy.CoverageExtensionRejected(member_id=M, request_id=asked.request_id, reason="no cellar"), at="2020-02-01"
+        policy.CoverageExtensionRejected(member_id=M, request_id=asked.request_id, reason="no_cellar"), at="2020-02-01"
     )
     assert life.grant("burst_pipe_liability").status == "rejected"
     with pytest.raises(RefusedError, match="extension_not_active"):

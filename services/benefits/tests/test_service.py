@@ -110,19 +110,46 @@ async def test_an_event_that_cannot_be_decided_is_parked_and_its_member_waits_wh
     assert {e.member_id for e in await t.emitted(BenefitsGranted)} == {"M-2"}
 
 
-async def test_erasure_takes_free_text_and_region_and_keeps_the_count(t):
-    await t.feed(cast.issued(), cast.registered(), cast.tiers(("2020-01-01", "basic")))
-    await t.day(D("2020-05-01"))
-    await t.http.post(
-        "/v1/benefits/M-1.home_safety.20200101/use",
-        json={"reference": "secret", "on": "2020-05-01"},
-        headers=t.auth("operator"),
-    )
-    await t.feed(policy.CustomerErased(member_id="M-1", effective=D("2020-08-01")))
-    row = await t.pool.fetchrow("SELECT * FROM members WHERE member_id = 'M-1'")
-    assert b"secret" not in row["state"]
-    assert b"420100" not in row["state"]
-    assert row["used"] == 1
+REGIONS = (b"420100", b"440300", b"440305")
+
+
+async def test_erasure_takes_words_and_regions_and_keeps_the_count(t):
+    await t.feed(cast.issued(end="2022-01-01"), cast.registered(), cast.tiers(("2020-01-01", "silver")))
+    await t.feed(cast.rejected(request_id="M-1.burst_pipe_liability.20200101"), at=D("2020-01-02"))
+    await t.feed(cast.anniversary())
+    await t.day(D("2021-01-05"))
+    grant = "M-1.home_safety.20210101"
+    await t.http.post(f"/v1/benefits/{grant}/use", json={"reference": "secret"}, headers=t.auth("operator"))
+    visit = {"grant_id": grant, "slot_date": "2021-02-01", "region": "440305"}
+    booked = await t.http.post("/v1/appointments", json=visit, headers=t.auth("operator"))
+    assert booked.status_code == 201, booked.text
+    erased = policy.CustomerErased(member_id="M-1", effective=D("2021-01-10"))
+    await t.feed(erased)
+    assert not [secret for secret in (b"secret", b"no_cellar", *REGIONS) if secret in await stored(t)]
+    await t.feed(cast.issued(end="2023-01-01", version=2), cast.registered(region="440305", on="2021-02-01"))
+    await t.feed(cast.anniversary(years=2, on="2022-01-01"))
+    assert not [region for region in REGIONS if region in await stored(t)]
+    assert await t.pool.fetchval("SELECT used FROM members WHERE member_id = 'M-1'") == 2
+    await t.emitted()
+    await t.feed(erased)
+    assert await t.emitted() == []
+    assert set((await t.http.get("/v1/benefits/verify", headers=t.auth("operator"))).json().values()) == {True}
+
+
+async def stored(t):
+    """All that is stored of members, as bytes."""
+    tables = await everything(t)
+    return b"".join(v if isinstance(v, bytes) else str(v).encode() for rows in tables.values() for r in rows for v in r)
+
+
+async def test_a_core_that_answers_in_words_is_heard_and_not_quoted(t):
+    await t.feed(cast.issued(), cast.tiers(("2020-01-01", "silver")))
+    request = "M-1.burst_pipe_liability.20200101"
+    said = policy.CoverageExtensionRejected(member_id="M-1", request_id=request, reason="Zhang San 13800000000 said no")
+    await t.feed(said, at=D("2020-01-02"))
+    await t.day(D("2020-01-03"))
+    shown = (await t.http.get("/v1/benefits/M-1", headers=t.auth("operator"))).json()["benefits"]
+    assert [(b["status"], b["rejected_because"]) for b in shown if b["grant_id"] == request] == [("rejected", "")]
 
 
 async def test_types_that_mean_nothing_here_pass_without_a_trace(t):

@@ -52,6 +52,8 @@ class BenefitsGranted(Data, frozen=True, kw_only=True):
 
 
 class BenefitUsed(BenefitEvent, frozen=True, kw_only=True):
+    """`reference`: the code of a work order, claim or receipt; never words."""
+
     use_id: str
     remaining: int | None
     reference: str = ""

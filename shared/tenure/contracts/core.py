@@ -222,5 +222,7 @@ class CoverageExtensionConfirmed(CustomerFact, frozen=True, kw_only=True):
 
 
 class CoverageExtensionRejected(CustomerFact, frozen=True, kw_only=True):
+    """`reason`: a code of one word, as `building_not_insurable`; a sentence is not passed on."""
+
     request_id: Id
     reason: str = ""

@@ -246,6 +246,8 @@ class CoverageExtensionConfirmed(Data, frozen=True, kw_only=True):
 
 
 class CoverageExtensionRejected(Data, frozen=True, kw_only=True):
+    """`reason`: a code, or empty. What the core said in words is told to nobody."""
+
     member_id: str
     request_id: str
     reason: str

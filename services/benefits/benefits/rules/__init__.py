@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from tenure.contracts.benefit import SafetyReportReady
+from tenure.contracts.codes import is_code
 from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Event
 from tenure.contracts.policy import (
@@ -29,7 +30,7 @@ from benefits.rules.plan import region_of
 from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
 from benefits.rules.use import on_release, on_use
-from benefits.state import Answer, ClaimKnown, KnownTerm, Report, State
+from benefits.state import Answer, ClaimKnown, Forgotten, KnownTerm, Report, State
 
 replace = msgspec.structs.replace
 _json = msgspec.json.Encoder()
@@ -60,7 +61,7 @@ def on_registered(state: State | None, event: Event, programme: Programme) -> De
     data: CustomerRegistered = event.data
     before = _known(state, data.member_id)
     after = before
-    if data.region and data.effective >= before.region_since:
+    if data.region and data.effective >= before.region_since and not before.is_erased:
         after = replace(before, region=data.region, region_since=data.effective)
     return _settled(before, after, event, programme, matters=False)
 
@@ -83,16 +84,17 @@ def on_confirmed(state: State | None, event: Event, programme: Programme) -> Dec
 
 def on_rejected(state: State | None, event: Event, programme: Programme) -> Decision[State]:
     data: CoverageExtensionRejected = event.data
-    return _answered(state, event, programme, Answer(reason=data.reason))
+    is_told = is_code(data.reason) and not (state is not None and state.is_erased)
+    return _answered(state, event, programme, Answer(reason=data.reason if is_told else ""))
 
 
 def on_anniversary(state: State | None, event: Event, programme: Programme) -> Decision[State]:
-    """A home policy's anniversary makes a report, once."""
+    """A home policy's anniversary makes a report, once, but for an erased member: it says where the home is."""
     data: PolicyAnniversary = event.data
     before = _known(state, data.member_id)
     settled = _settled(before, before, event, programme, matters=False)
     name = report_id(data)
-    if event.backfill or data.product_line != PRODUCT_LINE or name in before.reports:
+    if event.backfill or data.product_line != PRODUCT_LINE or name in before.reports or before.is_erased:
         return settled
     body = _json.encode(diagnose(settled.state, data, programme))
     row = Report(report_id=name, member_id=data.member_id, policy_no=data.policy_no, made_on=data.effective, body=body)
@@ -103,14 +105,23 @@ def on_anniversary(state: State | None, event: Event, programme: Programme) -> D
     return Decision(after, emit=(*settled.emit, ready), rows=(row,))
 
 
-def on_erased(state: State | None, event: Event, programme: Programme) -> Decision[State | None]:  # noqa: ARG001
-    """What a caller wrote freely, and where the member lives, goes; what was granted and used stays under the number."""
+def on_erased(state: State | None, event: Event, programme: Programme) -> Decision[Any]:
+    """Words, and where the member lives, go and stay away; what was granted and used stays under the number."""
     if state is None:
         return Decision(None)
-    uses = tuple(replace(use, reference="", slot_region=None) for use in state.uses)
-    terms = {i: replace(term, region=None) for i, term in state.terms.items()}
-    erased = replace(state, uses=uses, terms=terms, region=None)
-    return Decision(state if erased == state else erased)
+    erased = replace(
+        state,
+        uses=tuple(replace(use, reference="", slot_region=None) for use in state.uses),
+        terms={i: replace(term, region=None) for i, term in state.terms.items()},
+        answers={i: replace(answer, reason="") for i, answer in state.answers.items()},
+        brought={i: replace(b, region=None, region_since=date.min) for i, b in state.brought.items()},
+        region=None,
+        region_since=date.min,
+        is_erased=True,
+    )
+    after = state if erased == state else erased
+    decided = _settled(state, after, event, programme, matters=False)
+    return Decision(decided.state, decided.emit, rows=(Forgotten(state.member_id),))
 
 
 def on_day(state: State | None, event: Event, programme: Programme) -> Decision[State | None]:
@@ -134,7 +145,7 @@ def take_term(state: State, term: Term) -> State:
         start=term.start,
         covers=term.covers,
         natural_person=term.natural_person,
-        region=term.region,
+        region=None if state.is_erased else term.region,
     )
     return replace(state, terms={**state.terms, term.id: taken})
 

@@ -41,6 +41,7 @@ def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
         lived_to=merged.lived_to,
         merged_into=data.member_id,
         brought=_without(merged.brought, data.member_id),
+        is_erased=merged.is_erased,
     )
     rows = (
         *(ClaimKnown(claim_no, data.member_id) for claim_no in merged.claims),

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 from tenure.contracts import core, policy
+from tenure.contracts.codes import is_code
 from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
@@ -170,7 +171,8 @@ def _of_the_person(fact: Fact) -> Data:
 def _answered(fact: Fact) -> Data:
     d = fact.data
     if isinstance(d, core.CoverageExtensionRejected):
-        return policy.CoverageExtensionRejected(member_id=d.member_id, request_id=d.request_id, reason=d.reason)
+        reason = d.reason if is_code(d.reason) else ""
+        return policy.CoverageExtensionRejected(member_id=d.member_id, request_id=d.request_id, reason=reason)
     return policy.CoverageExtensionConfirmed(
         member_id=d.member_id, request_id=d.request_id, endorsement_no=d.endorsement_no, start=d.start, end=d.end
     )
