@@ -191,7 +191,11 @@ async def test_customer_facts_become_canonical(t: Under) -> None:
 
 @pytest.mark.parametrize(
     ("said", "told"),
-    [("building_not_insurable", "building_not_insurable"), ("Zhang San, 13800000000, did not open", ""), ("房屋老旧", "")],
+    [
+        ("building_not_insurable", "building_not_insurable"),
+        ("Zhang San, 13800000000, did not open", ""),
+        ("房屋老旧", ""),
+    ],
 )
 async def test_why_an_extension_was_rejected_is_told_as_a_code_or_not_at_all(t: Under, said: str, told: str) -> None:
     await t.feed(core.CoverageExtensionRejected(member_id="M-1", request_id="R-2", reason=said), at=date(2024, 3, 1))
