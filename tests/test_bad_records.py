@@ -75,6 +75,7 @@ async def test_a_wrong_term_from_a_topic_is_parked(t: Under, wrong: dict[str, An
         ("no value", "malformed"),
         ("no headers", "missing_attribute"),
         ("a header that is not UTF-8", "malformed"),
+        ("a header without a value", "malformed"),
         ("a time that is none", "malformed"),
         ("10 MB", "too_large"),
     ],
@@ -87,9 +88,20 @@ async def test_a_record_that_is_no_event_is_parked(t: Under, record: str, code: 
         "no value": replace(good, value=b""),
         "no headers": replace(good, headers=[]),
         "a header that is not UTF-8": replace(good, headers=[*good.headers, ("note", b"\xff\xfe")]),
+        "a header without a value": replace(good, headers=[*good.headers, ("note", None)]),
         "a time that is none": replace(good, headers=list((headers | {"ce_time": b"yesterday"}).items())),
         "10 MB": replace(good, value=b'{"x": "' + b" " * TEN_MB + b'"}'),
     }[record]
     await poll(t, wrong, outgoing(GOOD, "P-GOOD"))
     assert await listed(t) == [("P-1", code)]
     assert await told(t) == [("P-GOOD", 30_001)]
+    (row,) = await parked(t)
+    assert (row.headers, row.value) == (wrong.headers, wrong.value), "as it was sent"
+
+    assert await park.replay_all(t.door) == {}
+    for seen in (row.seq, None):
+        answer = await t.http.get(f"/v1/parked/policy-sync{f'/{seen}' if seen else ''}", headers=t.auth("operator"))
+        assert answer.status_code == 200, answer.text
+    await t.door.leave_park([row.seq], action="discarded", actor="li", reason="nobody can read it")
+    await poll(t, outgoing(fact("2", issued())))
+    assert await told(t) == [("P-1", 30_001)]

@@ -97,7 +97,7 @@ def record_of(
     return Outgoing(topic, key_bytes, _encoder.encode(data), headers)
 
 
-def type_of(headers: Iterable[tuple[str, bytes]]) -> str:
+def type_of(headers: Headers) -> str:
     """The type a record says it has, whatever else is in it; nothing where it says none."""
     for name, value in headers:
         if name == "ce_type":
@@ -128,11 +128,11 @@ def _attributes(headers: Headers) -> dict[str, str]:
     attributes: dict[str, str] = {}
     try:
         for name, raw in headers:
+            if raw is None:
+                raise WrongEventError("malformed", "a header has no value")
             attributes[name] = raw.decode()
     except UnicodeDecodeError as error:
         raise WrongEventError("malformed", f"a header is not UTF-8: {error.reason}") from None
-    except AttributeError:
-        raise WrongEventError("malformed", "a header has no value") from None
     return attributes
 
 

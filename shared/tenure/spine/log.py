@@ -23,7 +23,8 @@ RECORD_BYTES_MAX = 900_000
 """Key, value and headers of one record together: under the 1 MiB a broker takes by default, batch overhead included."""
 
 TopicPartition = tuple[str, int]
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
+"""Kafka lets a header have no value; none of ours is without."""
 OnPartitions = Callable[[list[TopicPartition]], Awaitable[None]]
 
 

@@ -197,7 +197,7 @@ def _text(value: str) -> str:
 
 
 def _headers(event: ParkedEvent) -> dict[str, str]:
-    return {name: _text(value.decode(errors="replace")) for name, value in event.headers}
+    return {name: _text((value or b"").decode(errors="replace")) for name, value in event.headers}
 
 
 def _fields(service: str, event: ParkedEvent, headers: dict[str, str]) -> dict[str, Any]:

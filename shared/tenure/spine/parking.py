@@ -16,13 +16,13 @@ from typing import Final
 import msgspec
 from asyncpg.connection import Connection
 
-from tenure.spine.log import Record
+from tenure.spine.log import Headers, Record
 
 BEHIND: Final = "behind"
 DETAIL_CHARS_MAX: Final = 500
 _TURNS: Final = 7_200_004
 _TURNS_MAX: Final = 256  # a power of two; PostgreSQL has room for a few thousand locks in all
-_headers_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+_headers_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]])
 PARK: Final = """
 INSERT INTO parked (event_key, key, topic, partition, "offset", headers, value, code, detail)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::bigint[], $6::bytea[], $7::bytea[],
@@ -66,7 +66,7 @@ class ParkedEvent(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     partition: int
     offset: int
-    headers: list[tuple[str, bytes]]
+    headers: Headers
     value: bytes
     code: str
     detail: str
