@@ -14,7 +14,7 @@ from tenure.settings import Settings
 from tenure.testing import under_test
 
 from .test_against_the_model import as_a_reader_adds_up
-from .world import WALL, D, M, World, cancelled, did, paid, renewed, term, uncancelled
+from .world import WALL, D, M, World, cancelled, did, paid, renewed, term, tiers, uncancelled
 
 OTHER = "M-2"
 THEIRS = term(policy_no="P-2", member_id=OTHER)
@@ -182,3 +182,29 @@ async def test_both_books_hold_on_a_real_database(settings: Settings) -> None:
         )
         await t.day(D("2028-04-01"))
         assert await t.pool.fetchval("SELECT sum(points_available) FROM accounts") == 10, "each expired by its own date"
+
+
+async def test_the_proof_accuses_nobody_after_a_merger(settings: Settings) -> None:
+    """A renewal that came with the other number is rated anew by the united tier; and a policy that earned nothing in the end moves."""
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        second, void = replace(term(2, policy_no="P-2"), member_id=OTHER), term(policy_no="P-3", member_id="M-3")
+        await t.feed(renewed(second, "2026-12-20", early=12), did("quiz", "2026-12-21"), at=D("2026-12-21"))
+        await t.feed(paid(void), cancelled(void, "2026-12-22", "flat"), at=D("2026-12-22"))
+        for other in (OTHER, "M-3"):
+            await t.feed(CustomerMerged(member_id=M, merged_id=other, effective=D("2027-01-05")))
+        await t.feed(tiers(("2026-06-01", "gold")), at=D("2027-01-06"))
+        found = await t.pool.fetch("SELECT rule, granted, origin FROM lots WHERE member_id = $1 ORDER BY lot_no", M)
+        assert [tuple(row) for row in found] == [
+            ("quiz", 10, ""),
+            ("renewal", 400, "M-2:1"),
+            ("premium", 500, "M-3:1"),
+            ("renewal", 80, ""),
+        ], "gold adds a fifth, here"
+        assert await replay.differences(t.pool) == []
+        async with t.pool.acquire() as conn:
+            await conn.execute("SET session_replication_role = replica")
+            await conn.execute("UPDATE lots SET origin = 'M-2:1' WHERE lot_no = 4")
+            assert await replay.differences(t.pool) == [], "as top-ups were written before they had no origin"
+            await conn.execute("UPDATE lots SET granted = 90, remaining = 90 WHERE lot_no = 4")
+            assert "lot M-1:4: its figures are not those of its entries" in await replay.differences(t.pool)
+            await conn.execute("RESET session_replication_role")

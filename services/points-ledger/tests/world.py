@@ -158,18 +158,24 @@ class World:
 
     def hear(self, data: Data, at: str | date | None = None, *, key: str = M, backfill: bool = False) -> Any:
         """Apply one event; `at` is when it happened (default: its own date). Returns the reply."""
+        return self.apply(self.event(data, at, key=key, backfill=backfill))
+
+    def event(self, data: Data, at: str | date | None = None, *, key: str = M, backfill: bool = False) -> Event:
+        """The next event, as the log or a caller would bring it."""
         when = D(at) if isinstance(at, str) else at or _date_of(data)
-        kind = TYPE_OF.get(type(data), type(data).__name__)
         owner = getattr(data, "agent_id", None) or getattr(data, "key", None) or getattr(data, "member_id", key)
-        event = Event(
+        return Event(
             id=f"e-{next(self._ids)}",
             source="/test",
-            type=kind,
+            type=TYPE_OF.get(type(data), type(data).__name__),
             key=owner,
             time=start_of(when),
             data=data,
             backfill=backfill,
         )
+
+    def apply(self, event: Event) -> Any:
+        """Decide it. Returns the reply."""
         names = keys(event)
         states = tuple(self.accounts.get(name) or new_account(name) for name in names)
         decided = SERVICE.decide(states[0] if len(states) == 1 else states, event, self.programme)

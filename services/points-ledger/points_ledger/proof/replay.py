@@ -9,6 +9,10 @@ were allotted, the days an account lives by. What no entry implies is listed wit
 from typing import Any, Final
 
 DIFFERENT_MAX: Final = 20
+_MERGED: Final = """
+    SELECT member_id FROM transfers WHERE kind = 'merge' UNION SELECT member_id FROM moved_lots
+    UNION SELECT member_id FROM lots WHERE origin <> ''"""
+"""Members who took over or became another, be it with lots that had nothing left."""
 
 ENTRIES_COUNT: Final = """
     SELECT 'account ' || member_id || ': entries are not numbered from 1 to ' || coalesce(a.transfers_no, 0)
@@ -49,14 +53,18 @@ LOTS: Final = """
     WHERE l.granted <> l.remaining + l.held + l.spent + l.reversed + l.expired
        OR (coalesce(t.wallets, 1), coalesce(t.of_wallet, l.wallet)) <> (1, l.wallet)
        OR (l.remaining, l.held) <> (coalesce(t.remaining, 0), coalesce(t.held, 0))
-       OR l.origin = '' AND l.expired <> coalesce(t.expired, 0)
-       OR l.origin = '' AND l.spent <> coalesce(t.spent, 0) + CASE l.rule WHEN 'refund_grace' THEN l.granted ELSE 0 END
-       OR l.origin = '' AND l.rule <> 'refund_grace' AND l.granted <> coalesce(t.granted, 0)"""
+       -- What moved here keeps what was spent, expired and granted elsewhere; a top-up of it was granted here.
+       OR (l.origin = '' OR t.granted > 0)
+          AND (l.granted, l.spent, l.expired)
+              <> (CASE l.rule WHEN 'refund_grace' THEN l.granted ELSE coalesce(t.granted, 0) END,
+                  coalesce(t.spent, 0) + CASE l.rule WHEN 'refund_grace' THEN l.granted ELSE 0 END, coalesce(t.expired, 0))"""
 MOVED: Final = """
     SELECT 'lot ' || l.member_id || ':' || l.lot_no || ': it is not what moved here from ' || l.origin
     FROM lots l LEFT JOIN moved_lots m ON l.origin = m.member_id || ':' || m.lot_no
-    WHERE l.origin <> '' AND
-      (l.wallet, l.rule, l.fact, l.granted, l.earned_on, l.activates_on, coalesce(l.expires_on, 'infinity'), l.rules_version,
+    WHERE l.origin <> ''
+      -- A top-up from before top-ups had no origin has that of what it tops up; its grant says that it never moved.
+      AND NOT EXISTS (SELECT FROM transfers t WHERE t.member_id = l.member_id AND t.lot_no = l.lot_no AND t.kind = 'grant')
+      AND (l.wallet, l.rule, l.fact, l.granted, l.earned_on, l.activates_on, coalesce(l.expires_on, 'infinity'), l.rules_version,
        l.source_type, l.source_id, l.remembered_until, l.base, coalesce(l.policy_no, ''), coalesce(l.term_no, -1), l.status,
        l.status_percent, l.line_percent, l.campaign_percent, l.campaign)
       IS DISTINCT FROM
@@ -81,11 +89,11 @@ HOLDS: Final = """
        OR (h.state = 'captured') <> (t.captured > 0)
        OR t.captured + t.released NOT IN (0, t.points)
        OR p.points <> CASE h.state WHEN 'held' THEN h.points WHEN 'captured' THEN h.captured - h.refunded ELSE 0 END"""
-OWNERS: Final = """
+OWNERS: Final = f"""
     SELECT 'hold ' || h.hold_id || ': its member has no entry of it'
     FROM holds h WHERE NOT EXISTS (
       SELECT FROM transfers t WHERE t.member_id = h.member_id AND t.hold_id = h.hold_id)
-    AND NOT EXISTS (SELECT FROM transfers t WHERE t.member_id = h.member_id AND t.kind = 'merge')"""
+    AND h.member_id NOT IN ({_MERGED})"""
 ONE_EFFECT: Final = """
     SELECT 'account ' || member_id || ': ' || rule || ' earned more than once for ' || fact || ' by ' || source_id
     FROM lots GROUP BY member_id, wallet, rule, fact, source_id HAVING count(*) > 1"""
@@ -93,7 +101,7 @@ ONE_ROW: Final = """
     SELECT 'account ' || member_id || ': it is there twice' FROM accounts GROUP BY member_id HAVING count(*) > 1
     UNION ALL SELECT 'hold ' || hold_id || ': it is there twice' FROM holds GROUP BY hold_id HAVING count(*) > 1
     UNION ALL SELECT 'budget ' || campaign || ': it is there twice' FROM budgets GROUP BY campaign HAVING count(*) > 1"""
-TAKEN: Final = """
+TAKEN: Final = f"""
     SELECT 'account ' || member_id || ': what lots say was taken from lot ' || source || ' is not what its entries say'
     FROM (
       SELECT member_id, (part->>0)::int AS source, sum((part->>1)::bigint) AS taken
@@ -105,7 +113,7 @@ TAKEN: Final = """
     ) booked USING (member_id, source)
     WHERE coalesce(said.taken, 0) <> coalesce(booked.taken, 0)
       -- A merger numbers lots anew: what was taken before it names numbers of another account.
-      AND coalesce(said.member_id, booked.member_id) NOT IN (SELECT member_id FROM transfers WHERE kind = 'merge')"""
+      AND coalesce(said.member_id, booked.member_id) NOT IN ({_MERGED})"""
 REVOKED: Final = """
     SELECT 'lot ' || member_id || ':' || lot_no || ': it was taken back and still counts'
     FROM lots l WHERE revoked

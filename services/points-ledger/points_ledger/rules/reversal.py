@@ -184,7 +184,7 @@ def _return_to(book: Book, earned: Lot, no: int, amount: int, on: date) -> int:
 
 
 def _top_up(book: Book, first: Lot, amount: int) -> None:
-    """More for the same fact, in a lot of its own with the same dates."""
+    """More for the same fact, in a lot of its own with the same dates; it was earned here, wherever the first lot came from."""
     lot = replace(
         first,
         no=book.next_lot_no(),
@@ -195,6 +195,7 @@ def _top_up(book: Book, first: Lot, amount: int) -> None:
         reversed=0,
         expired=0,
         taken=(),
+        origin="",
         status=book.memory.tier_on(first.earned_on) or first.status,
         source_type=book.event.type,
         source_id=book.event.id,
