@@ -1,4 +1,4 @@
-"""A policy changes hands: whoever holds it hears of it in every service, whatever was known first."""
+"""A policy changes hands, and its claims with it: whoever's they are has them in every service, whatever was known first."""
 
 from collections.abc import AsyncIterator
 from datetime import date
@@ -6,8 +6,12 @@ from itertools import permutations
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from benefits.service import SERVICE as BENEFITS
+from member_view.handing_over import hand_over_once
+from member_view.service import SERVICE as MEMBER_VIEW
+from notifier.service import SERVICE as NOTIFIER
 from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.contracts import core
 from tenure.contracts.event import Data
@@ -30,6 +34,7 @@ RENEWED = core.PolicyRenewed(
     policy_no="P-1", term_no=2, start=date(2025, 3, 1), end=date(2026, 3, 1), premium_fen=900_00
 )
 HANDED_OVER = core.PolicyHolderChanged(policy_no="P-1", member_id="M-2", effective=date(2025, 6, 1))
+OWN = msgspec.structs.replace(ISSUED, policy_no="P-2", member_id="M-2")
 DAY_OF = {ISSUED: "2024-03-01", HANDED_OVER: "2025-01-10", RENEWED: "2025-02-10"}
 """The new holder is announced before the renewal."""
 
@@ -37,6 +42,13 @@ DAY_OF = {ISSUED: "2024-03-01", HANDED_OVER: "2025-01-10", RENEWED: "2025-02-10"
 @pytest.fixture
 async def house(settings: Settings) -> AsyncIterator[House]:
     async with opened(settings, (POLICY_SYNC, TIER_ENGINE, BENEFITS)) as house:
+        yield house
+
+
+@pytest.fixture
+async def whole_house(settings: Settings) -> AsyncIterator[House]:
+    """With whoever shows claims, or speaks of them."""
+    async with opened(settings, (POLICY_SYNC, TIER_ENGINE, BENEFITS, NOTIFIER, MEMBER_VIEW)) as house:
         yield house
 
 
@@ -61,6 +73,83 @@ async def test_a_holder_of_whom_a_service_did_not_hear_is_found(house: House, se
     assert not await agrees(house)
 
 
+def claim(step: type[Any], on: str, **more: Any) -> Data:
+    made: Data = step(policy_no="P-1", claim_no="C-1", on=date.fromisoformat(on), **more)
+    return made
+
+
+REPORTED = core.ClaimReported(
+    policy_no="P-1",
+    claim_no="C-1",
+    loss_date=date(2024, 4, 5),
+    reported_on=date(2024, 4, 6),
+    estimate_fen=900_00,
+)
+BACKDATED = core.PolicyHolderChanged(policy_no="P-1", member_id="M-2", effective=date(2024, 4, 1))
+MERGED = core.CustomerMerged(member_id="M-2", merged_id="M-1", on=date(2024, 6, 1))
+PARTED = core.CustomerUnmerged(member_id="M-2", merged_id="M-1", on=date(2024, 7, 1))
+OF_ANOTHER = [
+    # how the claim becomes another's, and whose it is then
+    ("held by another since before the loss", [BACKDATED], "M-2"),
+    ("merged", [MERGED], "M-2"),
+    ("merged and parted again", [MERGED, PARTED], "M-1"),
+]
+
+
+async def come_to_be_another_s(house: House, facts: list[Data]) -> None:
+    for n, fact in enumerate(facts):
+        await house.say(fact, at=at(f"2024-0{6 + n}-01"))
+        await house.day(date(2024, 6 + n, 2))
+    await hand_over_once(house["member-view"].door)
+
+
+@pytest.mark.parametrize(("how", "facts", "owner"), OF_ANOTHER, ids=[row[0] for row in OF_ANOTHER])
+async def test_a_claim_is_with_whose_it_is_and_open_nowhere_else(
+    whole_house: House, how: str, facts: list[Data], owner: str
+) -> None:
+    house = whole_house
+    await house.say(ISSUED, OWN, at=at("2024-03-01"))
+    await house.say(REPORTED, at=at("2024-04-06"))
+    assert await open_claims(house) == {"M-1": ["C-1 no survey"], "M-2": []}
+    await come_to_be_another_s(house, facts)
+    assert await agrees(house)
+    assert await open_claims(house) == {"M-1": [], "M-2": [], owner: ["C-1 no survey"]}
+    entitled = await asked(house["benefits"], "/v1/claims/C-1/entitlements")
+    assert (entitled["member_id"], entitled["tier_as_of"]) == (owner, "2024-04-06")
+    await house.say(claim(core.ClaimClosed, "2024-08-03"), at=at("2024-08-03"))
+    assert await open_claims(house) == {"M-1": [], "M-2": []}
+
+
+@pytest.mark.parametrize(("how", "facts", "owner"), OF_ANOTHER, ids=[row[0] for row in OF_ANOTHER])
+@pytest.mark.parametrize("paid", [[], [claim(core.ClaimPaid, "2024-04-20", amount_fen=900_00)]], ids=["open", "paid"])
+async def test_history_is_no_news_when_it_turns_out_to_be_another_s(
+    whole_house: House, paid: list[Data], how: str, facts: list[Data], owner: str
+) -> None:
+    """A claim that was imported with its policy; what happens to it from then on is news to whose it is."""
+    house = whole_house
+    await house.say(ISSUED, REPORTED, *paid, at=at("2024-04-20"), backfill=True)
+    await house.say(OWN, at=at("2024-05-01"))
+    await come_to_be_another_s(house, facts)
+    assert not [name for name in await house.messages() if name.startswith("claim_")]
+    assert await agrees(house)
+    await house.say(claim(core.ClaimReopened, "2024-08-03"), at=at("2024-08-03"))
+    assert [name for name in await house.messages() if name.startswith("claim_")] == ["claim_progress"]
+    to = await house["notifier"].pool.fetch("SELECT member_id FROM message WHERE template = 'claim_progress'")
+    assert [row["member_id"] for row in to] == [owner]
+
+
+async def open_claims(house: House) -> dict[str, list[str]]:
+    """As the members' pages show them."""
+    found = {}
+    for member in ("M-1", "M-2"):
+        answer = await house["member-view"].http.get(
+            f"/v1/members/{member}/status", headers=house["member-view"].auth("operator")
+        )
+        shown = answer.json()["claims"] if answer.status_code == httpx.codes.OK else []
+        found[member] = [c["claim_no"] + " no survey" * c["on_site_survey_waived"] for c in shown]
+    return found
+
+
 async def asked(service: Under, path: str) -> dict[str, Any]:
     answer = await service.http.get(path, headers=service.auth("operator"))
     assert answer.status_code == httpx.codes.OK
@@ -74,4 +163,5 @@ async def agrees(house: House) -> bool:
         house["tier-engine"].pool.acquire() as tiers,
         house["benefits"].pool.acquire() as benefits,
     ):
-        return await whose_cover.hold({"policy-sync": policies, "tier-engine": tiers, "benefits": benefits})
+        found = await whose_cover.hold({"policy-sync": policies, "tier-engine": tiers, "benefits": benefits})
+    return all(found.values())

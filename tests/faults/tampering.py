@@ -105,6 +105,14 @@ async def _a_use_of_a_stranger(conn: asyncpg.Connection) -> None:
     await conn.execute(sql, row["member_id"], json.dumps(state).encode())
 
 
+async def _without_claims(conn: asyncpg.Connection) -> None:
+    """Make benefits forget the claims of everyone."""
+    for row in await conn.fetch("SELECT member_id, state FROM members WHERE state <> ''"):
+        state = json.loads(row["state"]) | {"claims": {}}
+        sql = "UPDATE members SET state = $2 WHERE member_id = $1"
+        await conn.execute(sql, row["member_id"], json.dumps(state).encode())
+
+
 def _other_tier(member: Member) -> Member | None:
     if not member.timeline:
         return None
@@ -235,6 +243,7 @@ TAMPERS: Final[dict[str, Tamper]] = {
         LEDGER, "lots", "UPDATE lots SET fact = fact || '?' WHERE source_type = 'premium.paid'"
     ),
     "each_holder_has_their_cover": Tamper(TIERS, "members", of_a_member(_uncovered)),
+    "each_claim_is_with_its_member": Tamper(BENEFITS, "members", _without_claims),
     "benefits_follow_the_tiers": Tamper(BENEFITS, "members", "UPDATE members SET state = '' WHERE member_id = 'H-01'"),
     "benefits_know_who_is_covered": Tamper(
         BENEFITS,

@@ -48,7 +48,7 @@ async def hold_between(connections: Connections, sms: Path, files: Programme) ->
     return {
         "what_is_told_is_taken": told.not_taken == 0,
         **await _facts_hold(connections, told),
-        "each_holder_has_their_cover": await whose_cover.hold(connections),
+        **await whose_cover.hold(connections),
         **await _tiers_hold(connections),
         **await standings_hold(connections, files),
         **await _orders_hold(connections),

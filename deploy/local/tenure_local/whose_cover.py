@@ -1,6 +1,7 @@
-"""Whose cover it is: by a policy's facts, and by what the services that judge a member keep of what they were told.
+"""Whose cover and whose claim it is: by a policy's facts, and by what the services that judge a member keep of what they were told.
 
-The invariant: of every term each holder has the same days in all of them, whichever was known first, the term or who takes it over.
+The invariant: of every term each holder has the same days in all of them, whichever was known first, the term or who takes it over,
+and a claim is with whoever held the policy on the day of the loss, and with nobody else.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -32,15 +33,27 @@ def differences(state: PolicyState, tiers: Mapping[str, Member], benefits: Mappi
             yield from (f"{member}: other cover of {no} in {service}" for no in held if covers.get(no, ()) != held[no])
 
 
-async def hold(connections: Connections) -> bool:
-    """Whether there is no difference anywhere."""
+def astray(state: PolicyState, benefits: Mapping[str, State]) -> Iterator[str]:
+    """Claims that benefits keeps for another than whose they are, or not for them."""
+    for claim in state.policy.claims if state.policy else ():
+        owner = state.policy.holder_on(claim.loss_date).member_id if state.policy else ""
+        keep = [m for m in holders_of(state) if (kept := benefits.get(m)) and claim.claim_no in kept.claims]
+        if keep != [owner]:
+            yield f"claim {claim.claim_no} of {owner} is with {keep}"
+
+
+async def hold(connections: Connections) -> dict[str, bool]:
+    """Each sentence and whether it holds for every policy."""
+    holds = {"each_holder_has_their_cover": True, "each_claim_is_with_its_member": True}
     async for states in _policies(connections["policy-sync"]):
         members = [m for state in states for m in holders_of(state)]
         tiers = {m: unpack(raw) for m, raw in await _states(connections["tier-engine"], members)}
         benefits = {m: decode(raw) for m, raw in await _states(connections["benefits"], members)}
         if any(found for state in states for found in differences(state, tiers, benefits)):
-            return False
-    return True
+            holds["each_holder_has_their_cover"] = False
+        if any(found for state in states for found in astray(state, benefits)):
+            holds["each_claim_is_with_its_member"] = False
+    return holds
 
 
 def holders_of(state: PolicyState) -> list[str]:

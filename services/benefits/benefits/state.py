@@ -41,7 +41,10 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownClaim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A claim. `reported_on` is the day of its first event; `live` = reported as it happened, not imported as history."""
+    """A claim. `reported_on` is the day it was reported; `live` = open as it happened, not imported as history.
+
+    `came`: it was another's, and nothing happened to it since.
+    """
 
     claim_no: str
     policy_no: str
@@ -53,6 +56,7 @@ class KnownClaim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount_fen: int
     live: bool = False
     advised: Advice | None = None
+    came: bool = False
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -78,7 +78,7 @@ def tiers(*steps, member=M):
     )
 
 
-def claim(amount, *, no="C-1", status="reported", on="2021-06-01", loss="2021-05-30", policy_no="P-1"):
+def claim(amount, *, no="C-1", status="reported", on="2021-06-01", loss="2021-05-30", policy_no="P-1", **more):
     return policy.ClaimChanged(
         member_id=M,
         claim_no=no,
@@ -88,6 +88,7 @@ def claim(amount, *, no="C-1", status="reported", on="2021-06-01", loss="2021-05
         status=status,
         amount_fen=amount,
         effective=D(on),
+        **more,
     )
 
 

@@ -1,10 +1,14 @@
 """What a claim is entitled to, as an insurance person reads it."""
 
+from datetime import date
+
 import pytest
 from benefits_life import claim, issued, tiers
 from tenure.contracts.benefit import (
     ClaimAdvised,
 )
+
+D = date.fromisoformat
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,26 @@ def test_imported_claims_are_not_advised(life):
     life.then(claim(300_000), backfill=True)
     life.then(claim(300_000, status="paid", on="2021-07-01"))
     assert life.take(ClaimAdvised) == []
+
+
+def test_a_claim_that_turns_out_to_be_another_s_is_dropped(life):
+    life.then(issued())
+    life.then(claim(300_000))
+    life.then(claim(300_000, handed_over="from"))
+    assert not life.state.claims
+    life.then(tiers(("2020-01-01", "gold")), at="2021-06-01")
+    assert life.take(ClaimAdvised) == []
+
+
+def test_a_claim_that_came_from_another_is_advised_by_the_day_of_its_report_and_as_no_news(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "gold"), ("2021-06-03", "silver")))
+    life.then(claim(450_000, status="assessed", on="2021-06-05", reported_on=D("2021-06-01"), handed_over="to"))
+    life.then(claim(600_000, status="assessed", on="2021-06-06", reported_on=D("2021-06-01")))
+    assert [(a.tier, a.on_site_survey_waived, a.handed_over) for a in life.take(ClaimAdvised)] == [
+        ("gold", True, True),
+        ("gold", False, False),
+    ]
 
 
 def test_a_tier_known_only_after_the_claim_advises_it_then(life):

@@ -67,7 +67,7 @@ def cancelled(version: int = 2, **more: Any) -> policy.PolicyCancelled:
     )
 
 
-def claim(status: Any, claim_no: str = "C-1", *, effective: date = D) -> policy.ClaimChanged:
+def claim(status: Any, claim_no: str = "C-1", *, effective: date = D, handed_over: Any = None) -> policy.ClaimChanged:
     return policy.ClaimChanged(
         member_id=M,
         claim_no=claim_no,
@@ -77,6 +77,7 @@ def claim(status: Any, claim_no: str = "C-1", *, effective: date = D) -> policy.
         status=status,
         amount_fen=500_000,
         effective=effective,
+        handed_over=handed_over,
     )
 
 

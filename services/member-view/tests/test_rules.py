@@ -208,6 +208,13 @@ def test_open_claims(rules: Programme, statuses: list[str], is_open: bool) -> No
     assert bool(view["claims"]) is is_open
 
 
+def test_a_claim_that_turns_out_to_be_another_s_is_not_shown_until_it_comes_back(rules: Programme) -> None:
+    gone = after(rules, claim("reported"), claim("reported", "C-2"), claim("reported", handed_over="from"))
+    assert [c["claim_no"] for c in shown(gone)["claims"]] == ["C-2"]
+    back = after(rules, claim("assessed", handed_over="to"), view=gone)
+    assert {c["claim_no"]: c["status"] for c in shown(back)["claims"]} == {"C-1": "assessed", "C-2": "reported"}
+
+
 def test_a_tier_about_to_drop_is_shown_until_a_condition_holds_again(rules: Programme) -> None:
     risk = tier.TierAtRisk(member_id=M, tier="gold", to_tier="silver", effective=D, drops_on=date(2027, 3, 1))
     view = after(rules, tier_changed(), risk)

@@ -133,7 +133,9 @@ def reversed_points(amount: int, *, entry: str = "E-9", expired: int = 0) -> poi
     )
 
 
-def claim(status: Any = "reported", *, amount_fen: int = 500_000, effective: date = D) -> policy.ClaimChanged:
+def claim(
+    status: Any = "reported", *, amount_fen: int = 500_000, effective: date = D, handed_over: Any = None
+) -> policy.ClaimChanged:
     return policy.ClaimChanged(
         member_id=M,
         claim_no="C-1",
@@ -143,12 +145,19 @@ def claim(status: Any = "reported", *, amount_fen: int = 500_000, effective: dat
         status=status,
         amount_fen=amount_fen,
         effective=effective,
+        handed_over=handed_over,
     )
 
 
-def advised(*, waived: bool = True) -> benefit.ClaimAdvised:
+def advised(*, waived: bool = True, handed_over: bool = False) -> benefit.ClaimAdvised:
     return benefit.ClaimAdvised(
-        member_id=M, claim_no="C-1", tier="gold", fast_track=True, on_site_survey_waived=waived, effective=D
+        member_id=M,
+        claim_no="C-1",
+        tier="gold",
+        fast_track=True,
+        on_site_survey_waived=waived,
+        effective=D,
+        handed_over=handed_over,
     )
 
 

@@ -22,6 +22,7 @@ from tenure.contracts.tier import Condition
 from .cast import (
     D,
     M,
+    advised,
     at,
     claim,
     consent,
@@ -247,6 +248,20 @@ def test_no_reminder_for_what_was_renewed_before_it_went_out(rules: Programme) -
     desk = Desk(rules).hears(expiring("P-1")).hears(renewed("P-1"), at(7))
     assert desk.tells() == []
     assert desk.why_not() == [("policy_expiring", "superseded")]
+
+
+@pytest.mark.parametrize(
+    ("heard", "templates"),
+    [
+        (claim(), ["claim_progress"]),
+        (claim("paid", handed_over="to"), []),
+        (claim(handed_over="from"), []),
+        (advised(), ["claim_advised"]),
+        (advised(handed_over=True), []),
+    ],
+)
+def test_whose_a_claim_turns_out_to_be_is_no_message(rules: Programme, heard: Data, templates: list[str]) -> None:
+    assert [told.template for told in Desk(rules).hears(heard, at(12)).tells()] == templates
 
 
 def test_every_step_of_a_claim_is_told_beyond_any_cap(rules: Programme) -> None:

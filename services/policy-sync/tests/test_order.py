@@ -131,6 +131,20 @@ def test_each_holder_is_told_their_part_of_each_term_in_whatever_order_it_become
         assert parts_told(world.told) == parts_held(world.policy)
 
 
+def test_a_claim_of_whoever_turns_out_to_have_held_the_policy_is_told_to_both() -> None:
+    """What happens to it in the same breath is progress to whose it is now, and nothing to the other."""
+    world = World()
+    world.say(issued(), claim(core.ClaimReported, "2024-06-05", estimate_fen=900_00))
+    handed = [e for e in world.say(Said(holder_changed("2024-06-01", "M-2"))) if isinstance(e, policy.ClaimChanged)]
+    assert [(e.member_id, e.handed_over, str(e.reported_on)) for e in handed] == [
+        ("M-1", "from", "2024-06-05"),
+        ("M-2", "to", "2024-06-05"),
+    ]
+    (paid_,) = world.say(claim(core.ClaimPaid, "2024-06-09", amount_fen=900_00))
+    assert isinstance(paid_, policy.ClaimChanged)
+    assert (paid_.member_id, paid_.handed_over) == ("M-2", None)
+
+
 def told_of_milestones(world: World) -> list[tuple[str, str]]:
     kinds = (policy.PolicyAnniversary, policy.PolicyExpiring, policy.PolicyExpired, policy.NoClaimYearCompleted)
     return sorted((type(t).__name__, t.effective.isoformat()) for t in world.told if isinstance(t, kinds))

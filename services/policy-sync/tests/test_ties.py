@@ -141,8 +141,14 @@ async def test_the_middle_of_a_chain_is_parted_from_its_end_first(t: Under) -> N
 async def test_claims_go_with_whoever_had_the_policy(t: Under) -> None:
     await say(t, issued(), claim(core.ClaimReported, "2024-04-05"), merged("M-9", "M-1", "2024-05-01"))
     await t.day(day("2024-05-02"))
-    assert [e.member_id for e in await t.emitted(policy.ClaimChanged)][-1] == "M-9"
+    assert [(e.member_id, e.handed_over) for e in await t.emitted(policy.ClaimChanged)] == [
+        ("M-9", "to"),
+    ]
     assert await t.pool.fetchval("SELECT member_id FROM claims") == "M-9"
+    await say(t, parted("M-9", "M-1", "2024-07-01"))
+    await t.day(day("2024-07-02"))
+    told = [(e.member_id, e.handed_over) for e in await t.emitted(policy.ClaimChanged)]
+    assert told == [("M-9", "from"), ("M-1", "to")]
 
 
 async def test_who_remains_is_a_member_from_the_earlier_day(t: Under) -> None:

@@ -90,7 +90,10 @@ class SafetyReportReady(Data, frozen=True, kw_only=True):
 
 
 class ClaimAdvised(Data, frozen=True, kw_only=True):
-    """What the member's tier grants for this claim, said while the claim is young."""
+    """What the member's tier grants for this claim, said while the claim is young.
+
+    `handed_over`: said because the claim came to this member from another, and not because anything happened to it.
+    """
 
     member_id: str
     claim_no: str
@@ -98,3 +101,4 @@ class ClaimAdvised(Data, frozen=True, kw_only=True):
     fast_track: bool
     on_site_survey_waived: bool
     effective: date
+    handed_over: bool = False

@@ -181,7 +181,11 @@ ClaimStatus = Literal[
 
 
 class ClaimChanged(Data, frozen=True, kw_only=True):
-    """A claim's progress; `amount_fen` is the newest of estimate, assessment, approval and payment."""
+    """A claim's progress; `amount_fen` is the newest of estimate, assessment, approval and payment.
+
+    `handed_over`: nothing happened to it but that it turned out to be another's. `to` this member, as it stands; `from` this
+    member, as it was last told them: it is no longer theirs.
+    """
 
     member_id: str
     claim_no: str
@@ -191,6 +195,8 @@ class ClaimChanged(Data, frozen=True, kw_only=True):
     status: ClaimStatus
     amount_fen: int
     effective: date
+    reported_on: date | None = None
+    handed_over: Literal["to", "from"] | None = None
 
 
 class CustomerRegistered(Data, frozen=True, kw_only=True):

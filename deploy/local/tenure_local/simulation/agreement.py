@@ -68,6 +68,7 @@ def disagreements(stores: Stores, programme: Programme) -> list[str]:
         ),
         *(f"{t.member_id}: another lapse" for t in alone if not lapse_is_shown(t, views.get(t.member_id), programme)),
         *(found for p in _policies(stores) for found in whose_cover.differences(p, tiers, grants)),
+        *(found for p in _policies(stores) for found in whose_cover.astray(p, grants)),
         *(f"{m}: other tiers in the ledger" for m, t in tiers.items() if _tiers(accounts.get(m)) != _steps(t.timeline)),
     ]
 

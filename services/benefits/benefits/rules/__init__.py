@@ -71,7 +71,7 @@ def on_claim(state: State | None, event: Event, programme: Programme) -> Decisio
     before = _known(state, data.member_id)
     after = take_claim(before, data, backfill=event.backfill)
     decided = _settled(before, after, event, programme, matters=False)
-    if data.claim_no in before.claims:
+    if data.handed_over == "from" or (data.claim_no in before.claims and data.handed_over is None):
         return decided
     return Decision(decided.state, decided.emit, rows=(ClaimKnown(data.claim_no, data.member_id),))
 

@@ -75,15 +75,22 @@ def entitlements(state: State, claim: KnownClaim, programme: Programme) -> Entit
 
 
 def take_claim(state: State, changed: ClaimChanged, *, backfill: bool) -> State:
-    """The state with what the event says of its claim. An older word about a claim does not replace a newer one."""
+    """The state with what the event says of its claim. An older word about a claim does not replace a newer one.
+
+    What is another's is dropped. What came from another is advised anew: who was told of it is not who has it now.
+    """
     known = state.claims.get(changed.claim_no)
-    live = not backfill and changed.status in YOUNG
+    if changed.handed_over == "from":
+        rest = {no: claim for no, claim in state.claims.items() if no != changed.claim_no}
+        return replace(state, claims=rest) if known else state
+    live = not backfill and changed.status in (OPEN if changed.handed_over else YOUNG)
     if known is None:
         claim = _claim(changed, live=live)
     else:
         newest = _claim(changed, live=live) if changed.effective >= known.as_of else known
-        reported_on = min(known.reported_on, changed.effective)
-        claim = replace(newest, reported_on=reported_on, live=known.live or live, advised=known.advised)
+        reported_on = changed.reported_on or min(known.reported_on, changed.effective)
+        advised = None if changed.handed_over else known.advised
+        claim = replace(newest, reported_on=reported_on, live=known.live or live, advised=advised)
     return state if claim == known else replace(state, claims={**state.claims, claim.claim_no: claim})
 
 
@@ -108,11 +115,12 @@ def _claim(changed: ClaimChanged, *, live: bool) -> KnownClaim:
         policy_no=changed.policy_no,
         product_line=changed.product_line,
         loss_date=changed.loss_date,
-        reported_on=changed.effective,
+        reported_on=changed.reported_on or changed.effective,
         as_of=changed.effective,
         status=changed.status,
         amount_fen=changed.amount_fen,
         live=live,
+        came=changed.handed_over is not None,
     )
 
 
@@ -132,6 +140,7 @@ def _advised(member_id: str, claim: KnownClaim, advice: Advice) -> ClaimAdvised:
         fast_track=advice.fast_track,
         on_site_survey_waived=advice.on_site_survey_waived,
         effective=claim.as_of,
+        handed_over=claim.came and claim.advised is None,
     )
 
 

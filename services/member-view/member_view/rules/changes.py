@@ -93,6 +93,9 @@ def on_term(view: View, data: policy.TermEvent, _: Programme) -> View:
 
 
 def on_claim(view: View, data: policy.ClaimChanged, _: Programme) -> View:
+    """As it stands; one that turned out to be another's is gone."""
+    if data.handed_over == "from":
+        return replace(view, claims={no: c for no, c in view.claims.items() if no != data.claim_no})
     claim = Claim(
         claim_no=data.claim_no,
         policy_no=data.policy_no,

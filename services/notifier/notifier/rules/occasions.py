@@ -86,16 +86,19 @@ def on_points_reversed(state: Member | None, event: Event, programme: Programme)
 
 
 def on_claim_changed(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Whose claim it is may change long after it was paid: that is no progress, and no news."""
     data = event.data
+    if data.handed_over is not None:
+        return Decision(member_of(state, event))
     params: dict[str, str | int] = {"claim_no": data.claim_no, "status": data.status, "amount": data.amount_fen}
     subject = f"{data.claim_no}:{data.status}:{data.effective.isoformat()}"
     return ask(member_of(state, event), event, programme, Draft("claim_progress", subject, params))
 
 
 def on_claim_advised(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """Only what the member gains is told: that nobody has to come and look."""
+    """Only what the member gains is told: that nobody has to come and look; not of a claim that another had been told of."""
     data, member = event.data, member_of(state, event)
-    if not data.on_site_survey_waived:
+    if not data.on_site_survey_waived or data.handed_over:
         return Decision(member)
     draft = Draft("claim_advised", data.claim_no, {"claim_no": data.claim_no, "tier": data.tier})
     return ask(member, event, programme, draft)

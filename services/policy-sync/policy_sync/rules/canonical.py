@@ -230,7 +230,7 @@ def reheld(before: Policy, after: Policy, given_up: Collection[str], on: date) -
                 former_member_id=before.holder_on(last).member_id,
                 new_member_id=after.holder_on(last).member_id,
             )
-    yield from _claims_changed(before, after)
+    yield from _claims_changed(before, after, given_up)
 
 
 def _copies(whole: Policy) -> Copies:
@@ -241,11 +241,17 @@ def _copies(whole: Policy) -> Copies:
     }
 
 
-def _claims_changed(before: Policy | None, after: Policy) -> Iterator[Data]:
+def _claims_changed(before: Policy | None, after: Policy, given_up: Collection[str] = ()) -> Iterator[Data]:
+    """What happened to each claim, to its member; one that is another's now, to both."""
     earlier = {c.claim_no: claim_changed(before, c) for c in before.claims} if before else {}
     for claim in after.claims:
-        now = claim_changed(after, claim)
-        if now != earlier.get(claim.claim_no):
+        now, was = claim_changed(after, claim), earlier.get(claim.claim_no)
+        if was is not None and was.member_id != now.member_id:
+            if was.member_id not in given_up:
+                yield replace(was, handed_over="from")
+            is_news = replace(now, member_id=was.member_id) != was
+            yield now if is_news else replace(now, handed_over="to")
+        elif now != was:
             yield now
 
 
@@ -260,4 +266,5 @@ def claim_changed(whole: Policy, claim: Claim) -> policy.ClaimChanged:
         status=claim.status,
         amount_fen=claim.amount_fen,
         effective=claim.effective,
+        reported_on=claim.reported_on,
     )

@@ -36,6 +36,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     amount_fen: int
     paid_fen: int
     kind: str
+    reported_on: date
     effective: date
 
     @property
@@ -70,6 +71,7 @@ def _claim(claim_no: str, facts: list[Fact]) -> Claim:
         amount_fen=amounts[-1],
         paid_fen=sum(f.data.amount_fen for f in facts if isinstance(f.data, core.ClaimPaid)),
         kind=report.data.kind,
+        reported_on=report.effective,
         effective=steps[-1].effective,
     )
 
