@@ -23,7 +23,8 @@ from tenure_local.standings import standings_hold
 from tier_engine.service import SERVICE as TIER_ENGINE
 
 from .faults.tampering import TAMPERS, put_back, tamper
-from .test_retroactive import House, at, issued
+from .house import House, at
+from .test_retroactive import issued
 
 SERVICES = (POLICY_SYNC, TIER_ENGINE, BENEFITS, MEMBER_VIEW)
 
@@ -98,7 +99,9 @@ async def test_an_organisation_s_policy_is_no_cover_of_the_member_s(house: House
     state = grants.decode(await pool.fetchval("SELECT state FROM members"))
     whoever = {i: replace(term, natural_person=True) for i, term in state.terms.items()}
     await pool.execute("UPDATE members SET state = $1", json.encode(replace(state, terms=whoever)))
-    assert await agreed(house, home_only) == {"benefits_know_who_is_covered": False, "views_show_who_has_lapsed": True}
+    assert [sentence for sentence, holds in (await agreed(house, home_only)).items() if not holds] == [
+        "benefits_know_who_is_covered"
+    ]
 
 
 async def test_a_policy_bought_for_later_is_not_cover_yet_but_no_lapse_to_show(
@@ -111,3 +114,37 @@ async def test_a_policy_bought_for_later_is_not_cover_yet_but_no_lapse_to_show(
     await house.day(date(2025, 3, 1))
     assert await seen(house) == (True, True, False, 409)
     assert all((await agreed(house, home_only)).values())
+
+
+async def test_a_tier_about_to_drop_is_shown_so_after_a_fact_about_its_past(house: House, home_only: Programme) -> None:
+    """Gold for a policy of 1,800 that ended; an older policy, heard late, moves the day on which gold began and nothing else."""
+    gold = replace(issued("P-1", "2022-01-01", 1_800), end=date(2024, 1, 1))
+    silver = replace(issued("P-2", "2022-01-01", 300), end=date(2025, 1, 1))
+    await house.say(gold, silver, at=at("2022-01-01"))
+    await house.day(date(2024, 2, 1))
+    assert await drop(house) == ("2024-12-31", "2024-12-31")
+    await house.say(replace(issued("P-0", "2021-12-01", 10), end=date(2022, 1, 1)), at=at("2024-02-10"))
+    assert await drop(house) == ("2024-12-31", "2024-12-31")
+    assert all((await agreed(house, home_only)).values())
+
+
+async def test_a_risk_that_is_over_by_time_alone_is_shown_no_longer(house: House, home_only: Programme) -> None:
+    """Silver for its premium until the end of 2023; on 1 June 2024 two years are insured, and silver is confirmed by them."""
+    dear = replace(issued("P-1", "2023-01-01", 400), end=date(2024, 1, 1))
+    cheap = replace(issued("P-2", "2022-06-01", 200), end=date(2025, 6, 1))
+    await house.say(cheap, dear, at=at("2023-01-01"))
+    await house.day(date(2024, 2, 1))
+    assert await drop(house) == ("2024-12-31", "2024-12-31")
+    await house.day(date(2024, 6, 1))
+    assert await drop(house) == (None, None)
+    assert all((await agreed(house, home_only)).values())
+
+
+async def drop(house: House) -> tuple[str | None, str | None]:
+    """The day on which the tier drops, as tier-engine and member-view have it."""
+
+    async def ask(service: str, path: str) -> Any:
+        return (await house[service].http.get(path, headers=house[service].auth("operator"))).json()
+
+    tier, view = await ask("tier-engine", "/v1/tiers/M-1"), await ask("member-view", "/v1/members/M-1/status")
+    return tier["at_risk"] and tier["at_risk"]["drops_on"], view["tier"]["drops_on"]

@@ -6,6 +6,7 @@ the invariant they are written for; that one must be named.
 
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -127,6 +128,13 @@ def _without_policies(view: View) -> View | None:
 
 def _uncovered(member: Member) -> Member | None:
     return msgspec.structs.replace(member, terms=()) if any(t.covers for t in member.terms) else None
+
+
+def _about_to_drop(view: View) -> View | None:
+    if view.merged_into is not None or view.erased:
+        return None
+    risky = msgspec.structs.replace(view.standing, drops_to="basic", drops_on=date(1999, 1, 1))
+    return msgspec.structs.replace(view, standing=risky)
 
 
 def _not_due(member: Member) -> Member | None:
@@ -252,6 +260,7 @@ TAMPERS: Final[dict[str, Tamper]] = {
            WHERE state <> ''""",
     ),
     "views_show_who_has_lapsed": Tamper(VIEW, "member_view", of_a_view(_without_policies)),
+    "views_show_tiers_at_risk": Tamper(VIEW, "member_view", of_a_view(_about_to_drop)),
     "the_mall_follows_the_tiers": Tamper(MALL, "members", "UPDATE members SET timeline = '[]'"),
     "orders_settle_their_holds": Tamper(
         LEDGER, "holds", "UPDATE holds SET state = 'released' WHERE state = 'captured'"

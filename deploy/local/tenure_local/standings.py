@@ -1,4 +1,5 @@
-"""What must hold between tier-engine, which judges, and those who go by what it tells: who is covered is covered everywhere.
+"""What must hold between tier-engine, which judges, and those who go by what it tells: who is covered, and whose tier is
+about to drop, is so everywhere.
 
 Each sentence is pure and asked of the states alone, so that `tenure verify` asks PostgreSQL and the simulation its model for the
 same. Whose cover counts is asked of tier-engine's own terms, by the rules of the day.
@@ -20,7 +21,7 @@ from tenure.contracts.programme import Programme
 from tenure.rulebook.book import Rulebook
 from tenure.spine.transact import NEWEST_DAY
 from tier_engine import store as tiers
-from tier_engine.rules import Member
+from tier_engine.rules import Member, live
 from tier_engine.rules.days import eligible
 from tier_engine.rules.timeline import shares_that_count
 
@@ -33,12 +34,16 @@ async def standings_hold(connections: Mapping[str, asyncpg.Connection], files: P
     """Each sentence and whether it holds for everyone. `files`: the programme without what was published since."""
     programme = await Rulebook(files).newest(connections["tier-engine"])
     today = await connections["tier-engine"].fetchval(NEWEST_DAY)
-    holds = {"benefits_know_who_is_covered": True, "views_show_who_has_lapsed": True}
+    holds = dict.fromkeys(
+        ("benefits_know_who_is_covered", "views_show_who_has_lapsed", "views_show_tiers_at_risk"), True
+    )
     async for member, held, view in _everyone(connections):
         if not covered_alike(member, held, programme, today):
             holds["benefits_know_who_is_covered"] = False
         if not lapse_is_shown(member, view, programme):
             holds["views_show_who_has_lapsed"] = False
+        if not risk_is_shown(member, view, programme, today):
+            holds["views_show_tiers_at_risk"] = False
     return holds
 
 
@@ -58,6 +63,15 @@ def lapse_is_shown(member: Member, view: View | None, programme: Programme) -> b
     day = view.lived_to
     covered = any(end > day for _, end in _counted(member, programme, day))
     return now(worded(view, programme.tiers, day)).covered == covered
+
+
+def risk_is_shown(member: Member, view: View | None, programme: Programme, today: date | None) -> bool:
+    """The row says that the tier is about to drop, to what and when, if that is so on the newest day."""
+    if view is None or view.erased or view.merged_into is not None or member.lived_to is None:
+        return True
+    day = max(member.lived_to, today or member.lived_to)
+    risk = live(member.terms, member.growth, programme.tiers).risk_at(day)
+    return (view.standing.drops_to, view.standing.drops_on) == ((risk.to_tier, risk.drops_on) if risk else (None, None))
 
 
 def _counted(member: Member, programme: Programme, day: date) -> list[tuple[date, date]]:

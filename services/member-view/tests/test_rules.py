@@ -220,6 +220,9 @@ def test_a_tier_about_to_drop_is_shown_until_a_condition_holds_again(rules: Prog
     view = after(rules, tier_changed(), risk)
     assert shown(view)["tier"]["drops_on"] == "2027-03-01"
     assert shown(after(rules, progressed(), view=view))["tier"]["drops_on"] is None
+    past_moved = replace(tier_changed(since=date(2017, 12, 1)), retroactive=True)
+    assert shown(after(rules, past_moved, view=view))["tier"]["drops_on"] == "2027-03-01"
+    assert shown(after(rules, tier_changed("silver", since=D), view=view))["tier"]["drops_on"] is None
 
 
 def test_what_was_measured_says_when(rules: Programme) -> None:

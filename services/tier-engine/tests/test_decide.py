@@ -158,6 +158,27 @@ def test_a_risk_is_told_once_with_what_would_keep_the_tier():
     assert world.happen(came("2017-06-01")) == []
 
 
+def test_a_risk_that_time_alone_ends_is_told_on_its_day():
+    """Silver for CNY 400 until the end of 2016; a cheap policy since July 2015 completes two insured years on 1 July 2017."""
+    world = World()
+    world.happen(known(term("2015-07-01", premium=200, years=3)), known(term("2016-01-01", premium=400, policy="P-2")))
+    (risk,) = world.happen(came("2017-01-01"))
+    assert (str(risk.drops_on), str(world.members["M-1"].due_on)) == ("2017-12-31", "2017-07-01")
+    (told,) = world.happen(came("2017-07-01"))
+    assert (type(told), told.tier, told.confirmed) == (TierProgressed, "silver", True)
+    assert world.members["M-1"].warned is None
+
+
+def test_a_risk_that_comes_back_is_told_again():
+    """A premium lowered, put right and lowered after all: in between it was told that the risk is over."""
+    world, running = World(), term("2017-01-01", premium=400, no=2)
+    world.happen(known(term("2016-01-01", premium=400)), known(running))
+    told = []
+    for version, premium in enumerate((100, 400, 100), start=2):
+        told += world.happen(known(amended(running, version=version, premium_fen=premium * 100), "2017-03-01"))
+    assert [(type(t), str(t.drops_on)) for t in told if isinstance(t, TierAtRisk)] == [(TierAtRisk, "2017-12-31")] * 2
+
+
 def test_paying_as_agreed_tells_nothing():
     world = World()
     t = term("2018-01-01")

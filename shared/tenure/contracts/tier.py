@@ -63,7 +63,7 @@ class TierChanged(Data, frozen=True, kw_only=True):
 
 class TierProgressed(Data, frozen=True, kw_only=True):
     """The measured progress towards the next tier, after a fact that moved it, or on the day of rules that ask for more or less,
-    or count other cover.
+    or count other cover, or on which a risk that was told is over and the tier still there.
 
     `confirmed`: a condition of the tier itself holds on that day, by the rules in force on it; None: not said.
     """
@@ -80,6 +80,8 @@ class TierProgressed(Data, frozen=True, kw_only=True):
 
 class TierAtRisk(Data, frozen=True, kw_only=True):
     """No condition of `tier` holds since `effective`: unless one does again, it drops to `to_tier` on `drops_on`.
+
+    It stands until another risk is told, another tier, or progress by which the tier is confirmed.
 
     `nearest` is the condition of `tier` of which the smallest share is missing.
     """

@@ -20,7 +20,7 @@ from tier_engine.verify import Stored, next_changes_are_due, timelines_recompute
 
 from tenure_local import whose_cover
 from tenure_local.simulation.witness import Seen, Witness
-from tenure_local.standings import covered_alike, lapse_is_shown
+from tenure_local.standings import covered_alike, lapse_is_shown, risk_is_shown
 
 Stores = Mapping[str, Store]
 _SIDES: Final = tuple((balance(w, "debt"), balance(w, "available")) for w in WALLETS)
@@ -65,6 +65,11 @@ def disagreements(stores: Stores, programme: Programme) -> list[str]:
             f"{t.member_id}: not covered alike"
             for t in alone
             if not covered_alike(t, grants[t.member_id], programme, today)
+        ),
+        *(
+            f"{t.member_id}: another risk"
+            for t in alone
+            if not risk_is_shown(t, views.get(t.member_id), programme, today)
         ),
         *(f"{t.member_id}: another lapse" for t in alone if not lapse_is_shown(t, views.get(t.member_id), programme)),
         *(found for p in _policies(stores) for found in whose_cover.differences(p, tiers, grants)),

@@ -131,7 +131,9 @@ def on_expiring(view: View, data: points.PointsExpiring, _: Programme) -> View:
 
 
 def on_tier_changed(view: View, data: tier.TierChanged, _: Programme) -> View:
+    """A tier about to drop still is, whatever changed of its past, while it is the same: tier-engine says when it no longer is."""
     was = view.standing
+    stays = data.to_tier == was.tier
     standing = Standing(
         tier=data.to_tier,
         since=data.timeline[-1].effective if data.timeline else None,
@@ -140,6 +142,8 @@ def on_tier_changed(view: View, data: tier.TierChanged, _: Programme) -> View:
         insured_days=data.insured_days,
         annual_premium_fen=data.annual_premium_fen,
         measured_on=max((data.effective, *(step.effective for step in data.timeline[-1:]))),
+        drops_to=was.drops_to if stays else None,
+        drops_on=was.drops_on if stays else None,
     )
     return replace(view, standing=standing)
 

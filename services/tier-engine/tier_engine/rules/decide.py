@@ -1,8 +1,9 @@
 """Facts in, differences out: each fact recomputes the member's whole life, and what changed of it is told (DESIGN 5.2).
 
 The invariants: the state after a set of facts and days does not depend on their order; the newest `timeline` told is the one
-the state holds; a change of the past is told once, as one `retroactive` change; time alone tells changes of tier and risks, and
-progress only on the day of new rules by which something else is missing or other cover counts.
+the state holds; a change of the past is told once, as one `retroactive` change; a risk is told when it begins, and when it is over
+with the tier still there, progress. Time alone tells changes of tier and risks; progress only then, and on the day of new rules by
+which something else is missing or other cover counts.
 """
 
 from datetime import date
@@ -29,7 +30,7 @@ from tier_engine.rules.member import (
     with_term,
 )
 from tier_engine.rules.tell import change, changes_told, never_held, warning
-from tier_engine.rules.timeline import Life, live, shares_that_count
+from tier_engine.rules.timeline import Life, Risk, live, shares_that_count
 from tier_engine.rules.why import nearest
 
 NOTHING: Final = Measures(0, 0, False)
@@ -150,14 +151,16 @@ class _Turn:
             growth=growth,
             lived_to=day,
             timeline=timeline,
-            warned=risk or member.warned,
+            warned=risk,
             due_on=life.next_due(day),
             judged_by=self.digest,
         )
         changes = tuple(changes_told(member, after, life))
-        warnings = (warning(after, risk, life),) if risk is not None and risk != member.warned else ()
+        warnings = (warning(after, risk, life),) if risk is not None and _is_news(risk, member.warned, changes) else ()
         progress = self._progress(member, after, life) if moved else ()
-        if not (progress or changes) and self._comes_under_other_rules(member, after, life):
+        if not progress and (
+            _is_eased(member, after) or (not changes and self._comes_under_other_rules(member, after, life))
+        ):
             progress = (self._measured(after, life),)
         return Decision(state=after, emit=(*changes, *warnings, *progress), rows=self._on_record(changes, day))
 
@@ -247,6 +250,17 @@ class _Turn:
     def _on_record(self, changes: tuple[TierChanged, ...], day: date) -> tuple[Decided, ...]:
         event = self.event
         return tuple(Decided(f"{event.source} {event.id}", event.type, event.backfill, c, day) for c in changes)
+
+
+def _is_news(risk: Risk, told: Risk | None, changes: tuple[TierChanged, ...]) -> bool:
+    """A risk that was told is forgotten by whoever hears of another tier in between."""
+    return risk != told or any(changed.to_tier != risk.tier for changed in changes)
+
+
+def _is_eased(before: Member, after: Member) -> bool:
+    """Whether a risk that was told is over and the tier is still there: whoever shows it has to hear of that."""
+    risk = before.warned
+    return risk is not None and after.warned is None and after.timeline != () and after.timeline[-1].tier == risk.tier
 
 
 def _noted(member: Member, terms: tuple[InsuredTerm, ...], day: date) -> Member:

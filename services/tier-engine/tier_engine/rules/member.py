@@ -33,7 +33,8 @@ class Brought(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """`timeline` is what was told so far: the steps up to `lived_to`. `due_on` is when the next one falls due by time alone.
+    """`timeline` is what was told so far: the steps up to `lived_to`; `warned` is the risk that stands, as told. `due_on` is when
+    something falls due by time alone.
 
     `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over.
     `judged_by` is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what can be given

@@ -1,4 +1,4 @@
-"""Differences as they are told: steps that were added one by one, a corrected past as one change, a risk once.
+"""Differences as they are told: steps that were added one by one, a corrected past as one change, a risk once while it stands.
 
 The invariant: whoever keeps the newest `timeline` that was told holds the one of the state.
 """
@@ -34,7 +34,8 @@ def _stood_to(before: Member, after: Member, life: Life) -> date | None:
     if before.lived_to is None or after.lived_to is None:
         return None
     due = before.due_on
-    if any(segment.start == due for segment in life.segments[1:]):  # a day of new rules may have changed nothing else
+    # A day of new rules, or on which a risk is over, may have changed nothing else.
+    if before.warned is not None or any(segment.start == due for segment in life.segments[1:]):
         due = live(before.terms, before.growth, _versions(life)).next_change(before.lived_to)
     quiet = after.lived_to if due is None else min(after.lived_to, due - DAY)
     return max(before.lived_to, quiet)

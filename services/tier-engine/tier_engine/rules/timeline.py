@@ -79,12 +79,16 @@ class Segment:
 
 
 class Life:
-    """All that a member's terms and growth imply: `steps` of the tier and `risks` of losing it, past and to come."""
+    """All that a member's terms and growth imply: `steps` of the tier and `risks` of losing it, past and to come.
 
-    __slots__ = ("risks", "segments", "steps")
+    `eased` are the days on which a condition of a tier at risk held again.
+    """
 
-    def __init__(self, segments: tuple[Segment, ...], steps: tuple[Step, ...], risks: tuple[Risk, ...]) -> None:
-        self.segments, self.steps, self.risks = segments, steps, risks
+    __slots__ = ("eased", "risks", "segments", "steps")
+
+    def __init__(self, segments: tuple[Segment, ...], fold: "_Fold") -> None:
+        self.segments = segments
+        self.steps, self.risks, self.eased = tuple(fold.steps), tuple(fold.risks), tuple(fold.eased)
 
     def segment_at(self, day: date) -> Segment:
         return next(s for s in reversed(self.segments) if s.start <= day)
@@ -115,11 +119,12 @@ class Life:
         return min(chain(steps, risks), default=None)
 
     def next_due(self, after: date) -> date | None:
-        """The same, or the day on which other rules come into force: what is still missing may be another then."""
-        if not self.steps or len(self.segments) == 1:
+        """The same, or the day on which a risk is over, or other rules come into force: something else may be missing then."""
+        if not self.steps or (len(self.segments) == 1 and not self.eased):
             return self.next_change(after)
         turns = (s.start for s in self.segments[1:] if s.start > max(after, self.steps[0].effective))
-        return min(filter(None, (self.next_change(after), next(turns, None))), default=None)
+        eased = (day for day in self.eased if day > after)
+        return min(filter(None, (self.next_change(after), next(turns, None), next(eased, None))), default=None)
 
 
 class _Fold:
@@ -128,6 +133,7 @@ class _Fold:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.risks: list[Risk] = []
+        self.eased: list[date] = []
         self.rank = -1
         self.at_risk = False
         self._confirmed = _BEGINNING
@@ -152,6 +158,8 @@ class _Fold:
         elif qualified < self.rank:
             self._below(span, ladder)
         if qualified >= self.rank:
+            if self.at_risk:
+                self.eased.append(lo)
             self._confirm(hi - DAY, ladder)
 
     def _below(self, span: Span, ladder: Ladder) -> None:
@@ -200,7 +208,7 @@ def live(terms: Iterable[InsuredTerm], growth: Growth, versions: Versions[TierRu
         fold.enter(segment.ladder)
         for span in segment.spans():
             fold.pass_through(span, segment.ladder)
-    return Life(segments, tuple(fold.steps), tuple(fold.risks))
+    return Life(segments, fold)
 
 
 def _segments(terms: tuple[InsuredTerm, ...], growth: Growth, versions: Versions[TierRules]) -> tuple[Segment, ...]:
