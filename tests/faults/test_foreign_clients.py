@@ -19,6 +19,21 @@ def client_of(lane: Lane, **settings: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(bootstrap_servers=lane.kafka, **settings)
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_records_are_read_however_the_core_compresses_them(new_lane: NewLane, codec: str) -> None:
+    lane = await new_lane()
+    load = Load(lane, 1)
+    async with client_of(lane, compression_type=codec, linger_ms=50) as core:
+        sent = [
+            await core.send(out.topic, out.value, key=out.key, headers=out.headers)
+            for out in renamed(load, load.some(40))
+        ]
+        await asyncio.gather(*sent)
+    async with at_work(lane):
+        await drained(load)
+    await verify(load)
+
+
 async def test_a_core_that_writes_in_transactions_is_not_told_that_records_are_missing(new_lane: NewLane) -> None:
     """A mark stands in the log where its transaction ends: the client goes on behind it, and no record was there."""
     lane, before = await new_lane(), gaps()
