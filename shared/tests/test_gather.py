@@ -34,7 +34,8 @@ class FakeDoor:
         self.in_flight = 0
         self.in_flight_max = 0
 
-    async def transact(self, items: Sequence[Item]) -> list[Outcome]:
+    async def transact(self, items: Sequence[Item], *, lock_timeout_ms: int | None = None) -> list[Outcome]:
+        del lock_timeout_ms
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight, self.in_flight_max)
         self.entered.set()

@@ -1,7 +1,8 @@
 """The notifier's two timers: tell what is due, and hand text messages to their channel.
 
 The invariants: what is told is decided and written in one transaction; a text message is marked as being sent before it is, so
-that a crash leaves `sending`, which becomes `unknown` and is never sent again by itself.
+that a crash leaves `sending`, which becomes `unknown` and is never sent again by itself; a member whose queue a rule refuses to tell
+is left alone for a while, and keeps nobody waiting.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ import asyncpg
 import structlog
 from tenure.calendar import local_date
 from tenure.contracts.event import Data, Event
+from tenure.spine.aside import ASIDE_S, Aside
 from tenure.spine.codec import utc_now
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import Door, Item, Outcome
@@ -40,6 +42,7 @@ SMS_FILE: Final = "sms.jsonl"
 DUE: Final = """
 SELECT member_id, send_at FROM member
 WHERE send_at IS NOT NULL AND ($1::timestamptz IS NULL OR send_at <= $1) AND touched_at <= now() - make_interval(secs => $2)
+  AND member_id <> ALL ($4::text[])
 ORDER BY send_at LIMIT $3
 """
 _QUEUED: Final = """
@@ -53,10 +56,11 @@ SELECT message_id, sent_at FROM message WHERE sms = 'sending' AND sms_at < $1 OR
 
 async def send_due(worker: "Worker") -> None:
     """Tell what is due, once the facts recorded so far are read: a fact may cancel a message that waits."""
+    aside = Aside()
 
     async def turn() -> int:
         await _facts_first(worker)
-        told = await tell(worker.door, _now(worker), untouched_s=0 if _now(worker) else QUIET_FOR_S)
+        told = await tell(worker.door, _now(worker), untouched_s=0 if _now(worker) else QUIET_FOR_S, aside=aside)
         if told:
             worker.wake_relay.set()
         return told
@@ -103,16 +107,27 @@ async def _repeat(worker: "Worker", turn: Callable[[], Awaitable[int]]) -> None:
             await backoff.wait(error)
 
 
-async def tell(door: Door, now: datetime | None, *, untouched_s: float = 0, members_max: int = MEMBERS_MAX) -> int:
-    """Let the queues of up to `members_max` members be told. Returns how many members."""
-    due = await door.pool.fetch(DUE, now, untouched_s, members_max)
+async def tell(
+    door: Door,
+    now: datetime | None,
+    *,
+    untouched_s: float = 0,
+    members_max: int = MEMBERS_MAX,
+    aside: Aside | None = None,
+) -> int:
+    """Let the queues of up to `members_max` members be told, none of those `aside`. Returns how many were."""
+    aside = Aside() if aside is None else aside
+    due = await door.pool.fetch(DUE, now, untouched_s, members_max, list(aside.keys()))
     items = [
         _item(SendDue(member_id=row["member_id"], now=now), key=row["member_id"], at=now or row["send_at"])
         for row in due
     ]
-    if items:
-        await door.transact(items)
-    return len(items)
+    outcomes = await door.transact(items) if items else []
+    refused = [(row["member_id"], o.wrong) for row, o in zip(due, outcomes, strict=True) if o.wrong is not None]
+    for member_id, wrong in refused:
+        log.error("messages_not_told", member=member_id, reason=str(wrong), tries_again_in_s=ASIDE_S)
+    aside.put(member_id for member_id, _ in refused)
+    return len(items) - len(refused)
 
 
 async def deliver(door: Door, channel: Channel, now: datetime | None, *, texts_max: int = TEXTS_MAX) -> int:

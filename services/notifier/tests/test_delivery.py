@@ -2,21 +2,25 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from notifier import sending
 from notifier.channels import Result, TextMessage
 from notifier.channels.sms_file import SmsFile
-from notifier.commands import ClaimSms
+from notifier.commands import ClaimSms, SendDue
 from notifier.rules.letters import key_of
+from notifier.rules.member import Book
 from notifier.service import SERVICE
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageDelivered, MessageFailed, MessageRequested, MessageSent, MessageSuppressed
 from tenure.contracts.policy import CustomerErased, CustomerRegistered, MemberEnrolled
 from tenure.settings import Settings
+from tenure.spine.aside import Aside
 from tenure.spine.codec import utc_now
 from tenure.testing import Under, under_test
 
@@ -216,3 +220,21 @@ async def test_two_senders_at_once_tell_and_send_once(settings: Settings) -> Non
 
 def test_a_messages_key_can_be_no_members() -> None:
     assert " " in key_of("x")
+
+
+async def test_a_member_whose_queue_no_rule_can_tell_keeps_nobody_waiting(settings: Settings) -> None:
+    def broken(state: Any, event: Any, programme: Any) -> Any:
+        if event.key == "M-1":
+            raise KeyError("no such template")
+        return SERVICE.rules[SendDue](state, event, programme)
+
+    service = replace(SERVICE, rules={**SERVICE.rules, SendDue: broken})
+    async with under_test(service, settings.model_copy(update={"clock": "wall"})) as t:
+        for member in ("M-1", "M-2"):
+            await t.pool.execute(
+                "INSERT INTO member (member_id, send_at, waiting, book) VALUES ($1, now() - interval '1 hour', 1, $2)",
+                member, msgspec.msgpack.encode(Book()),
+            )  # fmt: skip
+        aside = Aside()
+        assert [await sending.tell(t.door, utc_now(), members_max=1, aside=aside) for _ in range(2)] == [0, 1]
+        assert aside.keys() == {"M-1"}, "tried again later, and not again and again"

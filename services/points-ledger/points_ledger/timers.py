@@ -3,7 +3,6 @@
 The invariant: the timer only asks; the rule decides under the account's lock, so a capture and a time-out never both happen.
 """
 
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import structlog
 from tenure.calendar import start_of
 from tenure.contracts.event import Event
+from tenure.spine.aside import ASIDE_S, Aside
 from tenure.spine.codec import utc_now
 from tenure.spine.gather import Gatherer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
@@ -22,7 +22,6 @@ from points_ledger.commands import ReleaseHold
 log: Final = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 1.0
 HOLDS_MAX: Final = 500
-ASIDE_S: Final = 300.0
 TIMED_OUT: Final = """
     SELECT hold_id, member_id FROM holds WHERE state = 'held' AND expires_at <= $1 AND hold_id <> ALL ($3::text[])
     ORDER BY expires_at LIMIT $2"""
@@ -33,11 +32,11 @@ class Timer:
     """Releases what was held too long. What is refused is put aside for a while: it keeps nobody waiting, and does not spin."""
 
     door: Door
-    _aside_until: dict[str, float] = field(default_factory=dict)
+    aside: Aside = field(default_factory=Aside)
 
     async def release(self, now: datetime, moment: datetime) -> int:
         """Release holds whose time was over at `now` (the wall's), as of the business `moment`. Returns how many were done."""
-        rows = await self.door.pool.fetch(TIMED_OUT, now, HOLDS_MAX, self._aside())
+        rows = await self.door.pool.fetch(TIMED_OUT, now, HOLDS_MAX, list(self.aside.keys()))
         # The gatherer halves what the database refuses down to the hold that is at fault.
         outcomes = await Gatherer(self.door, batch_items_max=HOLDS_MAX).submit(
             [Item(_release(row["hold_id"], row["member_id"], moment)) for row in rows]
@@ -45,13 +44,8 @@ class Timer:
         refused = [(row["hold_id"], o.wrong) for row, o in zip(rows, outcomes, strict=True) if o.wrong is not None]
         for hold_id, wrong in refused:
             log.error("hold_not_released", hold_id=hold_id, reason=str(wrong), tries_again_in_s=ASIDE_S)
-            self._aside_until[hold_id] = time.monotonic() + ASIDE_S
+        self.aside.put(hold_id for hold_id, _ in refused)
         return len(rows) - len(refused)
-
-    def _aside(self) -> list[str]:
-        now = time.monotonic()
-        self._aside_until = {hold_id: until for hold_id, until in self._aside_until.items() if until > now}
-        return list(self._aside_until)
 
 
 async def release_timed_out(worker: Worker) -> None:

@@ -24,6 +24,7 @@ from tenure.contracts.event import WrongEventError
 from tenure.edge.catalogue import REFUSED, Catalogue, Entry
 from tenure.edge.validation import FieldError, field_errors
 from tenure.spine.gather import OverloadedError
+from tenure.spine.retry import DATABASE_DOWN
 
 log: Final = structlog.get_logger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
@@ -42,23 +43,7 @@ _CODE_OF_STATUS: Final[Mapping[int, str]] = {
     429: "rate_limited",
     503: "unavailable",
 }
-WORLD_DOWN: Final = (
-    ConnectionError,
-    TimeoutError,
-    socket.gaierror,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.QueryCanceledError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server's last word came between two questions: the connection is about to end
-)
+WORLD_DOWN: Final = (ConnectionError, TimeoutError, socket.gaierror, *DATABASE_DOWN)
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457

@@ -71,9 +71,10 @@ class Pulse:
             if not question.done():  # this process may have been held up, and the answer be here already
                 await asyncio.wait([question], timeout=SECOND_LOOK_S)
             if not question.done():
-                raise TimeoutError
+                self._lost(TimeoutError())
+                return None
             answered = question.result()
-        except _AWAY as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody answered; who asks must outlive it
             if conn is not None and not isinstance(error, TimeoutError):
                 return await self._ask(None)  # somebody may have ended this one session
             self._lost(error)

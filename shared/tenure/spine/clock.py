@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log: Final = structlog.get_logger(__name__)
 LOCK: Final = 7_200_002
 LOOK_EVERY_S: Final = 1.0
+LEAVE_IT_FOR_S: Final = 5.0
 FACTS_WAIT_MAX_S: Final = 60.0
 """Then the leader looks up and waits on: its session must not fall silent."""
 DAYS_AT_ONCE_MAX: Final = 31
@@ -89,10 +90,13 @@ async def _lead(worker: "Worker", lost: deque[int]) -> None:
                     await _follow_the_wall(worker, conn, producer)
     finally:
         await producer.close()
+    if worker.consumer.idle:
+        await wait_or(worker.stopping, LEAVE_IT_FOR_S)
 
 
 async def _follow_the_wall(worker: "Worker", conn: Connection, producer: Producer) -> None:
-    while not worker.stopping.is_set():
+    """As long as this worker has partitions: one without cannot tell whether the facts of before are read."""
+    while not (worker.stopping.is_set() or worker.consumer.idle):
         await _start_days(worker, conn, producer)
         await wait_or(worker.stopping, LOOK_EVERY_S)
 

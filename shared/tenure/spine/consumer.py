@@ -54,6 +54,7 @@ class Consumer:
     on_rejoined: Callable[[], None] = lambda: None
     halted: str = ""
     joined: bool = False
+    idle: bool = False  # in the group, and given no partitions: there are more members than those
     last_poll_at: float = 0.0
     alive_at: float = field(default_factory=time.monotonic)
     advanced_at: float = field(default_factory=time.monotonic)
@@ -139,8 +140,8 @@ class Consumer:
         except WorldDown as error:
             log.info("commit_failed_will_be_redelivered", service=self.door.service.name, reason=str(error)[:200])
         reach("consumer.after_offsets")
-        if self.intake.parked_run >= self.parked_run_max:
-            raise ParkedRunError(f"{self.intake.parked_run} events in a row were parked; see `tenure parked list`")
+        if self.intake.longest_run >= self.parked_run_max:
+            raise ParkedRunError(f"{self.intake.longest_run} events in a row were parked; see `tenure parked list`")
 
     async def _patiently(self, do: Callable[[], Any]) -> Any:
         """While the database is down the group is kept: leaving it would only make the others stop, too."""
@@ -166,6 +167,7 @@ class Consumer:
     def _see_whether_caught_up(self, client: LogConsumer) -> None:
         """Everything that stood in the log at the last fetch is read. Not known while a rebalance is going on."""
         assigned = client.assignment()
+        self.idle = not assigned
         known = assigned and assigned <= self.positions.keys() & self.high_water.keys()
         if known and all(self.positions[place] >= self.high_water[place] for place in assigned):
             self.caught_up.set()
@@ -173,9 +175,11 @@ class Consumer:
             self.caught_up.clear()
 
     async def until_read(self, stopping: asyncio.Event, *, wait_max_s: float) -> bool:
-        """Wait until what stands in the log now is read, however much is being added to it. False if it took longer."""
+        """Wait until what stands in the log now is read, however much is being added to it. False if it took longer, or if none
+        of it is this member's to read.
+        """
         asked, marks = time.monotonic(), None
-        while not stopping.is_set() and time.monotonic() < asked + wait_max_s:
+        while not (stopping.is_set() or self.idle) and time.monotonic() < asked + wait_max_s:
             if await wait_or(self.caught_up, LOOK_EVERY_S):
                 return not stopping.is_set()
             if marks is None and self.last_poll_at > asked + LOOK_EVERY_S:
@@ -185,7 +189,7 @@ class Consumer:
         return False
 
     async def _halt(self, why: str) -> None:
-        """Wait, out of the group, until there are fewer parked events than now."""
+        """Wait, out of the group, until there are fewer parked events than now, or none."""
         log.error("consumer_halted", service=self.door.service.name, reason=why)
         self.halted = why
         metrics.consumer_halted.labels(self.door.service.name).set(1)
@@ -197,7 +201,7 @@ class Consumer:
             except WORLD_DOWN as error:
                 await self._wait(error)
                 continue
-            if parked is not None and now < parked:
+            if not now or (parked is not None and now < parked):
                 break
             parked = now
             await wait_or(self.backoff.stopping, LOOK_EVERY_S)

@@ -1,14 +1,16 @@
 """Many callers, one transaction: whoever arrives while a transaction is in flight is gathered into the next one.
 
 The invariants: every caller gets exactly its own outcomes, in its order; an item the database refuses harms nobody
-but itself (the batch is halved until it stands alone); a caller that goes away neither stops the batch nor leaks a
-connection, because the transaction runs in a task of its own. One transaction is in flight at a time, so items of one
-key keep the order they came in.
+but itself (the batch is halved until it stands alone), and one whose row somebody else holds keeps only its own callers
+waiting: once a lock was not let go in time, no transaction waits long for one for a while; a caller that goes away
+neither stops the batch nor leaks a connection, because the transaction runs in a task of its own. One transaction is in
+flight at a time, so items of one key keep the order they came in.
 """
 
 import asyncio
 import contextvars
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +23,9 @@ from tenure.spine.transact import Item, Outcome, is_fault_of_the_data
 
 BACKOFF_S: Final = 0.02
 RETRY_AFTER_S: Final = 1
+HASTY_FOR_S: Final = 5.0
+HASTY_LOCK_MS: Final = 100
+"""While rows are known to be held, no transaction waits longer for one: hundreds of callers may be behind it."""
 
 
 class OverloadedError(Exception):
@@ -32,7 +37,7 @@ class OverloadedError(Exception):
 class Transacts(Protocol):
     """The one method of a `Door` that is needed here."""
 
-    async def transact(self, items: Sequence[Item]) -> list[Outcome]: ...
+    async def transact(self, items: Sequence[Item], *, lock_timeout_ms: int | None = None) -> list[Outcome]: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +80,7 @@ class Gatherer:
         self._queued_items = 0
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
+        self._hasty_until = 0.0
 
     @property
     def queued_items(self) -> int:
@@ -153,6 +159,8 @@ class Gatherer:
         except Exception as error:  # noqa: BLE001 - it is handed to every caller it concerns
             if not _is_separable(error):
                 return [error] * len(items)
+            if isinstance(error, asyncpg.LockNotAvailableError):
+                self._hasty_until = time.monotonic() + HASTY_FOR_S
             if len(items) == 1:
                 return [_alone(error)]
         half = len(items) // 2
@@ -161,12 +169,16 @@ class Gatherer:
     async def _transact(self, items: Sequence[Item]) -> list[Outcome]:
         for attempt in range(1, self.tries_max):
             try:
-                return await self.door.transact(items)
+                return await self._once(items)
             except Exception as error:
                 if not _is_passing(error):
                     raise
             await asyncio.sleep(BACKOFF_S * 2**attempt * (0.5 + random.random()))
-        return await self.door.transact(items)
+        return await self._once(items)
+
+    async def _once(self, items: Sequence[Item]) -> list[Outcome]:
+        hasty = time.monotonic() < self._hasty_until
+        return await self.door.transact(items, lock_timeout_ms=HASTY_LOCK_MS if hasty else None)
 
 
 def _is_passing(error: Exception) -> bool:

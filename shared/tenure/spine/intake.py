@@ -31,16 +31,20 @@ RECORDS_BETWEEN_BREATHS: Final = 500
 
 @dataclass(slots=True)
 class Intake:
-    """Of one consumer. `parked_run` is how many events in a row were wrong, `alive_at` when it last went to the door."""
+    """Of one consumer. `parked_run` is how many events in a row were wrong, up to the newest; `longest_run` is the longest of
+    the newest poll, though a good event may have ended it; `alive_at` when it last went to the door.
+    """
 
     door: Door
     progress: Progress
     lanes_max: int = 1
     parked_run: int = 0
+    longest_run: int = 0
     alive_at: float = field(default_factory=time.monotonic)
 
     async def apply(self, records: Sequence[Record]) -> list[Position]:
         """Large polls in lanes side by side. Should one fail, the poll is done again, and the inbox drops what the others did."""
+        self.longest_run = self.parked_run
         applied = [self._apply_lane(lane) for lane in in_lanes(records, lanes_max=self.lanes_max)]
         for failure in await asyncio.gather(*applied, return_exceptions=True):
             if failure is not None:
@@ -104,6 +108,7 @@ class Intake:
         for item, outcome in zip(items, outcomes, strict=True):
             if outcome.wrong is not None:
                 self.parked_run += outcome.wrong.code != parking.BEHIND
+                self.longest_run = max(self.longest_run, self.parked_run)
                 metrics.events_parked.labels(name, outcome.wrong.code).inc()
             elif not outcome.seen:
                 assert item.record is not None

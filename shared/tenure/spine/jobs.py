@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from tenure.spine.aside import ASIDE_S, Aside
 from tenure.spine.consumer import Consumer
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import NEWEST_DAY, Door
@@ -29,7 +30,6 @@ KEYS_FIRST: Final = 100
 KEYS_MAX: Final = 1_000
 TRANSACTION_S: Final = 0.1
 ASIDE_KEYS_MAX: Final = 10_000
-ASIDE_S: Final = 300.0
 CATCH_UP_WAIT_MAX_S: Final = 30.0
 IDLE_WAIT_S: Final = 0.5
 
@@ -55,7 +55,7 @@ class DueWork:
     wake_relay: asyncio.Event
     backoff: Backoff = field(default_factory=Backoff)
     pace: Pace = field(default_factory=Pace)
-    _aside_until: dict[str, float] = field(default_factory=dict)
+    aside: Aside = field(default_factory=Aside)
     _patient_until: float = 0.0
 
     async def run(self) -> None:
@@ -83,7 +83,7 @@ class DueWork:
         if day is None or self.backoff.stopping.is_set():
             return 0
         began = time.monotonic()
-        due = await self.door.fall_due(day, keys_max=min(KEYS_MAX, self.pace.keys), aside=self._aside())
+        due = await self.door.fall_due(day, keys_max=min(KEYS_MAX, self.pace.keys), aside=self._left_alone())
         self.pace.learn(due.done + len(due.refused), time.monotonic() - began)
         self._put_aside(due.refused)
         if due.done:
@@ -98,11 +98,10 @@ class DueWork:
         if await wait_or(self.consumer.caught_up, max(0.0, self._patient_until - now)):
             self._patient_until = 0.0
 
-    def _aside(self) -> frozenset[str]:
-        now = time.monotonic()
-        self._aside_until = {key: until for key, until in self._aside_until.items() if until > now}
-        metrics.due_aside_keys.labels(self.door.service.name).set(len(self._aside_until))
-        return frozenset(self._aside_until)
+    def _left_alone(self) -> frozenset[str]:
+        keys = self.aside.keys()
+        metrics.due_aside_keys.labels(self.door.service.name).set(len(keys))
+        return keys
 
     def _put_aside(self, refused: dict[str, str]) -> None:
         """Many more than a few are no accident: then the rest of the day waits with them, and health says why."""
@@ -112,7 +111,7 @@ class DueWork:
         for key, why in list(refused.items())[:10]:
             log.error("due_work_refused", service=name, key=key, reason=why, tries_again_in_s=ASIDE_S)
         metrics.due_refused.labels(name).inc(len(refused))
-        self._aside_until.update(dict.fromkeys(refused, time.monotonic() + ASIDE_S))
-        metrics.due_aside_keys.labels(name).set(len(self._aside_until))
-        if len(self._aside_until) > ASIDE_KEYS_MAX:
-            raise TimeoutError(f"{len(self._aside_until)} keys cannot live through their day, the last: {why}")
+        self.aside.put(refused)
+        metrics.due_aside_keys.labels(name).set(len(self.aside))
+        if len(self.aside) > ASIDE_KEYS_MAX:
+            raise TimeoutError(f"{len(self.aside)} keys cannot live through their day, the last: {why}")

@@ -13,10 +13,7 @@ from tenure.telemetry import metrics
 WAIT_FIRST_S: Final = 0.1
 WAIT_MAX_S: Final = 5.0
 
-WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (
-    WorldDown,
-    OSError,
-    TimeoutError,
+DATABASE_DOWN: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # the server's last word came between two questions: the connection is about to end
     asyncpg.PostgresConnectionError,
@@ -32,6 +29,8 @@ WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InvalidCachedStatementError,  # a migration under way
     asyncpg.OutdatedSchemaCacheError,
 )
+"""What PostgreSQL and its driver raise when they are away or busy, whatever was asked."""
+WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (WorldDown, OSError, TimeoutError, *DATABASE_DOWN)
 
 
 @dataclass(slots=True)

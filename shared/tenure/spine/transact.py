@@ -85,17 +85,34 @@ class Door:
         return self.programme
 
     async def transact(
+<<<<<<< HEAD
         self, items: Sequence[Item], *, positions: Sequence[Position] = (), day: date | None = None
+=======
+        self,
+        items: Sequence[Item],
+        *,
+        positions: Sequence[Position] = (),
+        day: date | None = None,
+        whole: bool = False,
+        lock_timeout_ms: int | None = None,
+>>>>>>> 72df971 (What one member, replica or moment cannot do holds nobody up: locked rows, the clock's lead, timers, runs of parked events)
     ) -> list[Outcome]:
         """Apply items in order; remember how far the log was read and which day started.
 
         Raises what PostgreSQL raises: for a fault of the data (`is_fault_of_the_data`) the caller halves the batch, for
+<<<<<<< HEAD
         everything else it tries again; either way nothing happened.
+=======
+        everything else it tries again; either way nothing happened. Of items that are `whole` none is applied if one is
+        refused: its WrongEventError is raised. `lock_timeout_ms`: wait less long for locked rows than the settings say.
+>>>>>>> 72df971 (What one member, replica or moment cannot do holds nobody up: locked rows, the clock's lead, timers, runs of parked events)
         """
 
         async def once() -> list[Outcome]:
             async with self._transaction() as conn:
                 reach("transact.begun")
+                if lock_timeout_ms is not None:
+                    await conn.execute(f"SET LOCAL lock_timeout = {lock_timeout_ms}")
                 batch = self._batch(conn, items)
                 await batch.claim()
                 await batch.decide()

@@ -9,6 +9,7 @@ conventions for HTTP and messaging. Spans carry ids of events and names of topic
 import os
 import re
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -25,6 +26,7 @@ from tenure.settings import Settings
 
 Attribute = str | int | float | bool
 LINKS_MAX: Final = 128
+SEND_S_MAX: Final = 2.0
 OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _ZEROS: Final = frozenset("0")
@@ -41,12 +43,15 @@ def configure_tracing(settings: Settings, process: str) -> Callable[[], None]:
 
     endpoint = f"{settings.otlp_endpoint}/v1/traces" if settings.otlp_endpoint else None
     provider = TracerProvider(resource=Resource.create({"service.name": process}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_S_MAX)))
     collecting[:] = [provider.get_tracer("tenure")]
 
     def end() -> None:
+        """Send what is left, if it is taken in time: a collector that is away may not keep a process from ending."""
         collecting.clear()
-        provider.shutdown()
+        last = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
+        last.start()
+        last.join(SEND_S_MAX)
 
     return end
 
