@@ -1,7 +1,7 @@
 """The notifier's two timers: tell what is due, and hand text messages to their channel.
 
 The invariants: what is told is decided and written in one transaction; a text message is marked as being sent before it is, so
-that a crash leaves `sending`, which becomes `unknown` and is never sent again by itself; a member whose queue a rule refuses to tell
+that a crash leaves `sending`, which becomes `unknown` and is never sent again by itself; a member whose queue no rule can tell
 is left alone for a while, and keeps nobody waiting.
 """
 

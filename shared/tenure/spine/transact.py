@@ -85,27 +85,18 @@ class Door:
         return self.programme
 
     async def transact(
-<<<<<<< HEAD
-        self, items: Sequence[Item], *, positions: Sequence[Position] = (), day: date | None = None
-=======
         self,
         items: Sequence[Item],
         *,
         positions: Sequence[Position] = (),
         day: date | None = None,
-        whole: bool = False,
         lock_timeout_ms: int | None = None,
->>>>>>> 72df971 (What one member, replica or moment cannot do holds nobody up: locked rows, the clock's lead, timers, runs of parked events)
     ) -> list[Outcome]:
         """Apply items in order; remember how far the log was read and which day started.
 
         Raises what PostgreSQL raises: for a fault of the data (`is_fault_of_the_data`) the caller halves the batch, for
-<<<<<<< HEAD
-        everything else it tries again; either way nothing happened.
-=======
-        everything else it tries again; either way nothing happened. Of items that are `whole` none is applied if one is
-        refused: its WrongEventError is raised. `lock_timeout_ms`: wait less long for locked rows than the settings say.
->>>>>>> 72df971 (What one member, replica or moment cannot do holds nobody up: locked rows, the clock's lead, timers, runs of parked events)
+        everything else it tries again; either way nothing happened. `lock_timeout_ms`: wait less long for locked rows than
+        the settings say.
         """
 
         async def once() -> list[Outcome]:
