@@ -43,7 +43,7 @@ _CODE_OF_STATUS: Final[Mapping[int, str]] = {
     429: "rate_limited",
     503: "unavailable",
 }
-WORLD_DOWN: Final = (ConnectionError, TimeoutError, socket.gaierror, *DATABASE_DOWN)
+WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (ConnectionError, TimeoutError, socket.gaierror, *DATABASE_DOWN)
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
