@@ -304,6 +304,15 @@ def test_after_a_merge_a_newer_share_of_a_term_replaces_the_old_ids_share():
     assert world.believed() == ()
 
 
+def test_after_a_merge_a_policy_that_goes_to_another_altogether_is_gone():
+    world = World()
+    old = term("2018-01-01", premium=400, member="M-2")
+    world.happen(known(old), merged("M-1", "M-2", "2018-02-01"))
+    world.happen(known(amended(old, member_id="M-1", version=2), "2018-02-02"))
+    world.happen(known(amended(old, member_id="M-1", version=3, covers=()), "2018-03-01"))
+    assert world.believed() == ()
+
+
 def test_shares_of_a_term_that_changed_hands_between_the_two_both_count():
     world = World()
     whole = term("2018-01-01", premium=400)

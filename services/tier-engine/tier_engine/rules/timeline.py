@@ -234,8 +234,8 @@ def shares_that_count(terms: tuple[InsuredTerm, ...]) -> tuple[InsuredTerm, ...]
     """All terms, but for shares that a merge made out of date.
 
     Before a merge two members may each hold a share of one term (its holder changed): days that do not overlap. After it, the
-    core speaks of the term under the remaining id alone. So a newer share that is void, or has a day in common with an older
-    one, stands for it.
+    core speaks of the term under the remaining id alone. So a newer share without cover (void, or another's altogether),
+    or with a day in common with an older one, stands for it.
     """
     shares: dict[tuple[str, int], list[InsuredTerm]] = {}
     for term in terms:
@@ -249,7 +249,7 @@ def _stands_for(newer: InsuredTerm, older: InsuredTerm) -> bool:
     """Whether a share of the same term does."""
     if newer.version <= older.version:
         return False
-    return newer.void or any(a < d and c < b for a, b in newer.covers for c, d in older.covers)
+    return not newer.covers or any(a < d and c < b for a, b in newer.covers for c, d in older.covers)
 
 
 def timeline(terms: Iterable[InsuredTerm], growth: Growth, programme: Programme, until: date) -> tuple[Step, ...]:
