@@ -99,8 +99,14 @@ def _hand_back(tx: Transaction, hand: HandBack) -> None:
     _put(tx, hand.to_id, own | {d: m._replace(handed_by=m.handed_by[:-1]) for d, m in back.items()})
 
 
-async def _due(_: Any, tx: Transaction, now: datetime | None, untouched_s: float, members_max: int) -> Answer:
+async def _due(
+    _: Any, tx: Transaction, now: datetime | None, untouched_s: float, members_max: int, aside: list[str]
+) -> Answer:
     until = time.monotonic() - untouched_s
     queue = tx.store.tables["queue"].items()
-    due = sorted((at, key) for key, (at, touched) in queue if touched <= until and (now is None or at <= now))
+    due = sorted(
+        (at, key)
+        for key, (at, touched) in queue
+        if touched <= until and (now is None or at <= now) and key not in aside
+    )
     return [{"member_id": key, "send_at": at} for at, key in due[:members_max]]
