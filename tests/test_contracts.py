@@ -16,7 +16,7 @@ import pytest
 import structlog
 from jsonschema import Draft202012Validator, FormatChecker
 from tenure.contracts.event import Event
-from tenure.contracts.topics import TOPIC_OF, TOPICS, TYPES
+from tenure.contracts.topics import READ_AGAIN_DAYS, SEGMENT_DAYS, TOPIC_OF, TOPICS, TYPES
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine.codec import StructuredEvent, decode_structured, encode
@@ -139,6 +139,12 @@ def test_the_table_names_the_services_that_there_are() -> None:
     assert {s.name for s in SERVICES if not s.reads} == set(), (
         "a service that reads nothing does not belong to the table"
     )
+
+
+def test_every_inbox_remembers_longer_than_the_topics_of_its_service_are_kept() -> None:
+    """What is kept for ever is kept by its own id by whoever reads it."""
+    longest = max(topic.retention_days or 0 for service in SERVICES for topic in service.reads)
+    assert longest + SEGMENT_DAYS == READ_AGAIN_DAYS < Settings.model_fields["inbox_retention_days"].default
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda s: s.name)

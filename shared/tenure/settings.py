@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tenure.contracts.topics import READ_AGAIN_DAYS
+
 ENV_PREFIX = "TENURE_"
 
 Positive = Annotated[int, Field(gt=0)]
@@ -86,7 +88,7 @@ class Settings(BaseSettings):
     poll_timeout_s: PositiveS = 0.5
     parked_run_max: Positive = 1_000
     outbox_retention_h: Positive = 72
-    inbox_retention_days: Positive = 35
+    inbox_retention_days: Positive = READ_AGAIN_DAYS + 1
 
     # Edge limits.
     body_bytes_max: Positive = 1_048_576
@@ -130,6 +132,10 @@ class Settings(BaseSettings):
             (
                 self.outbox_retention_h <= self.inbox_retention_days * 24,
                 "TENURE_INBOX_RETENTION_DAYS must cover TENURE_OUTBOX_RETENTION_H (events may be told again)",
+            ),
+            (
+                self.inbox_retention_days > READ_AGAIN_DAYS,
+                f"TENURE_INBOX_RETENTION_DAYS must exceed {READ_AGAIN_DAYS}: the log may deliver again what it keeps for so long",
             ),
             (
                 self.consumer_lanes_max < self.pool_size_max,

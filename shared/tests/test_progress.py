@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from tenure.settings import Settings
 from tenure.spine.log import Consumer, Log, Position, Record, TopicPartition
+from tenure.spine.memory_log import MemoryLog
 from tenure.spine.progress import Progress
 from tenure.spine.runtime import Runtime
 from tenure.testing import Under
@@ -130,6 +131,25 @@ async def test_offsets_that_outlived_what_the_database_knows_do_not_hide_events(
     await forget(toy)
     async with Runtime(toy.door, log, settings):
         await until(lambda: toy.pool.fetchval("SELECT coalesce(sum(amount), 0) = 6 FROM totals"), toy)
+
+
+async def test_a_group_that_lost_its_offsets_reads_all_that_is_kept_and_has_no_effect_twice(
+    toy: Under, log: Log, settings: Settings
+) -> None:
+    """Kafka forgets them when the group had no member for a week; meanwhile the inbox was swept. The log keeps 90 days, by segments."""
+    assert isinstance(log, MemoryLog)
+    producer = await log.producer()
+    await producer.send(outgoing(1, 2, 3))
+    async with Runtime(toy.door, log, settings):
+        await until(lambda: toy.pool.fetchval("SELECT count(*) = 3 FROM inbox"), toy)
+    await toy.pool.execute("UPDATE inbox SET seen_at = now() - interval '97 days'")
+    log._broker.groups.clear()
+    async with Runtime(toy.door, log, settings) as runtime:
+        await runtime.vitals.sweep()
+        await runtime.consumer.caught_up.wait()
+        await producer.send(outgoing(9, member="M-2"))
+        await until(lambda: toy.pool.fetchval("SELECT count(*) = 1 FROM totals WHERE key = 'M-2'"), toy)
+    assert await toy.pool.fetchval("SELECT amount FROM totals WHERE key = 'M-1'") == 6
 
 
 async def test_a_rebalance_before_the_first_poll_from_there_does_not_hide_them_either(

@@ -87,7 +87,8 @@ def test_every_bad_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"lock_timeout_ms": 30_000}, "TENURE_LOCK_TIMEOUT_MS must be below"),
         ({"statement_timeout_ms": 70_000}, "TENURE_STATEMENT_TIMEOUT_MS must not exceed"),
-        ({"outbox_retention_h": 1_000}, "TENURE_INBOX_RETENTION_DAYS must cover"),
+        ({"outbox_retention_h": 3_000}, "TENURE_INBOX_RETENTION_DAYS must cover"),
+        ({"inbox_retention_days": 97}, "TENURE_INBOX_RETENTION_DAYS must exceed 97"),
         ({"rate_burst": 499}, "TENURE_RATE_BURST must be at least"),
         ({"queue_items_max": 255}, "TENURE_QUEUE_ITEMS_MAX must be at least"),
         ({"answer_timeout_s": 2.0}, "TENURE_ANSWER_TIMEOUT_S must be longer"),

@@ -299,6 +299,16 @@ TYPES: Final[Mapping[str, type[Data]]] = MappingProxyType({name: cls for t in TO
 TYPE_OF: Final[Mapping[type[Data], str]] = MappingProxyType({cls: name for name, cls in TYPES.items()})
 TOPIC_OF: Final[Mapping[str, Topic]] = MappingProxyType({name: t for t in TOPICS for name in t.types})
 
+SEGMENT_DAYS: Final = 7
+"""A log deletes whole segments, and a new one begins after so long: a record may be that much older than its retention."""
+READ_AGAIN_DAYS: Final = SEGMENT_DAYS + max(
+    t.retention_days or 0 for t in TOPICS if set(t.consumers) & set(TOPIC_OF["day.started"].consumers)
+)
+"""How old a record may be that one of our services (each reads the calendar) is given again, where its group's offsets are gone.
+
+What is kept for ever counts as nothing here: who reads it keeps what it says under its own id, also when it comes again.
+"""
+
 
 def read_by(service: str) -> tuple[Topic, ...]:
     """The topics a service consumes, in the table's order."""

@@ -13,19 +13,17 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from tenure.contracts.topics import TOPICS
 from tenure.spine.kafka_closing import ended
 from tenure.spine.kafka_consumer import KafkaConsumer, Rebalances, fetch_only_when_all_is_taken
 from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_ends import ends
 from tenure.spine.kafka_metadata import never_create_by_asking
 from tenure.spine.kafka_producer import KafkaProducer
+from tenure.spine.kafka_retention import DECLARED, tell_what_is_kept_otherwise
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import OnPartitions, PartitionsDiffer, TopicPartition, WorldDown
 
 _METADATA_RETRY_S = 0.05
-_KEPT = {topic.name: {"retention.ms": "-1"} for topic in TOPICS if topic.retention_days is None}
-"""Topics that are kept for ever say so when they are created; for all others the cluster's own retention holds."""
 
 
 class KafkaLog:
@@ -33,6 +31,7 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._told = False
         never_create_by_asking()
 
     async def producer(self) -> KafkaProducer:
@@ -64,8 +63,11 @@ class KafkaLog:
     async def ensure_topics(self, topics: Mapping[str, int]) -> None:
         async with within(self._settings.topics_deadline_s, "creating topics"), self._admin() as admin:
             existing = await _partition_counts(admin, topics)
+            if not self._told:
+                self._told = True
+                await tell_what_is_kept_otherwise(admin, existing)
             missing = [
-                NewTopic(name, partitions, self._settings.replicas, topic_configs=_KEPT.get(name))
+                NewTopic(name, partitions, self._settings.replicas, topic_configs=DECLARED.get(name))
                 for name, partitions in topics.items()
                 if name not in existing
             ]
