@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from policy_sync.service import SERVICE as POLICY_SYNC
-from policy_sync.sources import motor_portfolio
+from policy_sync.sources import motor_portfolio, motor_rows
 from tenure.calendar import add_months
 from tenure.contracts.event import Event
 from tenure.settings import Settings
@@ -36,7 +36,7 @@ Lives = dict[str, tuple[Any, ...]]
 
 
 def facts_of(path: Path, policies: int | None = None) -> list[Event]:
-    events = motor_portfolio.in_order(motor_portfolio.facts(motor_portfolio.read(path)))
+    events = motor_portfolio.in_order(motor_portfolio.facts(motor_rows.read(path)))
     known = [e for e in events if e.day <= LAST_DAY]
     if policies is None:
         return known

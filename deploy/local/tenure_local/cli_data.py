@@ -29,7 +29,8 @@ AS_DAY: Final[dict[str, Any]] = {"parser": day, "metavar": "YYYY-MM-DD"}
 
 def facts_of(file: Path) -> "list[Event]":
     """The facts of a motor portfolio file, in order of time; fails with the row that is wrong."""
-    from policy_sync.sources import motor_portfolio
+    from policy_sync.sources import motor_portfolio, motor_rows
+    from policy_sync.sources.rows import FileError
 
     from tenure_local.playback import in_order
 
@@ -39,11 +40,9 @@ def facts_of(file: Path) -> "list[Event]":
     with progress() as bars:
         bars.add_task(f"reading {path.name}", total=None)
         try:
-            return in_order(motor_portfolio.facts(motor_portfolio.read(path)))
-        except motor_portfolio.RowError as error:
+            return in_order(motor_portfolio.facts(motor_rows.read(path)))
+        except (motor_rows.RowError, FileError) as error:
             fail(f"{path.name}: {error}")
-        except (EOFError, UnicodeDecodeError) as error:
-            fail(f"{path.name} is not a whole CSV file (or .csv.gz): {error}")
 
 
 @replays.command("motor-portfolio")

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Final
 
 import msgspec
-from policy_sync.sources import motor_portfolio
+from policy_sync.sources import motor_portfolio, motor_rows
 from rich.table import Table
 from tenure.contracts.event import Event
 from tenure.spine.codec import StructuredEvent, decode_structured, utc_now
@@ -76,7 +76,7 @@ def run(platform: Platform, say: Say) -> Summary:
 
 def cast_and_portfolio() -> list[Event]:
     """The examples' facts, in order of time."""
-    motor = motor_portfolio.facts(motor_portfolio.read(EXAMPLES / "motor-portfolio" / "policies.csv.gz"))
+    motor = motor_portfolio.facts(motor_rows.read(EXAMPLES / "motor-portfolio" / "policies.csv.gz"))
     lines = (EXAMPLES / "home-cast" / "facts.ndjson").read_bytes().splitlines()
     cast = (msgspec.json.decode(line, type=StructuredEvent) for line in lines)
     return in_order([*motor, *(decode_structured(event, received=utc_now()) for event in cast)])

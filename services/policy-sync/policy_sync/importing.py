@@ -118,7 +118,7 @@ def _chunk(rows: Iterator[Mapped], after: int) -> list[Mapped]:
     """The next rows after a position, not more than fit one transaction."""
     chunk, facts = list[Mapped](), 0
     for row in rows:
-        if row.row <= after:
+        if row.position <= after:
             continue
         chunk.append(row)
         facts += len(row.events)

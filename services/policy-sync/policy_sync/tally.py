@@ -10,7 +10,7 @@ _FATES: Final = {"accepted": "accepted", "waiting": "waiting", "duplicate": "kno
 
 
 class Tally:
-    """Counts one chunk; `position` ends as its last row."""
+    """Counts one chunk; `position` ends as that of its last row."""
 
     def __init__(self, position: int) -> None:
         self.position = position
@@ -22,7 +22,7 @@ class Tally:
             self._counts["rows"] += 1
             self._counts["rows_wrong"] += bool(mapped.wrong)
             self.findings += [(f.row, f.place, f.code, f.detail) for f in mapped.wrong]
-            self.position = max(self.position, mapped.row)
+            self.position = max(self.position, mapped.position)
 
     def add_facts(self, chunk: Sequence[Mapped], fates: Sequence[Fate]) -> None:
         rows = ((mapped.row, event) for mapped in chunk for event in mapped.events)

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gzip
 import json
 from collections.abc import AsyncIterator
 from datetime import date
@@ -38,6 +39,7 @@ GOOD = [
     ["H-2", "1", "C-2", "05/06/2024", "06/06/2024", "06/06/2025", "1,500.005", "", "", "05/06/2024", "01/10/2024", "M"],
     ["H-3", "1", "C-3", "05/06/2024", "06/06/2024", "06/06/2025", "80", "B", "", "", "10/06/2024", "C"],
 ]
+EXCERPT = PROGRAMME_DIR.parent / "examples" / "motor-portfolio" / "policies.csv.gz"
 TABLES = ("policies", "terms", "claims", "members", "milestones")
 
 
@@ -314,9 +316,52 @@ async def test_what_cannot_be_is_said_at_once(t: Under, tmp_path: Path) -> None:
 
 
 async def test_the_motor_portfolio_takes_the_same_road(t: Under, settings: Settings, tmp_path: Path) -> None:
-    excerpt = PROGRAMME_DIR.parent / "examples" / "motor-portfolio" / "policies.csv.gz"
-    facts = sum(len(row.events) for row in catalogue.read(excerpt, source="motor-portfolio", declaration=""))
-    id_ = await upload(t, excerpt, source="motor-portfolio", part_bytes=1_000_000)
+    facts = sum(len(row.events) for row in catalogue.read(EXCERPT, source="motor-portfolio", declaration=""))
+    id_ = await upload(t, EXCERPT, source="motor-portfolio", part_bytes=1_000_000)
     await read_all(t)
     found = await view(t, id_)
     assert (found["stage"], found["counts"]["accepted"], found["counts"]["refused"]) == ("done", facts, 0)
+
+
+async def test_one_wrong_row_of_a_portfolio_is_refused_by_its_number_and_the_rest_come_in(
+    t: Under, settings: Settings, tmp_path: Path
+) -> None:
+    lines = gzip.decompress(EXCERPT.read_bytes()).decode().splitlines()
+    column = lines[0].split(";").index("Premium")
+    row = 1_500
+    cells = lines[row - 1].split(";")
+    lines[row - 1] = ";".join([*cells[:column], "dear", *cells[column + 1 :]])
+    (tmp_path / "one-bad.csv").write_text("\n".join(lines) + "\n")
+    kept_out = sum(line.split(";")[0] == cells[0] for line in lines)
+    id_ = await upload(t, tmp_path / "one-bad.csv", source="motor-portfolio", part_bytes=1_000_000)
+    await read_all(t)
+    found = await view(t, id_)
+    counts = found["counts"]
+    assert (found["stage"], counts["rows"], counts["rows_wrong"]) == ("done", len(lines) - 1, kept_out)
+    assert (counts["accepted"], counts["refused"]) == (counts["facts"], 0)
+    assert counts["facts"] > len(lines)
+    page = await t.http.get(f"/v1/imports/{id_}/findings", headers=t.auth("operator"))
+    first = next(one for one in page.json()["items"] if one["code"] == "malformed_row")
+    assert (first["row"], first["detail"]) == (row, "Premium: 'dear' cannot be used (InvalidOperation)")
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"root:x:0:0:root:/root:/bin/bash\n", "row 1: there is no column"),
+        (b"ID,Date_start_contract\n1,01/01/2016\n", "row 1 is one cell"),
+        (b"\x1f\x8b\x08\x00" + bytes(range(64)), "after row 0"),
+        (gzip.compress(b"\x00\xff" * 50), "this is not utf-8"),
+        (b"PK\x03\x04....", "this is an Excel or ZIP file"),
+    ],
+    ids=["another text", "cut by commas", "no whole gzip", "something gzipped", "Excel"],
+)
+async def test_a_file_that_is_no_portfolio_fails_and_says_why(
+    t: Under, settings: Settings, tmp_path: Path, body: bytes, why: str
+) -> None:
+    (tmp_path / "policies.csv").write_bytes(body)
+    id_ = await upload(t, tmp_path / "policies.csv", source="motor-portfolio", part_bytes=1_000_000)
+    await read_all(t)
+    found = await view(t, id_)
+    assert found["stage"] == "failed"
+    assert why in found["why"]

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from policy_sync.rules.facts import fact_of
 from policy_sync.rules.fold import Policy, fold
-from policy_sync.sources.motor_portfolio import RowError, facts, in_order, read, split
+from policy_sync.sources.motor_portfolio import facts, in_order, mapped, split
+from policy_sync.sources.motor_rows import RowError, read
+from policy_sync.sources.rows import FileError
 from tenure.contracts import core
 from tenure.contracts.event import Event
 from tenure.testing import ROOT
@@ -46,6 +48,11 @@ def shape(events: list[Event]) -> list[tuple[str, int, str]]:
 
 YEAR_1 = ("01/01/2016", "01/01/2017")
 YEAR_2 = ("01/01/2017", "01/01/2018")
+
+
+def of_8(lines: list[str]) -> list[str]:
+    """The same rows of another policy."""
+    return ["8" + text[1:] for text in lines]
 
 
 def test_a_contract_that_begins_in_the_file_is_issued_then_renewed(tmp_path: Path) -> None:
@@ -129,7 +136,7 @@ def test_a_term_never_taken_up_has_no_claims(tmp_path: Path) -> None:
         (line(*YEAR_1, premium="NaN"), "row 2: Premium"),
         (line(*YEAR_1, claims="one"), "row 2: N_claims_year"),
         (line(*YEAR_1)[:-1] + "5", "row 2: Area"),
-        ("7;01/01/2016", "row 2: Date_last_renewal"),
+        ("7;01/01/2016", "row 2: the row has 2 cells, the header 11"),
         (";" + line(*YEAR_1)[2:], "row 2: ID"),
     ],
 )
@@ -142,8 +149,37 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, bad: str, column: st
 def test_a_file_without_the_columns_says_which(tmp_path: Path) -> None:
     path = tmp_path / "policies.csv"
     path.write_text("ID,Premium\n1,2\n")
-    with pytest.raises(RowError, match="Date_last_renewal"):
+    with pytest.raises(FileError, match="is ',' the separator"):
         list(read(path))
+
+
+TWO_YEARS = [line(*YEAR_1), line(*YEAR_2, began="01/01/2016")]
+
+
+@pytest.mark.parametrize(
+    ("what", "lines", "wrong", "facts_of_rows"),
+    [
+        ("a wrong cell", [line(*YEAR_1, premium="dear"), *of_8(TWO_YEARS)], [(2, "malformed_row")], [3, 3, 4, 4]),
+        ("a line cut short", ["7;01/01/2016", *of_8(TWO_YEARS)], [(2, "malformed_row")], [3, 3, 4, 4]),
+        ("no policy named", [";" + TWO_YEARS[0][2:], *TWO_YEARS], [(2, "malformed_row")], [3, 3, 4, 4]),
+        ("of a policy of three", [line(*YEAR_1, claims="x"), *TWO_YEARS, *of_8(TWO_YEARS)], [(2, "malformed_row"), (3, "policy_kept_out"), (4, "policy_kept_out")], [5, 5, 6, 6]),
+        ("the last of its policy, cut short", [*TWO_YEARS, *of_8(TWO_YEARS), "7;1"], [(6, "malformed_row"), (2, "policy_kept_out"), (3, "policy_kept_out")], [4, 4, 5, 5]),
+        ("all of them", ["7;a;b", "8;a;b"], [(2, "malformed_row"), (3, "malformed_row")], []),
+        ("none", TWO_YEARS, [], [2, 2, 3, 3]),
+    ],
+)  # fmt: skip
+def test_a_wrong_row_keeps_its_policy_out_and_no_other(
+    tmp_path: Path, what: str, lines: list[str], wrong: list[tuple[int, str]], facts_of_rows: list[int]
+) -> None:
+    """A policy's terms are numbered from all its rows, so the others wait until the wrong one is mended; each is told by its line."""
+    path = tmp_path / "policies.csv"
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    told = list(mapped(path, live_from=None))
+    assert [(finding.row, finding.code) for one in told for finding in one.wrong] == wrong
+    assert [one.row for one in told for _ in one.events] == facts_of_rows
+    positions = [one.position for one in told]
+    assert positions == sorted(set(positions)), "the importer goes on from a position: each is one row"
+    assert positions[:1] > [0]
 
 
 def test_split_makes_history_of_what_came_before(tmp_path: Path) -> None:

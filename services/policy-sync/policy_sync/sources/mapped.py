@@ -44,11 +44,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Mapped(NamedTuple):
-    """A row's facts, or why it has none."""
+    """A row's facts, or why it has none. `order` grows from one to the next, where rows are not told in the file's order."""
 
     row: int
     events: tuple[Event, ...]
     wrong: tuple[Finding, ...] = ()
+    order: int = 0
+
+    @property
+    def position(self) -> int:
+        """How far the file was read with it: more than 0, and more than with the one before."""
+        return self.order or self.row
 
 
 class _Fact(NamedTuple):

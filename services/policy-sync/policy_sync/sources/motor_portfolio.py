@@ -5,17 +5,16 @@ same rows always give the same facts under the same ids; no fact is dated before
 
 A term that was never taken up (it starts on or after the lapse) is a renewal, cancelled the same day as `not_taken_up`, without
 a payment or claims: that leaves a void term. Cover before the first row is term 0, without premium, flagged backfill.
+
+A policy is taken whole or not at all: its terms are numbered from all its rows, so one that is wrong keeps the others out until it
+is mended. Every row kept out is told, and the other policies of the file come in.
 """
 
-import csv
-import gzip
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import msgspec
 from tenure.calendar import round_half_up, start_of
@@ -23,73 +22,53 @@ from tenure.contracts import core
 from tenure.contracts.event import Data, Event
 from tenure.contracts.topics import TYPE_OF
 
+from policy_sync.sources import motor_rows
+from policy_sync.sources.mapped import Finding, Mapped
+from policy_sync.sources.motor_rows import Row, Wrong
+
 SOURCE: Final = "/core/motor-portfolio"
 PRODUCT_LINE: Final = "motor"
-COLUMNS: Final = (
-    "ID",
-    "Date_start_contract",
-    "Date_last_renewal",
-    "Date_next_renewal",
-    "Distribution_channel",
-    "Date_lapse",
-    "Premium",
-    "Cost_claims_year",
-    "N_claims_year",
-    "Type_risk",
-    "Area",
-)
-Channel = Literal["agent", "broker"]
-_CHANNELS: Final = MappingProxyType[str, Channel]({"0": "agent", "1": "broker"})
-_RISKS: Final = MappingProxyType({"1": "motorbike", "2": "van", "3": "car", "4": "agricultural"})
-_AREAS: Final = MappingProxyType({"1": "urban", "0": "rural"})
-_GZIP_MAGIC: Final = b"\x1f\x8b"
 _OPENS_AT: Final = timedelta(hours=9)
 _STEP: Final = timedelta(minutes=1)
-CLAIMS_MAX: Final = 1_000
-
-
-class RowError(ValueError):
-    """A row of the file cannot be used; the message names the row and the column."""
-
-
-class Row(NamedTuple):
-    """One policy and year. `started` is the contract's first day, `lapsed` the day it ended, if it did."""
-
-    id: str
-    started: date
-    start: date
-    end: date
-    channel: Channel
-    lapsed: date | None
-    premium_fen: int
-    claims: int
-    claims_fen: int
-    risk: str
-    area: str
-
-
-def read(path: Path) -> Iterator[Row]:
-    """The rows of `policies.csv`, gzipped or plain. Raises RowError."""
-    with path.open("rb") as raw:
-        is_gzip = raw.read(2) == _GZIP_MAGIC
-    with (
-        gzip.open(path, "rt", encoding="utf-8", newline="")
-        if is_gzip
-        else path.open(encoding="utf-8", newline="") as text
-    ):
-        lines = csv.reader(text, delimiter=";")
-        at = _positions(next(lines, []))
-        for number, cells in enumerate(lines, 2):
-            yield _row(number, cells, at)
 
 
 def facts(rows: Iterable[Row], *, backfill: bool = False) -> Iterator[Event]:
     """The facts of all policies, policy by policy. Cover before the first row is backfill always, the rest if asked."""
+    for terms in _by_policy(rows).values():
+        for _, events in _policy(terms, backfill=backfill):
+            yield from events
+
+
+def mapped(path: Path, *, live_from: date | None) -> Iterator[Mapped]:
+    """What a file gives, row by row: first the rows kept out, then the facts, policy by policy. Raises FileError."""
+    found = list(motor_rows.rows(path))
+    wrong = [row for row in found if isinstance(row, Wrong)]
+    policies = _by_policy(row for row in found if isinstance(row, Row))
+    order = 0
+    for finding in _kept_out(wrong, policies):
+        order += 1
+        yield Mapped(finding.row, (), (finding,), order)
+    for terms in policies.values():
+        for number, told in _policy(terms, backfill=live_from is None):
+            order += len(told)
+            yield Mapped(number, tuple(told if live_from is None else split(told, live_from)), order=order)
+
+
+def _by_policy(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each policy in order of start, policies as they come."""
     by_policy: dict[str, list[Row]] = {}
     for row in rows:
         by_policy.setdefault(row.id, []).append(row)
-    for terms in by_policy.values():
-        yield from _policy(sorted(terms, key=lambda r: r.start), backfill=backfill)
+    return {policy: sorted(rows, key=lambda r: r.start) for policy, rows in by_policy.items()}
+
+
+def _kept_out(wrong: Iterable[Wrong], policies: dict[str, list[Row]]) -> Iterator[Finding]:
+    """The wrong rows, each with those of its policy, which leave `policies`."""
+    for row in wrong:
+        yield Finding(row.number, row.column, "malformed_row", row.why)
+        for other in policies.pop(row.policy, ()):
+            why = f"row {row.number} of the policy {row.policy} cannot be used, and its terms are numbered from all its rows"
+            yield Finding(other.number, "ID", "policy_kept_out", why)
 
 
 def in_order(events: Iterable[Event]) -> list[Event]:
@@ -104,89 +83,18 @@ def split(events: Iterable[Event], since: date) -> Iterator[Event]:
         yield event if event.backfill or event.time >= first else msgspec.structs.replace(event, backfill=True)
 
 
-def _positions(header: list[str]) -> dict[str, int]:
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise RowError(f"row 1: the columns {', '.join(missing)} are missing (separator ';')")
-    return {name: header.index(name) for name in COLUMNS}
-
-
-def _row(number: int, cells: list[str], at: dict[str, int]) -> Row:
-    """Raises RowError that names the row (the header is row 1) and the column."""
-    column = ""
-
-    def cell(name: str) -> str:
-        nonlocal column
-        column = name
-        return cells[at[name]]
-
-    try:
-        row = Row(
-            id=_present(cell("ID")),
-            started=_date(cell("Date_start_contract")),
-            start=_date(cell("Date_last_renewal")),
-            end=_date(cell("Date_next_renewal")),
-            channel=_CHANNELS[cell("Distribution_channel")],
-            lapsed=_date(text) if (text := cell("Date_lapse")) else None,
-            premium_fen=_fen(cell("Premium")),
-            claims=_count(cell("N_claims_year")),
-            claims_fen=_fen(cell("Cost_claims_year")),
-            risk=_RISKS[cell("Type_risk")],
-            area=_AREAS[cell("Area")],
-        )
-    except (ValueError, KeyError, InvalidOperation) as error:
-        raise RowError(
-            f"row {number}: {column}: {cells[at[column]]!r} cannot be used ({type(error).__name__})"
-        ) from None
-    except IndexError:
-        raise RowError(f"row {number}: {column}: the row has {len(cells)} cells only") from None
-    if row.end <= row.start:
-        raise RowError(f"row {number}: Date_next_renewal: {row.end} is not after Date_last_renewal {row.start}")
-    return row
-
-
-def _present(text: str) -> str:
-    if not text or not text.isalnum():
-        raise ValueError(text)
-    return text
-
-
-@lru_cache(maxsize=65_536)
-def _date(text: str) -> date:
-    day, month, year = text.split("/")
-    return date(int(year), int(month), int(day))
-
-
-def _fen(text: str) -> int:
-    """An amount in yuan as fen, half a fen up."""
-    if text.isdigit():
-        return int(text) * 100
-    exact = Decimal(text)
-    if not exact.is_finite() or exact < 0:
-        raise ValueError(text)
-    numerator, denominator = exact.as_integer_ratio()
-    return round_half_up(numerator * 100, denominator)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if not 0 <= count <= CLAIMS_MAX:
-        raise ValueError(text)
-    return count
-
-
-def _policy(rows: list[Row], *, backfill: bool) -> Iterator[Event]:
-    """One policy's facts. Each day's facts are a minute apart, so that their order is in their times."""
+def _policy(rows: list[Row], *, backfill: bool) -> Iterator[tuple[int, tuple[Event, ...]]]:
+    """One policy's facts by row. Each day's facts are a minute apart, so that their order is in their times."""
     lapsed = next((row.lapsed for row in rows if row.lapsed is not None), None)
-    first = rows[0]
-    if first.started < first.start:
-        yield from _Facts(first.id, 0, backfill=backfill).history(first, lapsed)
     for number, row in enumerate(rows, 1):
+        is_late = number == 1 and row.started < row.start
+        before = _Facts(row.id, 0, backfill=backfill).history(row, lapsed) if is_late else ()
         of = _Facts(row.id, number, backfill=backfill)
         if lapsed is not None and lapsed <= row.start:
-            yield from of.never_taken_up(row)
+            told = of.never_taken_up(row)
         else:
-            yield from of.term(row, lapsed if lapsed is not None and lapsed < row.end else None)
+            told = of.term(row, lapsed if lapsed is not None and lapsed < row.end else None)
+        yield row.number, (*before, *told)
 
 
 class _Facts:

@@ -6,6 +6,7 @@ The invariant: a row is a mapping of column to cell; a file that cannot be read 
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -29,11 +30,15 @@ class FileError(Exception):
 
 
 class Numbered(msgspec.Struct, frozen=True):
-    """One row, or why there is none. `number` counts as an editor shows it: a CSV file's first row of data is 2."""
+    """One row, or why there is none and the cells before the fault.
+
+    `number` counts as an editor shows it: a CSV file's first row of data is 2.
+    """
 
     number: int
     cells: Row | None
     wrong: str = ""
+    before: Row = {}
 
 
 def rows_of(path: Path, declaration: Declaration) -> Iterator[Numbered]:
@@ -76,10 +81,11 @@ def csv_rows(path: Path, form: Csv, needed: frozenset[str] = frozenset()) -> Ite
                 if len(cells) == len(header):
                     yield Numbered(begins, dict(zip(header, cells, strict=True)))
                 elif cells:
-                    yield Numbered(begins, None, f"the row has {len(cells)} cells, the header {len(header)}")
+                    wrong = f"the row has {len(cells)} cells, the header {len(header)}"
+                    yield Numbered(begins, None, wrong, dict(zip(header, cells, strict=False)))
     except UnicodeDecodeError as error:
         raise FileError(f"after row {number}: this is not {form.encoding}: {error}") from None
-    except (EOFError, OSError, csv.Error) as error:
+    except (EOFError, OSError, zlib.error, csv.Error) as error:
         raise FileError(f"after row {number}: {type(error).__name__}: {error}") from None
 
 
@@ -111,7 +117,7 @@ def _ndjson(path: Path) -> Iterator[Numbered]:
                     yield Numbered(number, decode(line))
                 except msgspec.DecodeError:
                     yield Numbered(number, None, "the line is not a JSON object")
-    except (UnicodeDecodeError, EOFError, OSError) as error:
+    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise FileError(f"after line {number}: {type(error).__name__}: {error}") from None
 
 
