@@ -8,6 +8,7 @@ from benefits.rules.telling import GRANTS_MAX, together
 from benefits.state import State
 from benefits_life import BASIC, DIAMOND, GOLD, SEASONAL, SILVER, D, Life, M, issued, one_by_one, term, tiers, use
 from msgspec.structs import replace
+from tenure.calendar import add_years
 from tenure.contracts.benefit import (
     BenefitExpired,
     BenefitGranted,
@@ -115,6 +116,18 @@ def test_what_is_unused_at_the_end_of_its_period_expires_and_what_was_used_up_do
         ("home_safety", D("2023-01-15")),
         ("safety_handbook", D("2023-01-15")),
     ]
+
+
+@pytest.mark.parametrize("since", ["1900-01-01", "1919-06-30", "1904-02-29", "2019-12-31"])
+def test_a_benefit_of_every_year_goes_on_however_long_ago_it_began(life, since):
+    """1900-01-01 is what many cores write where they do not know when a policy began."""
+    life.then(issued(start=since, end="2031-01-01"))
+    life.then(tiers((since, "basic")))
+    life.day("2026-03-01")
+    assert "home_safety" in life.standing()
+    begins = [e.period_start for e in life.take(BenefitGranted) if e.benefit == "home_safety"]
+    assert begins == [add_years(D(since), n) for n in range(len(begins))]
+    assert begins[-1] <= D("2026-03-01") < add_years(D(since), len(begins))
 
 
 def test_an_upgrade_within_the_year_lifts_what_is_left(life):

@@ -19,7 +19,6 @@ from tenure.contracts.tier import tier_on
 
 from benefits.state import Grant, KnownTerm, State, Use
 
-YEARS_MAX: Final = 100
 FOREVER: Final = date.max
 
 
@@ -124,7 +123,7 @@ def _periods(life: Life, benefit: Benefit, anchor: date, rules: BenefitRules) ->
         days = (season.window(year) for year in range(anchor.year, life.lived_to.year + 1))
         yield from ((start, end) for start, end in days if start <= life.lived_to)
     elif benefit.period == "year":
-        starts = (add_years(anchor, n) for n in range(YEARS_MAX))
+        starts = (add_years(anchor, n) for n in range(life.lived_to.year - anchor.year + 2))
         yield from takewhile(lambda year: year[0] <= life.lived_to, pairwise(starts))
     else:
         yield anchor, FOREVER
