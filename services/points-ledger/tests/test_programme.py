@@ -63,6 +63,24 @@ SPRING = campaign("spring", "2027-03-01", "2027-04-01")
         ({"rules": [rule(fixed=2**63)]}, "quiz.fixed must lie in 0 to"),
         ({"tier_percent": {"gold": 1_200}}, "percent of gold"),
         ({"expiry_months": 0}, "expiry_months must be at least 1"),
+        ({"rules": [rule(per_cny=1)]}, "quiz.per_cny means nothing for activity.completed"),
+        ({"rules": [rule(pending="cooling_off")]}, "quiz.pending means nothing for activity.completed"),
+        ({"rules": [rule(trigger="premium.paid", value_min=5)]}, "value_min means nothing for premium.paid"),
+        ({"rules": [rule(trigger="premium.paid", points_max=5)]}, "points_max means nothing for premium.paid"),
+        (
+            {"rules": [rule(trigger="policy.renewed", late_days_max=5)]},
+            "late_days_max means nothing for policy.renewed",
+        ),
+        (
+            {"rules": [rule(trigger="referral.converted", product_lines=["home"])]},
+            "product_lines means nothing for referral",
+        ),
+        (
+            {"rules": [rule(trigger="referral.converted", limits=[{"per": "year"}])]},
+            "is limited by nothing, not by year",
+        ),
+        ({"rules": [rule(trigger="policy.renewed", limits=[{"per": "year"}])]}, "is limited by term, not by year"),
+        ({"rules": [rule(limits=[{"per": "session", "times": 2}])]}, "once a session, not 2 times"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

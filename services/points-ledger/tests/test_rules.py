@@ -1,6 +1,7 @@
 """DESIGN 5.3, line by line: what earns how many points. Premiums are CNY 500.00 a year unless said otherwise."""
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from .world import (
     served,
     term,
     tiers,
+    under_rules,
 )
 
 COOLING = term(cooling_off_end=D("2026-01-16"))
@@ -265,3 +267,26 @@ def test_a_lot_expires_24_months_on_at_the_end_of_that_month(world: World, earne
     assert world.points() == (0, 10, 0)
     world.day(expires)
     assert world.points() == (0, 0, 0)
+
+
+MOTOR_YEAR = {"product_lines": frozenset({"motor"}), "window": Window(start=D("2027-01-01"), end=D("2028-01-01"))}
+
+
+@pytest.mark.parametrize(
+    ("what", "event", "points"),
+    [
+        ("a motor policy within the window", paid(term(product_line="motor"), on="2027-05-01"), 500),
+        ("a home policy", paid(term(), on="2027-05-01"), 0),
+        ("the day before the window", paid(term(product_line="motor"), on="2026-12-31"), 0),
+        ("the day of its end", paid(term(product_line="motor"), on="2028-01-01"), 0),
+        ("a motor renewal has its share of the premium's rule", renewed(term(2, product_line="motor"), "2027-05-01"), 300),
+        ("a home renewal has no share of a rule for motor", renewed(SECOND, "2027-05-01"), 200),
+    ],
+)  # fmt: skip
+def test_window_and_product_lines_hold_for_what_policies_earn(
+    rules: Programme, what: str, event: Any, points: int
+) -> None:
+    lines = tuple(replace(r, **MOTOR_YEAR) if r.code == "premium" else r for r in rules.earning.newest.rules)
+    world = World(under_rules(rules, rules=lines))
+    world.hear(event)
+    assert world.balance("points_available") + world.balance("points_pending") == points, what

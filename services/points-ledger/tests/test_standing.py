@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from points_ledger.commands import (
     ApproveAdjustment,
     LeaveAgent,
@@ -14,11 +15,12 @@ from points_ledger.commands import (
     RejectAdjustment,
     ReturnAgent,
 )
-from points_ledger.rules.account import AccountChange
+from points_ledger.rules.account import AccountChange, ReferralNews
 from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsAdjusted, PointsReversed
 from tenure.contracts.policy import CustomerMerged, PolicyRescinded
+from tenure.contracts.programme import Programme, Versions
 
 from .test_against_the_model import assert_books
 from .world import (
@@ -265,6 +267,40 @@ def test_an_agent_who_is_a_customer_has_two_memberships_that_do_not_mix(world: W
     world.hear(did("quiz", "2026-05-01"))
     assert (world.balance("agent_available", AGENT), world.balance("points_available", AGENT)) == (100, 0)
     assert (world.balance("agent_available"), world.balance("points_available")) == (0, 10)
+
+
+def test_of_two_who_brought_one_policy_the_first_is_rewarded_and_loses_it_when_it_is_void(world: World) -> None:
+    theirs = term(policy_no="P-9", member_id="M-9")
+    world.hear(issued(theirs))
+    for n, referrer in enumerate(("R-1", "R-2", "R-1")):
+        on = D(f"2026-01-0{n + 2}")
+        world.hear(ReferralConverted(member_id=referrer, referee_id="M-9", policy_no="P-9", on=on))
+    assert (world.balance("points_available", "R-1"), world.balance("points_available", "R-2")) == (500, 0)
+    world.hear(cancelled(theirs, "2026-01-10"))
+    read_the_news(world, "R-1")
+    assert world.balance("points_available", "R-1") == 0
+
+
+def test_a_referral_is_taken_back_by_the_rules_it_was_earned_by(rules: Programme) -> None:
+    """The newest version knows no referrals any more."""
+    first = rules.earning.newest
+    later = replace(
+        first, version=2, effective=D("2027-01-01"), rules=tuple(r for r in first.rules if r.code != "referral")
+    )
+    world = World(Programme(**{**vars(rules), "earning": Versions([first, later])}))
+    theirs = term(policy_no="P-9", member_id="M-9")
+    world.hear(issued(theirs))
+    world.hear(ReferralConverted(member_id=M, referee_id="M-9", policy_no="P-9", on=D("2026-01-02")))
+    world.hear(cancelled(theirs, "2026-01-10"))
+    read_the_news(world, M)
+    assert world.balance("points_available") == 0
+
+
+def read_the_news(world: World, member: str) -> None:
+    """As the store gives it to the account at its next day."""
+    news = tuple(row for row in world.rows if isinstance(row, ReferralNews) and row.member_id == member)
+    world.accounts[member] = replace(world.accounts[member], news=news)
+    world.day("2026-01-11", member)
 
 
 def test_self_referral_is_blocked_under_every_number(world: World) -> None:

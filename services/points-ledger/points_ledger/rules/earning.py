@@ -5,7 +5,7 @@ date. Whatever changes one of these only calls `settle` (`reversal`), which post
 tier, the payment or the cancellation was heard first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 
@@ -118,12 +118,20 @@ def _multipliers(book: Book, fact: Fact, rules: EarningRules) -> tuple[str, int,
     return fact.rank, rules.rank_percent.get(fact.rank, PERCENT), line_percent
 
 
-def rules_for(book: Book, trigger: Trigger, day: date, *, person: bool) -> tuple[Rule, ...]:
-    """The rules that may earn: none in backfill, none for an organisation's term where the programme is for persons."""
+def rules_for(
+    book: Book, trigger: Trigger, day: date, *, person: bool, product_line: str | None = None
+) -> Sequence[Rule]:
+    """The rules that may earn, by their windows and product lines: none in backfill, none for an organisation's term where the
+    programme is for persons.
+    """
     rules = book.programme.earning.at(day)
     if book.event.backfill or (rules.natural_persons_only and not person):
         return ()
-    return rules.on(trigger)
+    return [rule for rule in rules.on(trigger) if rule.applies_to(product_line, day)]
+
+
+def _of_term(book: Book, trigger: Trigger, day: date, term: Term) -> Sequence[Rule]:
+    return rules_for(book, trigger, day, person=term.natural_person, product_line=term.product_line)
 
 
 def _earn_by_term(book: Book, rule: Rule, term: Term, *, key: str, on: date, base: int) -> None:
@@ -145,7 +153,7 @@ def _earn_by_term(book: Book, rule: Rule, term: Term, *, key: str, on: date, bas
 
 def on_premium_paid(book: Book, paid: PremiumPaid) -> None:
     """1 point per full CNY of each payment. A payer who is not the member earns for the member."""
-    for rule in rules_for(book, "premium.paid", paid.effective, person=paid.term.natural_person):
+    for rule in _of_term(book, "premium.paid", paid.effective, paid.term):
         base = rule.fixed + paid.amount_fen // FEN_PER_CNY * rule.per_cny
         _earn_by_term(book, rule, paid.term, key=f"{paid.term.id}#{paid.instalment_no}", on=paid.effective, base=base)
 
@@ -153,7 +161,7 @@ def on_premium_paid(book: Book, paid: PremiumPaid) -> None:
 def on_renewed(book: Book, renewed: PolicyRenewed) -> None:
     """Once a term, by its newest telling: a late fact may have opened the gap before it, or closed it."""
     on, term = renewed.renewed_on, renewed.term
-    for rule in rules_for(book, "policy.renewed", on, person=term.natural_person):
+    for rule in _of_term(book, "policy.renewed", on, term):
         base = _of_renewal(book, rule, renewed)
         key = _as_reckoned(book, rule, term.id, str(base), partial(_has_base, base), on)
         if base:
@@ -165,7 +173,7 @@ def _of_renewal(book: Book, rule: Rule, renewed: PolicyRenewed) -> int:
     if rule.gap_days_max is not None and renewed.gap_days > rule.gap_days_max:
         return 0
     sold_fen = renewed.term.premium_fen if renewed.written_premium_fen is None else renewed.written_premium_fen
-    base = rule.fixed + _share_of_premium(book, rule, sold_fen, renewed.renewed_on)
+    base = rule.fixed + _share_of_premium(book, rule, sold_fen, renewed)
     early = rule.bonus is not None and renewed.days_early >= rule.bonus.days_early_min
     return base + rule.bonus.points if early and rule.bonus is not None else base
 
@@ -189,8 +197,8 @@ def is_of(fact: str, key: str) -> bool:
     return fact == key or fact.startswith(f"{key}~")
 
 
-def _share_of_premium(book: Book, rule: Rule, sold_fen: int, on: date) -> int:
-    per_cny = sum(premium.per_cny for premium in book.programme.earning.at(on).on("premium.paid"))
+def _share_of_premium(book: Book, rule: Rule, sold_fen: int, renewed: PolicyRenewed) -> int:
+    per_cny = sum(premium.per_cny for premium in _of_term(book, "premium.paid", renewed.renewed_on, renewed.term))
     return sold_fen // FEN_PER_CNY * per_cny * rule.premium_percent // PERCENT
 
 
@@ -204,7 +212,7 @@ def on_endorsed(book: Book, endorsed: PolicyEndorsed) -> None:
     """Points for what cover was added; a reduction earns nothing and costs nothing by itself."""
     if endorsed.premium_delta_fen <= 0:
         return
-    for rule in rules_for(book, "policy.endorsed", endorsed.effective, person=endorsed.term.natural_person):
+    for rule in _of_term(book, "policy.endorsed", endorsed.effective, endorsed.term):
         base = rule.fixed + endorsed.premium_delta_fen // FEN_PER_CNY * rule.per_cny
         key = f"{endorsed.term.id}+{endorsed.endorsement_no}"
         _earn_by_term(book, rule, endorsed.term, key=key, on=endorsed.effective, base=base)
@@ -213,7 +221,8 @@ def on_endorsed(book: Book, endorsed: PolicyEndorsed) -> None:
 def on_anniversary(book: Book, reached: PolicyAnniversary) -> None:
     """So many points a full year, up to a maximum; once a policy year."""
     term = book.memory.terms.get(f"{reached.policy_no}/{reached.term_no}")
-    for rule in rules_for(book, "policy.anniversary", reached.effective, person=_is_person(term)):
+    line = reached.product_line
+    for rule in rules_for(book, "policy.anniversary", reached.effective, person=_is_person(term), product_line=line):
         base = rule.fixed + rule.per_year * reached.years
         earn(
             book,
@@ -233,7 +242,8 @@ def on_anniversary(book: Book, reached: PolicyAnniversary) -> None:
 def on_no_claim_year(book: Book, completed: NoClaimYearCompleted) -> None:
     """Once a policy year; which claims break it is policy-sync's to say."""
     term = book.memory.term_of(completed.policy_no, None, completed.effective)
-    for rule in rules_for(book, "no_claim_year.completed", completed.effective, person=_is_person(term)):
+    on, line = completed.effective, completed.product_line
+    for rule in rules_for(book, "no_claim_year.completed", on, person=_is_person(term), product_line=line):
         earn(
             book,
             Fact(

@@ -15,9 +15,14 @@ from points_ledger.rules.reversal import restate, revoke
 
 
 def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
-    """Pending until the referee's cooling-off ends. Raises RefusedError self_referral."""
+    """Pending until the referee's cooling-off ends; of two who brought the same policy, the first heard of.
+
+    Raises RefusedError self_referral.
+    """
     if referee.member_id in referrer.memory.persons or referrer.memory.persons & referee.memory.persons:
         raise RefusedError("self_referral", "nobody refers themselves, under whichever of their numbers")
+    if referee.memory.referred_by.get(referral.policy_no, referrer.member_id) != referrer.member_id:
+        return
     for rule in rules_for(referrer, "referral.converted", referral.on, person=True):
         earn(
             referrer,
@@ -34,7 +39,7 @@ def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> N
 
 def _follow(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
     memory = referee.memory
-    if memory.referred_by.get(referral.policy_no) != referrer.member_id:
+    if referral.policy_no not in memory.referred_by:
         referred_by = {**memory.referred_by, referral.policy_no: referrer.member_id}
         referee.remember(replace(memory, referred_by=referred_by))
     if memory.voids_first_term(referral.policy_no):
@@ -53,6 +58,9 @@ def read_news(book: Book) -> None:
 
 
 def _settle(book: Book, policy_no: str, *, void: bool) -> None:
-    for rule in book.programme.earning.newest.on("referral.converted"):
-        group = book.group(rule.code, rule.wallet, policy_no)
-        (revoke if void else restate)(book, group, book.day)
+    """By the rules it was earned by, whatever became of them since."""
+    earned = {(lot.rule, lot.wallet): lot.earned_on for lot in book.lots.values() if lot.fact == policy_no}
+    for (code, wallet), day in earned.items():
+        rule = book.programme.earning.at(day).find(code)
+        if rule is not None and rule.trigger == "referral.converted":
+            (revoke if void else restate)(book, book.group(code, wallet, policy_no), book.day)
