@@ -280,3 +280,20 @@ def test_the_same_fact_under_a_new_id_has_no_effect() -> None:
     before = world.states["P-1"]
     assert world.say(issued(), paid("2024-03-01"), endorsed("2024-06-01", yuan=35), cancelled("2024-09-01")) == []
     assert world.states["P-1"] is before
+
+
+@pytest.mark.parametrize(
+    ("what", "day", "hears"),
+    [
+        ("while the first holder had it", "2024-06-01", {MEMBER: 100, "M-2": 0}),
+        ("on the day the second took it over", "2024-09-01", {MEMBER: 0, "M-2": 100}),
+        ("afterwards", "2024-10-01", {MEMBER: 0, "M-2": 100}),
+    ],
+)  # fmt: skip
+def test_cover_that_is_added_is_added_for_whoever_holds_it_that_day(what: str, day: str, hears: dict[str, int]) -> None:
+    """All holders hear how the term stands; a premium's difference is one member's, or two would be rewarded for it."""
+    world = World()
+    world.say(issued(), holder_changed("2024-09-01", "M-2"))
+    told = [one for one in world.say(endorsed(day, yuan=100)) if isinstance(one, policy.PolicyEndorsed)]
+    assert {one.member_id: one.premium_delta_fen // YUAN for one in told} == hears, what
+    assert {one.term.premium_fen for one in told} == {465 * YUAN}

@@ -79,10 +79,14 @@ def _terms_told(fact: Fact, before: Policy | None, after: Policy) -> tuple[Data,
 
 def _of_holder(whole: Policy, term_no: int, day: date) -> dict[str, Any]:
     """The member and copy for whoever held the term on a day, or on its nearest day."""
+    member = _holder_of(whole, term_no, day)
+    return {"member_id": member, "term": copy_of(whole, whole.term(term_no), member)}
+
+
+def _holder_of(whole: Policy, term_no: int, day: date) -> str:
     term = whole.term(term_no)
     last = max(term.end, term.written_end) - date.resolution
-    member = whole.holder_on(min(max(day, term.start), last)).member_id
-    return {"member_id": member, "term": copy_of(whole, term, member)}
+    return whole.holder_on(min(max(day, term.start), last)).member_id
 
 
 def _renewed(whole: Policy, term_no: int) -> policy.PolicyRenewed:
@@ -126,7 +130,7 @@ def _changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]
     for part in sorted(_parts(before, after), key=lambda part: part.copy.term_no != own):
         is_own = own in (None, part.copy.term_no)
         if part.is_held and (part.is_other or (always and is_own)):
-            yield _event(fact.data, part.copy, is_own=is_own)
+            yield _event(fact.data, part.copy, is_own=is_own, after=after)
         elif part.is_other:
             yield _handed_over(before, after, part)
 
@@ -141,13 +145,17 @@ _PLAIN: Final[Mapping[type, type[policy.TermEvent]]] = MappingProxyType(
 )
 
 
-def _event(data: Any, copy: policy.Term, *, is_own: bool) -> Data:
+def _event(data: Any, copy: policy.Term, *, is_own: bool, after: Policy) -> Data:
     about: dict[str, Any] = {"member_id": copy.member_id, "term": copy}
     match data:
         case core.PremiumRefunded(amount_fen=amount, refunded_on=day):
             return policy.PremiumRefunded(**about, effective=day, amount_fen=amount)
         case core.PolicyEndorsed(effective=day, endorsement_no=no, premium_delta_fen=delta):
-            return policy.PolicyEndorsed(**about, effective=day, endorsement_no=no, premium_delta_fen=delta)
+            # All who hold the term hear how it stands now; the difference is that of who held it then.
+            theirs = _holder_of(after, copy.term_no, day) == copy.member_id
+            return policy.PolicyEndorsed(
+                **about, effective=day, endorsement_no=no, premium_delta_fen=delta if theirs else 0
+            )
         case core.PolicyCancelled(effective=day, kind=kind):
             # A later term that fell with this one had not begun: its whole premium is due back.
             fell = not is_own and copy.status == "void"
