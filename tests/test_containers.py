@@ -21,6 +21,7 @@ import httpx
 import pytest
 import yaml
 from tenure.contracts.topics import TOPICS
+from tenure.database import AUDIT_S_MAX
 from tenure.edge.access import Gate, trusted_keys
 from tenure.edge.catalogue import CATALOGUE
 from tenure.embedded.server import free_port
@@ -28,6 +29,7 @@ from tenure.service import Service
 from tenure.settings import ENV_PREFIX, Settings
 from tenure_local import keys
 from tenure_local.home import Home
+from tenure_local.invariants import OWN_BOOKS
 from tenure_local.services import SERVICES
 
 from .scripts import script
@@ -237,9 +239,17 @@ def test_the_gateway_leaves_the_body_limit_to_the_services() -> None:
     assert {int(p) for p in re.findall(r"\$owner:(\d+)", GATEWAY)} == {settings_of(s.name).port for s in SERVICES}
 
 
+def test_the_gateway_waits_for_whoever_reads_everything() -> None:
+    found = re.search(r"location ~ (\S+) \{(?:.|\n)*?proxy_read_timeout (\d+)h;", GATEWAY)
+    assert found is not None
+    waits = {path for service in SERVICES for path in OWNERS.paths_of(service) if re.search(found[1], path)}
+    assert waits == {*OWN_BOOKS, "/v1/liability", "/v1/liability/file"}
+    assert int(found[2]) * 3_600 > AUDIT_S_MAX
+
+
 def test_the_gateway_shows_neither_metrics_nor_health_of_the_services() -> None:
-    assert set(re.findall(r"location (?:= )?(\S+) \{", GATEWAY)) == {
-        *("/health/live", "/v1/", "/"),
+    assert set(re.findall(r"location (?:= |~ )?(\S+) \{", GATEWAY)) == {
+        *("/health/live", "/v1/", r"^/v1/([a-z]+/verify|liability(/file)?)$", "/"),
         *("@not_found", "@body_too_large", "@unavailable"),
     }
 

@@ -5,6 +5,8 @@ Migrations are plain SQL in `services/<name>/migrations/NNNN_what.py`; the spine
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _LOCK: Final = 7_200_003
+AUDIT_S_MAX: Final = 3_600
+"""How long one statement of an audit may take: it reads whole tables, and whoever asks for it waits."""
 SILENCE: Final = {"TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
 ARRAYS: Final = (
     ("bool", 16, 1000),
@@ -125,6 +129,21 @@ async def open_pool(
             "tcp_keepalives_count": "3",
         },
     )
+
+
+@asynccontextmanager
+async def patient(settings: Settings, pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Any]:
+    """A session of its own on a pool's database for what reads everything: it has an audit's time and takes none of the pool's."""
+    limits = {"application_name": "tenure_audit", "statement_timeout": str(AUDIT_S_MAX * 1_000), "timezone": "UTC"}
+    database = await pool.fetchval("SELECT current_database()")
+    conn: Any = await asyncpg.connect(
+        url_of(settings, database), timeout=settings.connect_timeout_s, server_settings=limits
+    )
+    try:
+        await _prepare(conn)
+        yield conn
+    finally:
+        conn.terminate()
 
 
 def service_of(database: str) -> str:

@@ -58,6 +58,19 @@ async def test_who_led_leaves_neither_its_lock_nor_its_limit_in_a_session(toy: U
             assert await conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 
+async def test_an_audit_has_time_whatever_the_limits_of_the_pool_and_takes_no_session_of_it(
+    toy: Under,
+) -> None:
+    settings = toy.settings.model_copy(update={"statement_timeout_ms": 100, "lock_timeout_ms": 50})
+    async with await database.open_pool(settings, await name_of(toy), size_max=1) as pool:
+        async with database.patient(settings, pool) as conn, pool.acquire():
+            assert await conn.fetchval("SELECT pg_sleep(0.3) IS NOT NULL")
+            assert await conn.fetchval("SHOW statement_timeout") == f"{database.AUDIT_S_MAX // 3600}h"
+            assert await conn.fetchval("SELECT $1::text[]", ["a"]) == ["a"]
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await pool.fetchval("SELECT pg_sleep(0.3)")
+
+
 async def name_of(t: Under) -> str:
     return str(await t.pool.fetchval("SELECT current_database()"))
 

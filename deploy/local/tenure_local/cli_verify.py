@@ -30,8 +30,8 @@ def every(context: typer.Context, as_json: Json = False) -> None:
     from tenure_local.invariants import verified
 
     with progress() as bars:
-        bars.add_task("checking every service's books", total=None)
-        found = verified(Home())
+        task = bars.add_task("checking every service's books", total=None)
+        found = verified(Home(), began=lambda what: bars.update(task, description=f"checking {what}"))
     if as_json:
         print_json(found)
     else:

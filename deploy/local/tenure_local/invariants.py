@@ -6,6 +6,7 @@ agree with the ledger and the tiers.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from tenure.programme import load
@@ -25,8 +26,8 @@ OWN_BOOKS: Final = (
 )
 
 
-def verified(home: Home, *, only: str = "") -> dict[str, bool]:
-    """Name of the invariant: whether it holds now. Meant for a platform that is drained.
+def verified(home: Home, *, only: str = "", began: Callable[[str], object] = str) -> dict[str, bool]:
+    """Name of the invariant: whether it holds now. Meant for a platform that is drained. `began` hears what is being looked at.
 
     `only` asks one part: `facts`, `tiers`, `ledger`, `benefits`, `mall`, `messages` or `views`; `between` for all the others.
     """
@@ -35,10 +36,15 @@ def verified(home: Home, *, only: str = "") -> dict[str, bool]:
         for path in OWN_BOOKS:
             service = path.split("/")[2]
             if only in ("", service):
-                found |= {f"{service}_{name}": bool(true) for name, true in api.get(path).items()}
+                began(service)
+                found |= {f"{service}_{name}": bool(true) for name, true in api.audit(path).items()}
         if only in ("", "views"):
+            began("views")
             found |= _views_agree(api)
-    return found | (asyncio.run(_between(home)) if only in ("", "between") else {})
+    if only in ("", "between"):
+        began("what lies between the services")
+        found |= asyncio.run(_between(home))
+    return found
 
 
 async def _between(home: Home) -> dict[str, bool]:

@@ -74,7 +74,8 @@ def _overviews(app: App, routes: APIRouter) -> None:
     @routes.get("/benefits/verify", openapi_extra=answers(dict[str, bool]))
     async def verify_all(who: Annotated[Caller, Depends(caller("operator", "sre"))]) -> Response:  # noqa: ARG001
         """What must hold, each sentence with whether it does. Reads every member: not for every minute."""
-        return app.verified(await verify.verify(app.pool, await app.rules()))
+        rules = await app.rules()
+        return await app.verified(lambda conn: verify.verify(conn, rules))
 
 
 def _of_members(app: App, routes: APIRouter) -> None:

@@ -123,7 +123,7 @@ def _operations(routes: APIRouter, app: App) -> None:
     @routes.get("/messages/verify", openapi_extra=answers(dict[str, bool]))
     async def verify(_: Operator) -> Response:
         """What must hold for all messages, each sentence with whether it does."""
-        return app.verified(await reads.verify(app.pool, app.programme))
+        return await app.verified(lambda conn: reads.verify(conn, app.programme))
 
     @routes.get("/messages/unknown")
     async def unknown(_: Operator) -> Response:

@@ -101,7 +101,7 @@ def _facts(routes: APIRouter, app: App) -> None:
     )
     async def verify_all() -> Response:
         """What must hold for all policies, each sentence with whether it does. Reads every fact: not for every minute."""
-        return app.verified(await verify.verify(app.pool))
+        return await app.verified(verify.verify)
 
     @routes.get("/reconciliation/gaps", openapi_extra=answers(Page[gap_reads.GapView]))
     async def gaps(_: Counter, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Response:

@@ -55,7 +55,8 @@ def router(app: App) -> APIRouter:
     )
     async def verify_all() -> Response:
         """What must hold for all members, each sentence with whether it does. Reads every member: not for every minute."""
-        return app.verified(await verify(app.pool, await app.rules()))
+        rules = await app.rules()
+        return await app.verified(lambda conn: verify(conn, rules))
 
     @routes.get("/tiers/{member_id}", openapi_extra=answers(views.TierView))
     async def tier(member_id: MemberPath, who: Seer, as_of: AsOf = None) -> Response:

@@ -161,8 +161,10 @@ class App:
         """For routes that build their own items. Raises Problem idempotency_key_required, idempotency_key_invalid."""
         return await idempotency_of(request, caller.subject)
 
-    def verified(self, found: Mapping[str, bool]) -> Response:
+    async def verified(self, audit: Callable[[Any], Awaitable[Mapping[str, bool]]]) -> Response:
         """The response of an audit: each invariant of the service's books, and whether it holds. Alerts watch it, too."""
+        async with database.patient(self.settings, self.pool) as conn:
+            found = await audit(conn)
         tell_verified(self.service.name, found)
         return json_response(found)
 

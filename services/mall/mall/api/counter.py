@@ -90,4 +90,4 @@ def _audit_routes(routes: APIRouter, app: App) -> None:
     @routes.get("/mall/verify", openapi_extra=answers(dict[str, bool]))
     async def verify(_: Auditor) -> Response:
         """Whether the books agree: stock, codes, orders, each by name."""
-        return app.verified(await audit.verify(app.pool))
+        return await app.verified(audit.verify)
