@@ -19,6 +19,7 @@ from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_ends import ends
 from tenure.spine.kafka_metadata import never_create_by_asking
 from tenure.spine.kafka_producer import KafkaProducer
+from tenure.spine.kafka_records import read_whatever_names_headers_have
 from tenure.spine.kafka_retention import DECLARED, tell_what_is_kept_otherwise
 from tenure.spine.kafka_settings import KafkaSettings
 from tenure.spine.log import OnPartitions, PartitionsDiffer, TopicPartition, WorldDown
@@ -33,6 +34,7 @@ class KafkaLog:
         self._settings = settings
         self._told = False
         never_create_by_asking()
+        read_whatever_names_headers_have()
 
     async def producer(self) -> KafkaProducer:
         """Connects on the first send, and again after each failure, so it never raises here."""
