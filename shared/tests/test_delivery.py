@@ -196,7 +196,8 @@ async def test_retention_deletes_what_is_old_and_published_and_nothing_else(toy:
     await toy.pool.execute("UPDATE outbox SET emitted_at = now() - interval '40 days' WHERE seq <= 2")
     await toy.pool.execute("UPDATE outbox SET published = true WHERE seq = 1 OR seq = 3")
     await toy.pool.execute(
-        "UPDATE inbox SET seen_at = now() - interval '36 days' WHERE event_key = (SELECT event_key FROM inbox LIMIT 1)"
+        "UPDATE inbox SET seen_at = now() - make_interval(days => $1) WHERE event_key = (SELECT event_key FROM inbox LIMIT 1)",
+        settings.inbox_retention_days + 1,
     )
     log = MemoryLog("retention")
     vitals = Runtime(toy.door, log, settings).vitals
