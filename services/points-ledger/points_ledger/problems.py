@@ -35,6 +35,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
         "This account is frozen: nothing can be redeemed until two persons release it.",
         "账户已冻结，须经双人复核解冻后方可兑换。",
     ),
+    "member_merged": (
+        409,
+        "This number was merged into another: use that one.",
+        "该编号已并入另一客户编号，请使用合并后的编号。",
+    ),
     "unknown_member": (422, "Nothing was ever heard of this member.", "未知的会员编号。"),
     "adjustment_points_unwanted": (422, "Freezing and unfreezing move no points.", "冻结与解冻不涉及积分。"),
     "debt_too_small": (422, "A write-off is at most what is owed.", "核销的积分不得超过欠额。"),

@@ -1,10 +1,11 @@
 """A merger undone: lots go back with their dates, policies with their debts, and both books hold."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHold
+from points_ledger.commands import CaptureHold, PlaceHold, ProposeAdjustment, RecordActivity, RefundHold, ReleaseHold
 from points_ledger.proof import replay
 from points_ledger.rules.account import AccountChange
 from points_ledger.service import SERVICE
@@ -124,6 +125,26 @@ def test_who_adds_up_the_events_comes_to_the_same(world: World) -> None:
         for key in account.balances:
             if not key.startswith("growth"):
                 assert account.balances[key] - before[name][key] == change[key], (name, key)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        RecordActivity(activity=replace(did("check_up", "2026-06-15"), member_id=OTHER)),
+        PlaceHold(hold_id="H-9", member_id=OTHER, wallet="points", points=1, reference="", expires_at=WALL),
+        ProposeAdjustment(
+            adjustment_id="A-1", member_id=OTHER, wallet="points", points=10, reason="goodwill", ticket="T-1", proposed_by="op-1"
+        ),
+    ],
+    ids=["an activity", "a reservation", "a correction"],
+)  # fmt: skip
+def test_nobody_does_anything_under_a_number_they_gave_up(world: World, asked: Any) -> None:
+    """Or a check-up would be paid under both. Once parted, the number is theirs again."""
+    one(world)
+    with pytest.raises(RefusedError, match="member_merged"):
+        world.hear(asked, "2026-06-15", key=OTHER)
+    parted(world, "2026-07-01")
+    world.hear(asked, "2026-07-01", key=OTHER)
 
 
 @pytest.mark.parametrize("survivor", [M, OTHER])

@@ -17,6 +17,7 @@ from points_ledger.rules.account import FOREVER, WALLETS, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.earning import Fact, earn
 from points_ledger.rules.reversal import revoke
+from points_ledger.rules.standing import must_be_still_used
 
 Activity = ActivityCompleted | AgentServiceRecorded
 MEMORY_MARGIN_DAYS = 7
@@ -37,7 +38,8 @@ class ActivityResult(msgspec.Struct, frozen=True):
 
 
 def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
-    """An activity from a caller. Raises RefusedError activity_too_late, agent_left, besides what `on_activity` refuses."""
+    """An activity from a caller. Raises RefusedError member_merged, activity_too_late, agent_left, and what `on_activity` refuses."""
+    must_be_still_used(book)
     activity = command.activity
     rule = _rule(book, activity)
     if _has_left(book, activity):

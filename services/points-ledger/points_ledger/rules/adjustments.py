@@ -15,7 +15,7 @@ from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, Purpose
 from points_ledger.rules.account import ADJUSTMENT, AdjustmentUse, Lot, Proposal
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import expiry_of, repay, spendable, split
-from points_ledger.rules.standing import freeze, must_be_known, must_not_be_own, unfreeze
+from points_ledger.rules.standing import freeze, must_be_known, must_be_still_used, must_not_be_own, unfreeze
 
 
 class AdjustmentView(msgspec.Struct, frozen=True):
@@ -43,8 +43,9 @@ def view(member_id: str, proposal: Proposal) -> AdjustmentView:
 
 
 def on_proposed(book: Book, command: ProposeAdjustment) -> AdjustmentView:
-    """Raises RefusedError unknown_member, own_account, adjustment_*, debt_too_small, insufficient_points."""
+    """Raises RefusedError unknown_member, member_merged, own_account, adjustment_*, debt_too_small, insufficient_points."""
     must_be_known(book)
+    must_be_still_used(book)
     must_not_be_own(book, command.proposed_by)
     _must_fit(book, command.purpose, command.wallet, command.points)
     if command.adjustment_id in book.proposals:

@@ -17,7 +17,7 @@ from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHo
 from points_ledger.rules.account import GRACE, Hold, Kind, Ledger, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import expire, repay, spendable, split
-from points_ledger.rules.standing import must_not_be_frozen
+from points_ledger.rules.standing import must_be_still_used, must_not_be_frozen
 
 Parts = tuple[tuple[int, int], ...]
 _MOVES: Final[Mapping[Kind, tuple[Ledger, Ledger]]] = {
@@ -57,7 +57,8 @@ def view(member_id: str, hold: Hold) -> HoldView:
 
 
 def on_place(book: Book, command: PlaceHold) -> HoldView:
-    """Raises RefusedError account_frozen, hold_exists, hold_too_large, debt_outstanding, insufficient_points."""
+    """Raises RefusedError member_merged, account_frozen, hold_exists, hold_too_large, debt_outstanding, insufficient_points."""
+    must_be_still_used(book)
     must_not_be_frozen(book)
     on, wallet = book.day, command.wallet
     lots = spendable(book.lots.values(), wallet, book.lived_to)

@@ -49,6 +49,12 @@ def must_not_be_frozen(book: Book) -> None:
         raise RefusedError("account_frozen", "this account may not redeem until it is released by two persons")
 
 
+def must_be_still_used(book: Book) -> None:
+    """Raises RefusedError member_merged: what is done under a number given up would count beside what is done under the other."""
+    if book.memory.merged_into:
+        raise RefusedError("member_merged", "this number became another; use that one")
+
+
 def must_not_be_own(book: Book, person: str) -> None:
     """Raises RefusedError own_account: nobody decides about their own points, under whichever of their numbers."""
     if person == book.member_id or person in book.memory.persons:
