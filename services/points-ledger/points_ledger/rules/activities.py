@@ -38,7 +38,7 @@ class ActivityResult(msgspec.Struct, frozen=True):
 
 
 def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
-    """An activity from a caller. Raises RefusedError member_merged, activity_too_late, agent_left, and what `on_activity` refuses."""
+    """An activity from a caller. Raises RefusedError member_merged, activity_too_late, agent_left, and those of `on_activity`."""
     must_be_still_used(book)
     activity = command.activity
     rule = _rule(book, activity)
