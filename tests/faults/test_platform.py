@@ -163,7 +163,12 @@ async def prepared(home: Home, broker: Kafka, server: Postgres) -> dict[str, dic
     }
 
 
-BETWEEN = ("benefits_follow_the_tiers",)
+BETWEEN = (
+    "benefits_follow_the_tiers",
+    "benefits_know_who_is_covered",
+    "views_show_who_has_lapsed",
+    "views_show_tiers_at_risk",
+)
 LIMITS = {
     "TENURE_BATCH_RECORDS_MAX": "50",
     "TENURE_POLL_TIMEOUT_S": "0.1",
