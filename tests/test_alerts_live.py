@@ -46,6 +46,7 @@ QUICKER: Final = {
 NOT_PROVOKED: Final = {
     "Deadlocks": "the door locks in one order; a ring needs a mistake",
     "LogHasGaps": "the in-memory log has no retention",
+    "ServiceGone": "the test is the one process, and asks as long as it watches",
     "ProcessRestarting": "the test is one process",
     "HttpErrorsLasting": "the same query as HttpErrorsBurning over hours",
     "MessagesFailing": "the channel of the embedded default is a file",
