@@ -6,7 +6,10 @@ from datetime import date, timedelta
 from typing import Final
 
 from rich.progress import Progress, TaskID
+from tenure.calendar import local_date
 from tenure.contracts.event import Event
+from tenure.settings import Settings
+from tenure.spine.codec import utc_now
 
 from tenure_local.console import progress
 from tenure_local.drained import Backlog, Targets, watch
@@ -25,6 +28,7 @@ async def replay_events(home: Home, events: Sequence[Event], since: date, until:
     if until < since:
         raise CalendarError(f"--to {until} lies before --from {since}")
     settings = home.settings()
+    check_came(settings, until)
     async with watch(settings, home.addresses().worker_url) as services:
         with progress() as bars:
             task = bars.add_task("replaying facts", total=sum(e.day <= until for e in events))
@@ -42,6 +46,7 @@ async def replay_events(home: Home, events: Sequence[Event], since: date, until:
 async def let_days_come(home: Home, until: date) -> date:
     """Start the days after the newest up to `until`. Returns where the calendar stands then. Raises CalendarError."""
     settings = home.settings()
+    check_came(settings, until)
     async with watch(settings, home.addresses().worker_url) as services:
         newest = await calendar(services)
     if newest is not None and newest >= until:
@@ -51,6 +56,12 @@ async def let_days_come(home: Home, until: date) -> date:
         raise CalendarError(f"from {after} to {until} is more than {TICK_DAYS_MAX:,} days; go there in steps")
     await publish_days(settings, after, until, Targets(home.targets))
     return until
+
+
+def check_came(settings: Settings, until: date) -> None:
+    """On the wall's clock a day comes with its date, and nothing takes back one that came too early. Raises CalendarError."""
+    if settings.clock == "wall" and until > (today := local_date(utc_now())):
+        raise CalendarError(f"this platform goes by the wall's clock: {until} comes by itself, and today is {today}")
 
 
 async def drain(home: Home, *, within_s: float) -> Backlog:

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tenure.calendar import DAY, local_date
+from tenure.settings import Settings
+from tenure.spine.codec import utc_now
 from tenure_local import cli
 from tenure_local.home import Home
+from tenure_local.moving import check_came
+from tenure_local.playback import CalendarError
 
 NOT_UP = "no platform is up here; start one with `tenure up --detach`"
 
@@ -29,6 +34,14 @@ def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
+
+
+def test_a_day_that_is_not_there_yet_does_not_come_on_the_walls_clock() -> None:
+    today = local_date(utc_now())
+    check_came(Settings(clock="wall"), today)
+    check_came(Settings(clock="events"), today + DAY)
+    with pytest.raises(CalendarError, match="comes by itself"):
+        check_came(Settings(clock="wall"), today + DAY)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +131,10 @@ def noted_as_up(folder: Path) -> Home:
         ("import motor-portfolio {folder}/nowhere.csv", "there is no file"),
         ("replay motor-portfolio {folder}/empty.csv --from 2016-01-01 --to 2016-02-01", "empty.csv: "),
         ("replay motor-portfolio {folder}/other.csv --from 2016-01-01 --to 2016-02-01", "row 1: there is no column"),
-        ("replay motor-portfolio {folder}/cut.csv.gz --from 2016-01-01 --to 2016-02-01", "Compressed file ended before"),
+        (
+            "replay motor-portfolio {folder}/cut.csv.gz --from 2016-01-01 --to 2016-02-01",
+            "Compressed file ended before",
+        ),
         ("replay motor-portfolio {folder} --from 2018-02-01 --to 2018-01-01", "--to 2018-01-01 lies before --from"),
         ("parked show nosuch 1", "there is no service nosuch; there are policy-sync, tier-engine"),
     ],

@@ -84,6 +84,7 @@ def _first(old: str, new: str) -> Callable[[str], str]:
         (_first("01/03/2026", "2026-03-01"), [1_200_00], 2, "not_a_date", "'2026-03-01' is not a date as %d/%m/%Y"),
         (_first("01/03/2026", "31/02/2026"), [1_200_00], 2, "not_a_date", "'31/02/2026'"),
         (_first("02/03/2026", '"02/03\n/2026"'), [300_01], 3, "not_a_date", "is not a date"),
+        (_first("01/03/2026", "31/12/9999"), [1_200_00], 2, "date_out_of_range", "Day: the year 9999"),
         (_first("1;01", ";01"), [1_200_00], 2, "empty", "No: the cell is empty"),
     ],
 )

@@ -23,6 +23,8 @@ ID_CHARS_MAX: Final = 256
 KEY_CHARS_MAX: Final = 512
 TRACEPARENT_CHARS: Final = 55
 TIMES_KEPT: Final = 4_096
+YEARS: Final = range(1899, 2201)
+"""A time may lie in these: the years of dates, 1900 to 2199, seen from any offset."""
 
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()
@@ -106,7 +108,9 @@ def type_of(headers: Headers) -> str:
 
 
 def decode(headers: Headers, value: bytes | None) -> Event:
-    """The event of a record. Raises WrongEventError: missing_attribute, unknown_type, unknown_version, malformed, too_large."""
+    """The event of a record. Raises WrongEventError: missing_attribute, unknown_type, unknown_version,
+    malformed, date_out_of_range, too_large.
+    """
     get = _attributes(headers).get
     ce_type = _attribute(get("ce_type", ""), "ce_type")
     data, key = _typed(ce_type, get("ce_dataschema", ""), value or b"")
@@ -140,9 +144,7 @@ def decode_structured(structured: StructuredEvent, *, received: datetime) -> Eve
     """The event of a structured CloudEvent; without a `time` it happened when it was received."""
     if not structured.id or not structured.source or len(structured.id) > ID_CHARS_MAX:
         raise WrongEventError("missing_attribute", f"id and source must have 1 to {ID_CHARS_MAX} characters")
-    when = structured.time or received
-    if when.tzinfo is None:
-        raise WrongEventError("malformed", "time must name its offset, like 2026-01-31T09:00:00+08:00")
+    when = _placed(structured.time or received)
     data, key = _typed(structured.type, structured.dataschema, bytes(structured.data))
     return Event(
         id=structured.id,
@@ -181,14 +183,22 @@ def event_of(
 
 @lru_cache(maxsize=TIMES_KEPT)
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time with its offset: kept, for all effects of a cause carry its time. Raises WrongEventError malformed."""
+    """An RFC 3339 time with its offset: kept, for all effects of a cause carry its time. Raises as `_placed`."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         raise WrongEventError("malformed", "time is not RFC 3339, like 2026-01-31T09:00:00+08:00") from None
+    _placed(when)
+    return when.replace(tzinfo=SHANGHAI) if when.tzinfo == SHANGHAI else when
+
+
+def _placed(when: datetime) -> datetime:
+    """A time that names its offset and has a day in the calendar. Raises WrongEventError malformed, date_out_of_range."""
     if when.tzinfo is None:
         raise WrongEventError("malformed", "time must name its offset, like 2026-01-31T09:00:00+08:00")
-    return when.replace(tzinfo=SHANGHAI) if when.tzinfo == SHANGHAI else when
+    if when.year not in YEARS:
+        raise WrongEventError("date_out_of_range", f"time: the year {when.year} lies outside 1900 to 2199")
+    return when
 
 
 def event_key(source: str, event_id: str) -> UUID:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tenure.calendar import SHANGHAI, round_half_up, start_of
+from tenure.spine.codec import YEARS
 
 SHOWN_CHARS_MAX: Final = 40
 DIGITS_MAX: Final = 15
@@ -106,14 +107,20 @@ def moment_as(form: str, *, is_day: bool) -> Reader:
 
     def read(cell: Any) -> datetime:
         if is_day:
-            return start_of(of_day(cell)) + OPENS_AT
+            return _placed(start_of(of_day(cell)) + OPENS_AT)
         try:
             when = cell if isinstance(cell, datetime) else datetime.fromisoformat(text(cell))
         except ValueError:
             raise CellError("not_a_time", f"{shown(cell)} is not a time like 2026-01-31T09:00:00+08:00") from None
-        return when if when.tzinfo else when.replace(tzinfo=SHANGHAI)
+        return _placed(when if when.tzinfo else when.replace(tzinfo=SHANGHAI))
 
     return read
+
+
+def _placed(when: datetime) -> datetime:
+    if when.year not in YEARS:
+        raise CellError("date_out_of_range", f"the year {when.year} lies outside 1900 to 2199")
+    return when
 
 
 def coded(codes: Mapping[str, str], name: str) -> Reader:
