@@ -14,6 +14,7 @@ from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
 from tenure.edge.problems import Problem
+from tenure.spine.codec import latest_of
 from tenure.spine.transact import Item
 
 from policy_sync import beliefs, gap_reads, pushed, reads, verify
@@ -89,7 +90,7 @@ def _facts(routes: APIRouter, app: App) -> None:
         """Push 1 to 1,000 facts as CloudEvents; each is answered. Pushing again is safe: ids make it so."""
         elements = pushed.split(await request.body())
         moment = await app.moment()
-        latest = app.now() + pushed.AHEAD_MAX if app.settings.clock == "wall" else None
+        latest = latest_of(app.settings.clock, app.now())
         read = [
             pushed.read(raw, moment=moment, latest=latest, traceparent=request.state.traceparent) for raw in elements
         ]

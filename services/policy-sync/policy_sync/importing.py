@@ -7,13 +7,15 @@ chunk again, and every fact of it is known already; a file that cannot be read e
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from asyncpg.connection import Connection
-from tenure.contracts.event import Data, Event
-from tenure.spine.codec import utc_now
+from tenure.contracts.event import Data, Event, WrongEventError
+from tenure.spine.codec import check_happened, latest_of, utc_now
 from tenure.spine.leading import leading, lost_sessions
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import Door, Item
@@ -25,7 +27,7 @@ from policy_sync.recording import FACTS_AT_ONCE_MAX, Recording
 from policy_sync.rehearsal import Rehearsal
 from policy_sync.rules.imports import ImportState
 from policy_sync.sources import catalogue
-from policy_sync.sources.mapped import Mapped
+from policy_sync.sources.mapped import Finding, Mapped
 from policy_sync.sources.mapping import SourceError
 from policy_sync.sources.rows import FileError
 from policy_sync.tally import Tally
@@ -48,7 +50,8 @@ async def read_on(worker: "Worker") -> None:
             async with leading(worker.door.pool, LOCK, worker.stopping, lost) as conn:
                 while conn is not None and not worker.stopping.is_set():
                     await _said(worker, conn)
-                    if not await read_once(worker.door, worker.stopping, told=lambda: _said(worker, conn)):
+                    clock, told = worker.settings.clock, partial(_said, worker, conn)
+                    if not await read_once(worker.door, worker.stopping, clock=clock, told=told):
                         await wait_or(worker.stopping, LOOK_EVERY_S)
         except WORLD_DOWN as error:
             log.warning("imports_wait", reason=str(error)[:200])
@@ -65,7 +68,9 @@ async def _nobody() -> None:
     pass
 
 
-async def read_once(door: Door, stopping: asyncio.Event, *, told: Callable[[], Awaitable[None]] = _nobody) -> bool:
+async def read_once(
+    door: Door, stopping: asyncio.Event, *, clock: str = "events", told: Callable[[], Awaitable[None]] = _nobody
+) -> bool:
     """Read the oldest import that waits, to its end or until stopped. `told` after each chunk. Returns whether there was one."""
     found = await import_store.next_queued(door.pool)
     if found is None:
@@ -73,7 +78,7 @@ async def read_once(door: Door, stopping: asyncio.Event, *, told: Callable[[], A
     with tempfile.NamedTemporaryFile(prefix="tenure-import-") as file:
         await import_store.spool(door.pool, found.id, file)
         try:
-            await _Reading(door, found, Path(file.name)).run(stopping, told)
+            await _Reading(door, found, Path(file.name), clock).run(stopping, told)
         except (SourceError, FileError) as wrong:
             await _advance(door, found.id, Tally(found.position), why=str(wrong))
     return True
@@ -82,8 +87,8 @@ async def read_once(door: Door, stopping: asyncio.Event, *, told: Callable[[], A
 class _Reading:
     """One import on its way."""
 
-    def __init__(self, door: Door, found: ImportState, path: Path) -> None:
-        self.door, self.id, self.is_dry = door, found.id, found.dry_run
+    def __init__(self, door: Door, found: ImportState, path: Path, clock: str) -> None:
+        self.door, self.id, self.is_dry, self.clock = door, found.id, found.dry_run, clock
         self.position = 0 if found.dry_run else found.position
         self.is_anew = found.dry_run
         self.rows = catalogue.read(path, source=found.source, declaration=found.declaration, live_from=found.live_from)
@@ -104,7 +109,9 @@ class _Reading:
 
     def _read_ahead(self) -> "asyncio.Task[list[Mapped]]":
         """The next rows, read while those before them are written."""
-        return asyncio.create_task(asyncio.to_thread(_chunk, self.rows, self.position), name="import-rows")
+        latest = latest_of(self.clock, utc_now())
+        chunk = asyncio.to_thread(_chunk, self.rows, self.position, latest)
+        return asyncio.create_task(chunk, name="import-rows")
 
     async def _take(self, chunk: list[Mapped]) -> None:
         tally = Tally(self.position)
@@ -114,17 +121,27 @@ class _Reading:
         self.position, self.is_anew = tally.position, False
 
 
-def _chunk(rows: Iterator[Mapped], after: int) -> list[Mapped]:
+def _chunk(rows: Iterator[Mapped], after: int, latest: datetime | None) -> list[Mapped]:
     """The next rows after a position, not more than fit one transaction."""
     chunk, facts = list[Mapped](), 0
     for row in rows:
         if row.position <= after:
             continue
-        chunk.append(row)
+        chunk.append(_happened(row, latest))
         facts += len(row.events)
         if len(chunk) >= ROWS_AT_ONCE or facts >= FACTS_AT_ONCE_MAX // 2:
             break
     return chunk
+
+
+def _happened(row: Mapped, latest: datetime | None) -> Mapped:
+    """The row, or that it tells of what cannot have happened yet."""
+    for event in row.events:
+        try:
+            check_happened(event, latest)
+        except WrongEventError as wrong:
+            return row._replace(events=(), wrong=(Finding(row.row, event.type, wrong.code, wrong.detail),))
+    return row
 
 
 async def _advance(

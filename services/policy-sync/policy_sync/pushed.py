@@ -5,7 +5,7 @@ is told why and is not kept, so that it can be corrected and pushed under the sa
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
@@ -14,11 +14,10 @@ from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.topics import TOPIC_OF
 from tenure.edge.catalogue import REFUSED, Catalogue
 from tenure.edge.problems import Problem
-from tenure.spine.codec import StructuredEvent, decode_structured, type_name, without_values
+from tenure.spine.codec import StructuredEvent, check_happened, decode_structured, type_name, without_values
 from tenure.spine.transact import Outcome
 
 FACTS_MAX: Final = 1_000
-AHEAD_MAX: Final = timedelta(days=1)
 
 Status = Literal["accepted", "duplicate", "waiting", "refused"]
 
@@ -114,8 +113,7 @@ def _fact(structured: StructuredEvent, moment: datetime, latest: datetime | None
     if topic is None or not topic.name.startswith("core."):
         raise WrongEventError("unknown_type", f"{type_name(structured.type)} is not a fact of the core")
     event = decode_structured(structured, received=moment)
-    if latest is not None and event.time > latest:
-        raise WrongEventError("time_in_future", f"{event.time.isoformat()} lies ahead")
+    check_happened(event, latest)
     return event
 
 

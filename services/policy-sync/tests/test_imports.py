@@ -365,3 +365,17 @@ async def test_a_file_that_is_no_portfolio_fails_and_says_why(
     found = await view(t, id_)
     assert found["stage"] == "failed"
     assert why in found["why"]
+
+
+async def test_a_row_of_a_day_that_is_not_there_yet_is_refused_on_the_walls_clock(
+    t: Under, settings: Settings, tmp_path: Path
+) -> None:
+    """Such a fact would let the member live up to it: the tier would be lost and the points expire, for good."""
+    ahead = ["H-9", "1", "C-9", "01/03/2062", "01/03/2062", "01/03/2063", "80", "B", "", "01/03/2062", "", ""]
+    id_ = await upload(t, as_csv(tmp_path / "terms.csv", [*GOOD, ahead]))
+    while await importing.read_once(t.door, asyncio.Event(), clock="wall"):
+        pass
+    found = await view(t, id_)
+    assert (found["stage"], found["counts"]["rows_wrong"], found["counts"]["refused"]) == ("done", 1, 0)
+    page = await t.http.get(f"/v1/imports/{id_}/findings", headers=t.auth("operator"))
+    assert [(one["row"], one["code"]) for one in page.json()["items"]] == [(6, "time_in_future")]

@@ -31,6 +31,10 @@ MEMBER_PARTITIONS: Final = 6
 CORE_PARTITIONS: Final = 6
 
 
+OUTSIDE: Final = ("insurer core", "app, agent platform")
+"""Producers that are not Tenure: what they say of the time is checked where the platform goes by the wall's clock."""
+
+
 class Topic(NamedTuple):
     """`retention_days` None = kept for ever: whoever comes later reads all of it."""
 

@@ -6,7 +6,7 @@ What cannot be understood is a `WrongEventError` with a stable code, never an ex
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from asyncpg.pgproto.pgproto import UUID
 
 from tenure.calendar import SHANGHAI
 from tenure.contracts.event import Data, Event, WrongEventError
-from tenure.contracts.topics import TOPIC_OF, TYPE_OF, TYPES, key_of
+from tenure.contracts.topics import OUTSIDE, TOPIC_OF, TYPE_OF, TYPES, key_of
 from tenure.spine.log import Headers, Outgoing
 
 VALUE_BYTES_MAX: Final = 1_048_576
@@ -23,6 +23,8 @@ ID_CHARS_MAX: Final = 256
 KEY_CHARS_MAX: Final = 512
 TRACEPARENT_CHARS: Final = 55
 TIMES_KEPT: Final = 4_096
+AHEAD_MAX: Final = timedelta(days=1)
+"""How far the clock of whoever tells of something may be before the wall's."""
 YEARS: Final = range(1899, 2201)
 """A time may lie in these: the years of dates, 1900 to 2199, seen from any offset."""
 
@@ -157,6 +159,20 @@ def decode_structured(structured: StructuredEvent, *, received: datetime) -> Eve
         backfill=structured.backfill,
         traceparent=_traceparent(structured.traceparent),
     )
+
+
+def latest_of(clock: str, now: datetime) -> datetime | None:
+    """The last instant at which anything can have happened; None where the calendar stands where its days put it."""
+    return now + AHEAD_MAX if clock == "wall" else None
+
+
+def check_happened(event: Event, latest: datetime | None) -> None:
+    """What Tenure did not tell itself must have happened: a fact ahead would let a member live up to it, for good.
+
+    Raises WrongEventError time_in_future.
+    """
+    if latest is not None and event.time > latest and TOPIC_OF[event.type].producer in OUTSIDE:
+        raise WrongEventError("time_in_future", f"{event.time.isoformat()} lies ahead")
 
 
 def event_of(

@@ -48,6 +48,7 @@ class Consumer:
     poll_timeout_s: float
     parked_run_max: int
     lanes_max: int = 1
+    clock: str = "events"
     backoff: Backoff = field(default_factory=Backoff)
     committed: asyncio.Event = field(default_factory=asyncio.Event)
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +67,7 @@ class Consumer:
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.door)
-        self.intake = Intake(self.door, self.progress, self.lanes_max)
+        self.intake = Intake(self.door, self.progress, self.lanes_max, self.clock)
 
     async def run(self) -> None:
         """Consume until stopped; whatever happens to the world, a new client takes over where the last one was."""

@@ -18,7 +18,7 @@ import structlog
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.time import DayStarted
 from tenure.spine import parking
-from tenure.spine.codec import decode, type_of
+from tenure.spine.codec import check_happened, decode, latest_of, type_of, utc_now
 from tenure.spine.lanes import in_lanes
 from tenure.spine.log import Position, Record
 from tenure.spine.progress import Progress, ends_of
@@ -38,6 +38,7 @@ class Intake:
     door: Door
     progress: Progress
     lanes_max: int = 1
+    clock: str = "events"
     parked_run: int = 0
     longest_run: int = 0
     alive_at: float = field(default_factory=time.monotonic)
@@ -63,6 +64,7 @@ class Intake:
         items: list[Item] = []
         day: date | None = None
         ignores = self.door.service.ignores
+        latest = latest_of(self.clock, utc_now())
         for n, record in enumerate(records):
             if n % RECORDS_BETWEEN_BREATHS == RECORDS_BETWEEN_BREATHS - 1:
                 await asyncio.sleep(0)
@@ -70,6 +72,7 @@ class Intake:
                 continue  # whatever is in it
             try:
                 event = decode(record.headers, record.value)
+                check_happened(event, latest)
             except WrongEventError as wrong:
                 items.append(Item(None, record, wrong))
                 continue

@@ -73,6 +73,7 @@ class Runtime:
             poll_timeout_s=settings.poll_timeout_s,
             parked_run_max=settings.parked_run_max,
             lanes_max=settings.consumer_lanes_max,
+            clock=settings.clock,
         )
         again = partial(tell_again, source=door.source) if door.service.rulebooks else None
         self.relay = Relay(door.service.name, door.pool, log, tell_again=again)
