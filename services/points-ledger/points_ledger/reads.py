@@ -1,4 +1,6 @@
-"""What the app, the agent platform and the mall read. Each answer is one statement, so it shows one moment."""
+"""What the app, the agent platform and the mall read. Each answer is one statement, so it shows one moment; only the way to an
+entry that moved with a merged customer takes more.
+"""
 
 from collections.abc import Callable
 from datetime import date
@@ -26,6 +28,11 @@ WALLET: Final = """
 WHY: Final = f"""
     SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
     FROM lots WHERE member_id = $1 AND lot_no = $2"""
+# Where an entry of a merged customer is now: with whoever they became, or whoever those became.
+WHY_MOVED: Final = f"""
+    SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
+    FROM lots WHERE member_id = $1 AND origin = $2"""
+BECAME: Final = "SELECT memory FROM accounts WHERE member_id = $1"
 
 
 _memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
@@ -125,13 +132,13 @@ async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
     member_id, _, number = entry_id.rpartition(":")
     if not member_id or not number.isascii() or not number.isdigit() or len(number) > 9:  # noqa: PLR2004 - fits an int
         return None
-    row = await pool.fetchrow(WHY, member_id, int(number))
+    row = await pool.fetchrow(WHY, member_id, int(number)) or await _moved(pool, member_id, entry_id)
     if row is None:
         return None
     rule = programme.earning.at(row["earned_on"]).find(row["rule"])
     same = {name: row[name] for name in Why.__struct_fields__ if name in row.keys()}  # noqa: SIM118 - a Record is no dict
     found = Why(
-        entry_id=entry_id,
+        entry_id=f"{row['member_id']}:{row['lot_no']}",
         label_zh=rule.label_zh if rule else row["rule"],
         label_en=rule.label_en if rule else row["rule"],
         reference=row["fact"],
@@ -142,6 +149,21 @@ async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
     )
     said = words.of_entry(found, _memory_of(row["memory"]) if row["memory"] else Memory())
     return replace(found, says_zh=said.zh, says_en=said.en)
+
+
+async def _moved(pool: Any, member_id: str, entry_id: str) -> Any:
+    """An entry that went to another number with its customer, as it stands there."""
+    row, seen = None, {member_id}
+    while row is None and (became := await _became(pool, member_id)) and became not in seen:
+        seen.add(became)
+        member_id = became
+        row = await pool.fetchrow(WHY_MOVED, member_id, entry_id)
+    return row
+
+
+async def _became(pool: Any, member_id: str) -> str:
+    memory = await pool.fetchval(BECAME, member_id)
+    return _memory_of(memory).merged_into if memory else ""
 
 
 async def holder(pool: Any, hold_id: str) -> str | None:

@@ -30,13 +30,14 @@ _FILTER: Final = """($3::text IS NULL OR s.wallet = $3) AND ($4::text[] IS NULL 
 _NOW: Final = ", ".join(f"a.{w}_pending + a.{w}_available + a.{w}_held - a.{w}_debt AS {w}_now" for w in WALLETS)
 # A running sum needs no more than the rows it has passed, so the limit ends the scan of the journal.
 PAGE: Final = f"""
-    SELECT s.*, l.rule, l.fact, {_NOW} FROM (
+    SELECT s.*, coalesce(l.rule, m.rule) AS rule, coalesce(l.fact, m.fact) AS fact, {_NOW} FROM (
       SELECT {_FIELDS}, {_CHANGE} AS change, {_NEWER}
       FROM transfers t WHERE t.member_id = $1 AND ($2::int IS NULL OR t.transfer_no < $2)
       WINDOW story AS (ORDER BY t.transfer_no DESC ROWS UNBOUNDED PRECEDING)
       ORDER BY t.transfer_no DESC) s
     JOIN accounts a ON a.member_id = $1
     LEFT JOIN lots l ON l.member_id = $1 AND l.lot_no = s.lot_no
+    LEFT JOIN moved_lots m ON m.member_id = $1 AND m.lot_no = s.lot_no
     WHERE {_FILTER} ORDER BY s.transfer_no DESC LIMIT $7"""
 # By value date: the journal of a late fact stands where its date stands. One row at least, and in each what stood before them all.
 EXPORT: Final = f"""
@@ -45,8 +46,8 @@ EXPORT: Final = f"""
          SELECT t.wallet, sum({_CHANGE})::bigint AS change FROM transfers t
          WHERE t.member_id = $1 AND t.effective < $3 AND ($2::text IS NULL OR t.wallet = $2) GROUP BY 1) sums) before
     LEFT JOIN (
-      SELECT {_FIELDS}, {_CHANGE} AS change, l.rule, l.fact
-      FROM transfers t LEFT JOIN lots l USING (member_id, lot_no)
+      SELECT {_FIELDS}, {_CHANGE} AS change, coalesce(l.rule, m.rule) AS rule, coalesce(l.fact, m.fact) AS fact
+      FROM transfers t LEFT JOIN lots l USING (member_id, lot_no) LEFT JOIN moved_lots m USING (member_id, lot_no)
       WHERE t.member_id = $1 AND ($2::text IS NULL OR t.wallet = $2)
         AND ($3::date IS NULL OR t.effective >= $3) AND ($4::date IS NULL OR t.effective < $4)
       ORDER BY t.effective, t.transfer_no LIMIT $5) line ON true

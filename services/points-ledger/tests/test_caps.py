@@ -267,3 +267,15 @@ def test_what_was_allotted_is_settled_like_everything_else(rules: Programme) -> 
     world.hear(refunded(term(), 25_000, "2026-06-10"))
     assert earned(world) == 600
     assert world.accounts[M].allotted == ()
+
+
+def test_a_day_whose_points_a_cap_took_still_belongs_to_its_streak(rules: Programme) -> None:
+    """Thirty days of steps are thirty days; the cap is about points."""
+    world = World(under_rules(rules, caps=(cap(50),)))
+    for day in range(30):
+        world.hear(did("steps", D("2026-05-01") + timedelta(day), 12_000))
+    streaks = [lot for lot in world.accounts[M].lots.values() if lot.rule == "steps_streak" and lot.wallet == "points"]
+    assert [lot.granted for lot in streaks] == [500]
+    assert earned(world) == 50 + 500
+    world.hear(did("steps", "2026-05-28", 9_000), "2026-06-02")
+    assert earned(world) == 50, "a corrected day still breaks it"

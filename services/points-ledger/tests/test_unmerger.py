@@ -229,3 +229,16 @@ async def test_the_proof_accuses_nobody_after_a_merger(settings: Settings) -> No
             await conn.execute("UPDATE lots SET granted = 90, remaining = 90 WHERE lot_no = 4")
             assert "lot M-1:4: its figures are not those of its entries" in await replay.differences(t.pool)
             await conn.execute("RESET session_replication_role")
+
+
+async def test_an_entry_of_a_number_given_up_is_explained_where_it_is_now(settings: Settings) -> None:
+    """Also along a chain; and the statement of the old number still says what each line was for."""
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        await t.feed(paid(THEIRS, 30_000, "2026-02-01"))
+        await t.feed(MERGED, CustomerMerged(member_id="M-0", merged_id=M, effective=D("2026-06-02")))
+        why = (await t.http.get(f"/v1/entries/{OTHER}:1/why", headers=t.auth("operator"))).json()
+        assert (why["member_id"], why["origin"], why["rule"], why["granted"]) == ("M-0", f"{OTHER}:1", "premium", 300)
+        assert why["entry_id"] == f"M-0:{why['entry_id'].rpartition(':')[2]}"
+        assert (await t.http.get(f"/v1/entries/{OTHER}:9/why", headers=t.auth("operator"))).status_code == 404
+        lines = (await t.http.get(f"/v1/wallets/{OTHER}/statement", headers=t.auth("operator"))).json()["items"]
+        assert {(line["rule"], line["reference"]) for line in lines} == {("premium", "P-2/1#1")}

@@ -160,6 +160,12 @@ def _earned(book: Book, rule: str, wallet: Wallet) -> Iterator[Lot]:
     return (t for t in book.lots.values() if t.rule == rule and t.wallet == wallet and t.standing > 0)
 
 
+def _holding(book: Book, rule: Rule) -> Iterator[Lot]:
+    """The facts of a rule that hold, also those of which a cap left nothing."""
+    lots = (lot for lot in book.lots.values() if lot.rule == rule.code and lot.wallet == rule.wallet)
+    return (lot for lot in lots if lot.base and not lot.revoked)
+
+
 def _measure(book: Book, activity: ActivityCompleted, rule: Rule, fact: Fact) -> None:
     """A measured day earns once it reaches the threshold; the newest report of a day is the one that counts."""
     if activity.value >= (rule.value_min or 0):
@@ -181,8 +187,8 @@ class _Streaks:
     def __init__(self, book: Book, rule: Rule, streak_rule: Rule, streak: Streak) -> None:
         self.book, self.rule, self.length = book, streak_rule, streak.days
         self.span = timedelta(streak.days)
-        self.days = {lot.earned_on for lot in _earned(book, rule.code, rule.wallet)}
-        self.starts = {date.fromisoformat(t.fact) for t in _earned(book, streak_rule.code, streak_rule.wallet)}
+        self.days = {lot.earned_on for lot in _holding(book, rule)}
+        self.starts = {date.fromisoformat(lot.fact) for lot in _holding(book, streak_rule)}
 
     def settle(self, day: date) -> None:
         """After `day` changed: undo the streak it broke, and pay what is whole now."""
