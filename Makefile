@@ -67,5 +67,6 @@ lock: ## pin requirements.in into requirements.lock (needs uv)
 cast: setup ## write the home-insurance cast of the demo anew
 	@$(BIN)/python tools/cast.py examples/home-cast/facts.ndjson
 
-clean: ## remove what is generated
+clean: ## stop the platform, and remove what is generated and its data
+	@test ! -d .tenure || test ! -x $(BIN)/tenure || $(BIN)/tenure down
 	@rm -rf $(VENV) .tenure .mypy_cache .ruff_cache .pytest_cache .hypothesis deploy/kafka/target

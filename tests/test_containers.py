@@ -301,3 +301,9 @@ def test_the_command_of_a_container_serves_health_and_metrics_and_ends_when_told
             process.kill()
     assert process.returncode == 0, said
     assert "task_ended" not in said
+
+
+def test_a_wrong_word_to_a_service_ends_with_how_to_say_it_and_status_2() -> None:
+    done = subprocess.run([sys.executable, "-m", "mall", "nosuch"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: python -m mall [api | ")

@@ -93,6 +93,10 @@ def test_tiers_and_wallets_are_exported_as_csv(ran: Ran, tmp_path: Path) -> None
     assert tiers["H-02"]["annual_premium_fen"] == "30001"
     with (tmp_path / "wallets.csv").open() as file:
         wallets = {(row["member_id"], row["wallet"]): row for row in csv.DictReader(file)}
+    for wallet in wallets.values():
+        has = {name: int(amount) for name, amount in wallet.items() if name not in {"member_id", "wallet"}}
+        stands = has["pending"] + has["available"] + has["held"] - has["debt"]
+        assert has["granted"] + has["adjusted"] == stands + has["spent"] + has["reversed"] + has["expired"]
     assert int(wallets["H-07", "points"]["available"]) >= 30 * 10 + 500 + 240
 
 

@@ -30,7 +30,8 @@ def main(service: Service[Any]) -> None:
     """Run the service in the role named on the command line (default all). Exit status 2 on a wrong word."""
     role = sys.argv[1] if len(sys.argv) > 1 else "all"
     if role not in ROLES:
-        sys.exit(f"usage: python -m {service.package} [{' | '.join(ROLES)}]")
+        print(f"usage: python -m {service.package} [{' | '.join(ROLES)}]", file=sys.stderr)  # noqa: T201 - nothing logs yet
+        sys.exit(2)
     try:
         settings = load_settings()
     except SettingsError as error:

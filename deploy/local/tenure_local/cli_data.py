@@ -20,7 +20,7 @@ replays = typer.Typer(no_args_is_help=True, help="Replay history as it happened.
 
 TIER_COLUMNS: Final = ("member_id", "insured_days", "annual_premium_fen", "qualified_tier", "tier", "tier_since")
 WALLET_COLUMNS: Final = (
-    "member_id", "wallet", "available", "pending", "held", "debt", "granted", "spent", "reversed", "expired",
+    "member_id", "wallet", "available", "pending", "held", "debt", "granted", "adjusted", "spent", "reversed", "expired",
 )  # fmt: skip
 Portfolio = Annotated[Path, typer.Argument(help="policies.csv.gz of the motor portfolio, or a folder that holds it.")]
 Csv = Annotated[Path, typer.Option("--csv", help="Where to write the rows.")]

@@ -105,7 +105,8 @@ def demo(
 ) -> None:
     """Replay real policies through everything.
 
-    Also a small cast; then every invariant is checked and the summary shown. The platform stays up.
+    Also a small cast; then every invariant is checked and the summary shown. The platform stays up. It
+    begins with an empty one: what an earlier `up`, demo or import left here is deleted.
     """
     from tenure_local import demo as demos
     from tenure_local.platform import Platform

@@ -26,7 +26,7 @@ def reconcile(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="CSV: counts per product line, or all terms in force (docs/operating.md names the columns)."
+            help="CSV: counts per product line, or all terms in force (docs/connect-a-core.md names the columns)."
         ),
     ] = None,
     on: Annotated[

@@ -18,7 +18,7 @@ from tenure_local.home import Home
 rules = typer.Typer(no_args_is_help=True, help="Versions of the rules: two persons publish one, for a day to come.")
 FILE_BYTES_MAX: Final = 1_048_576
 
-Kind = Annotated[str, typer.Argument(help="Which rules: tiers.")]
+Kind = Annotated[str, typer.Argument(help="Which rules: tiers or earning.")]
 DraftId = Annotated[str, typer.Argument(help="The draft's id, as `tenure rules propose` printed it.")]
 File = Annotated[Path, typer.Argument(help="YAML of one version: as an entry of programme/*.yaml, without `version`.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept with the draft.")]

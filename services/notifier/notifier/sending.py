@@ -37,7 +37,7 @@ QUIET_FOR_S: Final = 1.0
 MEMBERS_MAX: Final = 500
 TEXTS_MAX: Final = 200
 SENDING_MAX_S: Final = 60.0
-SMS_FILE: Final = "sms.jsonl"
+SMS_FILE: Final = "sms.ndjson"
 
 DUE: Final = """
 SELECT member_id, send_at FROM member
