@@ -23,7 +23,9 @@ class ApiError(Exception):
         except ValueError:
             problem = {}
         self.code = problem.get("code", "")
-        super().__init__(f"{response.status_code} {self.code}: {problem.get('detail') or response.text[:300]}")
+        said = problem.get("detail") or response.text[:300]
+        places = (f"{one.get('pointer')}: {one.get('message')}" for one in problem.get("errors") or ())
+        super().__init__("; ".join([f"{response.status_code} {self.code}: {said}", *places]))
 
 
 class Api:

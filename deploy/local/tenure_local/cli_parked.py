@@ -23,7 +23,8 @@ def list_parked(
     key: OnlyKey = None,
     code: OnlyCode = None,
     older_than_h: Annotated[
-        float | None, typer.Option("--older-than", min=0, help="Only what is parked for this many hours.")
+        float | None,
+        typer.Option("--older-than", min=0, max=1_000_000, help="Only what is parked for this many hours."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 1_000,
     as_json: Json = False,

@@ -7,6 +7,7 @@ that checks it.
 import getpass
 from collections.abc import Mapping
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -95,21 +96,30 @@ def read_draft(file: Path) -> dict[str, Any]:
     if file.stat().st_size > FILE_BYTES_MAX:
         fail(f"{file.name} is larger than {FILE_BYTES_MAX} bytes")
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        fail(f"{file.name} is not YAML: {' '.join(str(error).split())}")
+        found = _plain(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValueError) as error:
+        fail(f"{file.name} is not YAML of a version of rules: {' '.join(str(error).split())}")
+    except RecursionError:
+        fail(f"{file.name} is nested too deep, or holds itself")
     if not isinstance(found, dict):
         fail(f"{file.name} holds no version of rules: it must be a mapping, like an entry under `versions`")
-    plain: dict[str, Any] = _plain(found)
+    plain: dict[str, Any] = found
     return plain
 
 
 def _plain(value: Any) -> Any:
+    """What JSON can say of it. Raises ValueError for all else that YAML can, RecursionError for what has no end."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value} is no number that a rule can have")
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise ValueError(f"a rule has no {type(value).__name__}")
+    return value
 
 
 def _at(kind: str, draft_id: str) -> str:

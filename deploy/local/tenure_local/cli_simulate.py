@@ -176,7 +176,7 @@ def earning(
 
     document = read_draft(rules)
     of_file = document.pop("effective", None)
-    found = ask(document, effective or (date.fromisoformat(str(of_file)) if of_file else None), as_of)
+    found = ask(document, effective or (_day_of(of_file, rules) if of_file else None), as_of)
     if csv_file is not None:
         from tenure_local.cli_data import write_csv
 
@@ -188,3 +188,10 @@ def earning(
         print_json(msgspec.to_builtins(found))
     else:
         show(found)
+
+
+def _day_of(text: object, file: Path) -> date:
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        fail(f"{file.name}: effective: {str(text)[:40]!r} is not a day of the calendar, as in 2027-01-01")

@@ -28,6 +28,10 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     clock: str
 
 
+class NobodyError(ValueError):
+    """A token was asked for whom nobody can be; the message says why."""
+
+
 class NotUpError(Exception):
     """No platform is up; start one with `tenure up --detach` or `tenure demo`."""
 
@@ -66,12 +70,15 @@ class Home:
             _write_private(self.service_token, self.token("tenure", "service", ttl_s=SERVICE_TOKEN_TTL_S).encode())
 
     def token(self, subject: str, *roles: str, ttl_s: int = 3_600, book: list[str] | None = None) -> str:
-        """A token this platform trusts. Raises NotUpError before the first `up`, ValueError for what nobody may have."""
+        """A token this platform trusts. Raises NotUpError before the first `up`, NobodyError for what nobody may have."""
         if not self.private_key.exists():
             raise NotUpError
         from tenure.edge.access import mint
 
-        return mint(self.private_key.read_bytes(), subject, roles, ttl_s, book=book)
+        try:
+            return mint(self.private_key.read_bytes(), subject, roles, ttl_s, book=book)
+        except ValueError as error:
+            raise NobodyError(str(error)) from None
 
     def addresses(self) -> Addresses:
         """Where the running platform is. Raises NotUpError."""

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tenure.calendar import DAY, local_date
 from tenure.settings import Settings
 from tenure.spine.codec import utc_now
-from tenure_local import cli
-from tenure_local.home import Home
+from tenure_local import cli, failures
+from tenure_local.api import ApiError
+from tenure_local.home import Home, NobodyError
 from tenure_local.moving import check_came
 from tenure_local.playback import CalendarError
 
@@ -34,6 +36,53 @@ def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("earn: .inf", "inf is no number that a rule can have"),
+        ("name: !!binary aGVsbG8=", "a rule has no bytes"),
+        ("tiers: !!set {a, b}", "a rule has no set"),
+        ("a: &a [*a]", "nested too deep, or holds itself"),
+        ("[" * 5_000 + "]" * 5_000, "nested too deep, or holds itself"),
+        ("effective: 0000-99-99", "is not YAML of a version of rules"),
+        ("- a", "holds no version of rules"),
+    ],
+)
+@pytest.mark.parametrize("words", ["rules propose tiers draft.yaml --reason x", "simulate tiers --rules draft.yaml"])
+def test_what_yaml_can_say_and_rules_cannot_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, text: str, says: str
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "draft.yaml").write_text(text, encoding="utf-8")
+    assert tenure(monkeypatch, *shlex.split(words)) == 1
+    told = capsys.readouterr()
+    assert says in " ".join(told.err.split())
+    assert told.out == ""
+
+
+def test_a_draft_without_a_day_of_the_calendar_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "draft.yaml").write_text("effective: someday\n", encoding="utf-8")
+    assert tenure(monkeypatch, "simulate", "earning", "--rules", str(folder / "draft.yaml")) == 1
+    assert "effective: 'someday' is not a day of the calendar" in " ".join(capsys.readouterr().err.split())
+
+
+def test_nobody_is_one_line() -> None:
+    home = Home()
+    home.prepare()
+    with pytest.raises(NobodyError) as error:
+        home.token("", "operator")
+    assert failures.line(error.value) == "a subject has 1 to 128 characters, not 0"
+
+
+def test_a_problem_says_where_it_is() -> None:
+    errors = [{"pointer": "#/tiers/0/name", "message": "is missing", "message_zh": ""}]
+    answer = {"code": "validation_failed", "detail": "Fields are wrong.", "errors": errors}
+    said = str(ApiError(httpx.Response(422, json=answer)))
+    assert said == "422 validation_failed: Fields are wrong.; #/tiers/0/name: is missing"
 
 
 def test_a_day_that_is_not_there_yet_does_not_come_on_the_walls_clock() -> None:
@@ -63,6 +112,7 @@ def test_a_day_that_is_not_there_yet_does_not_come_on_the_walls_clock() -> None:
         ("parked show mall one", 2, "Invalid value for 'seq'"),
         ("parked replay --seq 3", 2, "say --service, too"),
         ("rules approve tiers R-1", 2, "Missing option '--reason'"),
+        ("parked list --older-than 1e9", 2, "'--older-than'"),
         ("rules propose tiers nowhere.yaml --reason x", 1, "there is no file nowhere.yaml"),
         ("rules list", 1, NOT_UP),
         ("adjust nowhere.csv --as op-1 --dry-run", 1, "there is no file nowhere.csv"),
