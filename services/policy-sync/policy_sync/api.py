@@ -195,7 +195,7 @@ def _contacts(routes: APIRouter, app: App) -> None:
     @routes.get("/members/{member_id}/contact", openapi_extra=answers(Contact))
     async def contact(member_id: MemberId, _: Staff) -> Response:
         """How to reach a member, for those who deliver."""
-        sealed = await reads.sealed_contact(app.pool, member_id)
-        if sealed is None:
+        kept = await reads.sealed_contact(app.pool, member_id)
+        if kept is None:
             raise Problem("not_found")
-        return json_response(Seal(app.settings.contact_key).open(member_id, sealed))
+        return json_response(Seal(app.settings.contact_key).open(*kept))

@@ -8,6 +8,9 @@ import asyncpg
 import msgspec
 from tenure.calendar import Period
 
+from policy_sync import ties
+from policy_sync.rules.mergers import numbers
+
 HOUSEHOLD_MAX: Final = 200
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -133,9 +136,16 @@ async def household(pool: Pool, household_id: str) -> list[str]:
     return [row["member_id"] for row in rows]
 
 
-async def sealed_contact(pool: Pool, member_id: str) -> bytes | None:
-    sealed: bytes | None = await pool.fetchval("SELECT sealed FROM contacts WHERE member_id = $1", member_id)
-    return sealed
+async def sealed_contact(pool: Pool, member_id: str) -> tuple[str, bytes] | None:
+    """How to reach the person of this number: the number it was given for last, and what was sealed for that."""
+    async with pool.acquire() as conn:
+        known = await ties.of(conn, {member_id}, is_locked=False)  # type: ignore[arg-type]
+        web = await ties.around(conn, {member_id}, known)  # type: ignore[arg-type]
+        row = await conn.fetchrow(
+            "SELECT member_id, sealed FROM contacts WHERE member_id = ANY ($1::text[]) ORDER BY kept_at DESC LIMIT 1",
+            numbers(member_id, web),
+        )
+    return (row["member_id"], row["sealed"]) if row else None
 
 
 async def reconciliation(pool: Pool, on: date) -> Reconciliation:

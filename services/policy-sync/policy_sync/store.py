@@ -83,6 +83,8 @@ async def _states(
     states: dict[str, State] = {
         no: _policy(row, facts.get(no, ()), told.get(no, {}), known) for no, row in rows.items()
     }
+    web = await ties.around(conn, enrolled, known)
+    erased = await ties.erased_of(conn, web) if enrolled else frozenset[str]()
     for member, since in enrolled.items():
         key, now = member_key(member), survivor(member, known)
         states[key] = MemberState(
@@ -91,6 +93,8 @@ async def _states(
             facts=facts.get(key, ()),
             ties=known.get(member, ()),
             survivor=None if now == member else now,
+            web=web,
+            erased=erased,
         )
     return states
 

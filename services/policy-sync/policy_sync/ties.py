@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from tenure.contracts import core
 from tenure.contracts.topics import TYPE_OF
 
+from policy_sync.rules.customers import member_key, member_of
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import Ties, named_ids
 from policy_sync.rules.mergers import Tie, survivor
@@ -41,6 +42,13 @@ WITH RECURSIVE merged (id) AS (
 INSERT INTO stale (policy_no)
 SELECT policy_no FROM policies WHERE member_ids && (SELECT array_agg(id) FROM merged) ORDER BY policy_no
 """
+_BELOW: Final = """
+WITH RECURSIVE merged (id) AS (
+  SELECT unnest($1::text[])
+  UNION SELECT g.merged_id FROM merged m JOIN mergers g ON g.survivor_id = m.id)
+SELECT id FROM merged
+"""
+_ERASED: Final = "SELECT key FROM facts WHERE key = ANY ($1::text[]) AND type = 'CustomerErased'"
 _CONTINUED: Final = """
 INSERT INTO stale (policy_no)
 SELECT policy_no FROM policies WHERE previous_policy_no = ANY ($1::text[]) ORDER BY policy_no
@@ -68,6 +76,21 @@ async def of(
         found |= known
         new = _kept(known) - asked
     return found
+
+
+async def around(
+    conn: Connection, members: Collection[str], known: Mapping[str, tuple[Fact, ...]]
+) -> dict[str, tuple[Fact, ...]]:
+    """The ties of every number that leads to the same persons as these members. `known`: those that lead on from the members."""
+    persons = {survivor(member, known) for member in members}
+    tied = [row["id"] for row in await conn.fetch(_BELOW, sorted(persons))] if persons else []
+    return {**known, **await of(conn, set(tied) - known.keys() - persons, is_locked=False)}
+
+
+async def erased_of(conn: Connection, known: Mapping[str, Sequence[Fact]]) -> frozenset[str]:
+    """Which of the numbers that are tied to another were erased."""
+    keys = [member_key(n) for n in {*known, *_kept(known)}]
+    return frozenset(str(member_of(row["key"])) for row in await conn.fetch(_ERASED, keys)) if keys else frozenset()
 
 
 def _read(rows: Sequence[Any]) -> dict[str, tuple[Fact, ...]]:

@@ -185,6 +185,7 @@ async def test_customer_facts_become_canonical(t: Under) -> None:
         "customer.merged",
         "coverage_extension.confirmed",
         "customer.erased",
+        "customer.erased",
         "coverage_extension.rejected",
     ]
 

@@ -3,6 +3,7 @@
 A later statement wins by the core's own time, whatever order the statements arrived in; a stale one changes and tells nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -16,7 +17,7 @@ from tenure.contracts.programme import Programme
 
 from policy_sync.commands import KeepContact
 from policy_sync.rules.facts import Fact, fact_of
-from policy_sync.rules.mergers import standing
+from policy_sync.rules.mergers import numbers, standing
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded, Reheld
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
@@ -28,6 +29,7 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a member. `enrolled_on` is when its first policy began.
 
     `ties`: mergers that gave up this number, and their undoings; `survivor`: who the person is now, if that is another number.
+    `web`: the same ties of every number that this one was ever tied to, near or far; `erased`: which of those numbers were erased.
     """
 
     member_id: str
@@ -35,10 +37,19 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...] = ()
     ties: tuple[Fact, ...] = ()
     survivor: str | None = None
+    web: Mapping[str, Sequence[Fact]] = {}
+    erased: frozenset[str] = frozenset()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """All the person's numbers, this one first."""
+        return self.member_id, *(n for n in numbers(self.member_id, self.web) if n != self.member_id)
 
     @property
     def is_erased(self) -> bool:
-        return any(isinstance(f.data, core.CustomerErased) for f in self.facts)
+        return any(isinstance(f.data, core.CustomerErased) for f in self.facts) or not self.erased.isdisjoint(
+            self.numbers
+        )
 
     @property
     def household_id(self) -> str | None:
@@ -76,13 +87,15 @@ def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
     check(fact, len(state.facts), None)
     rows: tuple[Any, ...] = (Recorded(key, fact),)
     if isinstance(fact.data, core.CustomerErased):
-        rows = (*rows, ContactForgotten(state.member_id))
-    emit = () if _is_stale(fact, state) else _canonical(fact)
+        rows = (*rows, *map(ContactForgotten, state.numbers))
+    emit = () if _is_stale(fact, state) else _told(fact, state)
     state = replace(state, facts=(*state.facts, fact))
     if other is None:
         return Decision(state, emit, rows, {"status": "accepted"})
     _must_be_there_to_part(state, other, fact)
     tied = _tied(other, fact, state)
+    web = {**state.web, **other.web, other.member_id: tied.ties}
+    state, tied = replace(state, web=web), replace(tied, web=web)
     rows, enrolled = (*rows, Reheld(other.member_id)), _enrolled_by(tied, state, fact)
     return Decision((state, tied), (*emit, *enrolled), rows, {"status": "accepted"})
 
@@ -137,6 +150,16 @@ def _is_stale(fact: Fact, state: MemberState) -> bool:
     if not isinstance(fact.data, (core.CustomerRegistered, core.ConsentChanged, core.HouseholdLinked)):
         return False
     return any(type(f.data) is type(fact.data) and f.order > fact.order for f in state.facts)
+
+
+def _told(fact: Fact, state: MemberState) -> tuple[Data, ...]:
+    """To this number, and to whatever others of the same person it concerns: erasure to all, consent to the one they go by now."""
+    told = _canonical(fact)
+    if isinstance(fact.data, core.CustomerErased):
+        return tuple(replace(one, member_id=number) for number in state.numbers for one in told)
+    if isinstance(fact.data, core.ConsentChanged) and state.survivor is not None:
+        return (*told, *(replace(one, member_id=state.survivor) for one in told))
+    return told
 
 
 def _canonical(fact: Fact) -> tuple[Data, ...]:

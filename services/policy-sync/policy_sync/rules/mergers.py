@@ -35,3 +35,9 @@ def survivor(member_id: str, ties: Mapping[str, Sequence[Fact]]) -> str:
         path[here] = tie
         here = tie.data.member_id
     return here
+
+
+def numbers(member_id: str, ties: Mapping[str, Sequence[Fact]]) -> tuple[str, ...]:
+    """All numbers of the person of this one, as far as the ties know them."""
+    person = survivor(member_id, ties)
+    return tuple(sorted({n for n in {member_id, person, *ties} if survivor(n, ties) == person}))

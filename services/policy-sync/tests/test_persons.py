@@ -1,0 +1,71 @@
+"""A person with several numbers: what they say of themselves under one of them is said of the person (DOMAIN 22, 28)."""
+
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any
+
+import pytest
+from policy_sync.service import SERVICE
+from pydantic import SecretStr
+from tenure.contracts import core, policy
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+ON = date(2026, 1, 5)
+
+
+@pytest.fixture
+async def t(settings: Settings) -> AsyncIterator[Under]:
+    """M-0 was merged into M-1, which was merged into M-9; M-7 into M-9, and parted again."""
+    async with under_test(SERVICE, settings.model_copy(update={"contact_key": SecretStr("k" * 32)})) as under:
+        for survivor, merged in (("M-1", "M-0"), ("M-9", "M-1"), ("M-9", "M-7")):
+            await under.feed(core.CustomerMerged(member_id=survivor, merged_id=merged, on=ON))
+        await under.feed(core.CustomerUnmerged(member_id="M-9", merged_id="M-7", on=date(2026, 1, 6)))
+        await under.emitted()
+        yield under
+
+
+async def put(t: Under, member_id: str, phone: str) -> int:
+    answer = await t.http.put(f"/v1/members/{member_id}/contact", headers=t.auth("core"), json={"phone": phone})
+    return answer.status_code
+
+
+async def phone(t: Under, member_id: str) -> Any:
+    answer = await t.http.get(f"/v1/members/{member_id}/contact", headers=t.auth("service"))
+    return answer.json()["phone"] if answer.status_code == 200 else answer.status_code
+
+
+@pytest.mark.parametrize("named", ["M-0", "M-1", "M-9"])
+async def test_whoever_is_erased_is_erased_under_all_their_numbers(t: Under, named: str) -> None:
+    for n, member in enumerate(("M-0", "M-1", "M-9", "M-7")):
+        assert await put(t, member, f"1380013800{n}") == 200
+    await t.feed(core.CustomerErased(member_id=named, on=ON))
+    told = [e.member_id for e in await t.emitted(policy.CustomerErased)]
+    assert (told[0], sorted(told)) == (named, ["M-0", "M-1", "M-9"])
+    assert [r["member_id"] for r in await t.pool.fetch("SELECT member_id FROM contacts")] == ["M-7"]
+    assert [await phone(t, m) for m in ("M-0", "M-1", "M-9")] == [404, 404, 404]
+    assert [await put(t, m, "13800138000") for m in ("M-0", "M-1", "M-9", "M-7")] == [409, 409, 409, 200]
+
+
+async def test_a_merger_and_an_erasure_heard_together_erase_both_numbers(t: Under) -> None:
+    await put(t, "M-5", "13800138000")
+    await t.feed(
+        core.CustomerMerged(member_id="M-6", merged_id="M-5", on=ON), core.CustomerErased(member_id="M-6", on=ON)
+    )
+    assert [e.member_id for e in await t.emitted(policy.CustomerErased)] == ["M-6", "M-5"]
+    assert await phone(t, "M-5") == 404
+
+
+async def test_a_person_is_reached_where_they_said_last_under_whichever_number(t: Under) -> None:
+    await put(t, "M-1", "13800138001")
+    await put(t, "M-7", "13800138007")
+    assert [await phone(t, m) for m in ("M-0", "M-1", "M-9")] == ["+8613800138001"] * 3
+    await put(t, "M-9", "13800138009")
+    assert [await phone(t, m) for m in ("M-0", "M-1", "M-9", "M-7")] == ["+8613800138009"] * 3 + ["+8613800138007"]
+
+
+async def test_consent_withdrawn_under_an_old_number_is_told_of_the_number_the_person_goes_by(t: Under) -> None:
+    for member in ("M-9", "M-0", "M-7"):
+        await t.feed(core.ConsentChanged(member_id=member, on=ON, marketing=False))
+    told = [e.member_id for e in await t.emitted(policy.ConsentChanged)]
+    assert told == ["M-9", "M-0", "M-9", "M-7"]
