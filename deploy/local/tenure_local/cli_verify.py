@@ -85,7 +85,7 @@ def statement(
     root: Annotated[str, typer.Option(help="The root as it was published, 64 hexadecimal digits.")],
     as_json: Json = False,
 ) -> None:
-    """Verify a member's statement against a published root, from the file alone."""
+    """Verify a member's statement against a published root, from the file alone, up to its last entry."""
     from points_ledger.proof.statement import NotProvenError, verify
 
     if not file.is_file():
@@ -98,5 +98,7 @@ def statement(
         print_json(found)
         return
     tell(True, f"{found.member_id}: entries {found.first_no} to {found.last_no} stand under the root of {found.day}")
+    of = f"up to entry {found.last_no}" if found.first_no == 1 else "what these entries alone come to"
+    out.print(f"    {of}; whether later ones follow, the file does not prove", markup=False)
     for name, amount in found.balances.items():
         out.print(f"    {name.replace('_', ' ')}: {amount:,}", markup=False)

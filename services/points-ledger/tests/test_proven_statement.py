@@ -1,7 +1,8 @@
 """A member's statement proves itself: offline, against a published root, and not if anything in it was changed."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -60,47 +61,99 @@ async def test_a_long_statement_comes_in_files_that_follow_one_another(
     assert pieces[-1].last_no == await t.pool.fetchval("SELECT transfers_no FROM accounts WHERE member_id = 'M-2'")
 
 
-async def test_whatever_is_changed_in_a_statement_is_found(t: Under) -> None:
-    """Every value of the first and the last entry, every hash of the file, one entry left out, two exchanged."""
+async def test_whatever_is_changed_in_a_statement_is_found(t: Under, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every value of the file, whole and in pieces; only `next_after` may go, for nothing proves that more follows."""
+    await a_ledger_with_everything(t)
+    root = (await examined(t)).newest
+    monkeypatch.setattr(statement, "LINES_MAX", 25)
+    for after in (0, 25):
+        content = await proof(t, after=after)
+        told = msgspec.json.decode(content)
+        statement.verify(content, root)
+        unseen = []
+        for path in places(told):
+            changed = msgspec.json.decode(content)
+            _change(changed, path)
+            with contextlib.suppress(statement.NotProvenError):
+                statement.verify(msgspec.json.encode(changed), root)
+                unseen.append(path)
+        assert unseen == []
+        assert {path[0] for path in places(told)} == set(statement.ProvenStatement.__struct_fields__)
+        assert statement.verify(msgspec.json.encode({**told, "next_after": None}), root) == statement.verify(
+            content, root
+        )
+
+
+EDITED: list[tuple[str, Callable[[dict], object], str]] = [
+    ("dated years later", lambda file: file | {"day": "2035-12-31"}, "this root is not that of 2035-12-31"),
+    ("dated an earlier day", lambda file: file | {"day": "2027-05-31"}, "this root is not that of 2027-05-31"),
+    (
+        "an earlier day as the last",
+        lambda file: file | {"day": "2027-05-31", "days": file["published"]["2027-05-31"]["day_no"]},
+        "does not stand under this root",
+    ),
+    (
+        "the root's day left out",
+        lambda file: file | {"published": {k: v for k, v in file["published"].items() if k != file["day"]}},
+        "this root is not that of 2028-08-02",
+    ),
+    ("no entries", lambda file: file | {"entries": []}, "has no entries"),
+    ("no entries, any root", lambda file: file | {"entries": [], "root": "00" * 32}, "does not stand under this root"),
+    ("the fourth left out", lambda file: file | {"entries": file["entries"][:3] + file["entries"][4:]}, "are missing"),
+    ("the first left out", lambda file: file | {"entries": file["entries"][1:]}, "are missing"),
+    ("turned round", lambda file: file | {"entries": file["entries"][::-1]}, "are missing"),
+    ("said to go on elsewhere", lambda file: file | {"next_after": 3}, "not after 3"),
+    ("written before dates were proven", lambda file: file | {"form": 1}, "has form 1.*ask for the statement anew"),
+    ("of another member", lambda file: file | {"member_id": "M-1"}, "another member's"),
+    ("a number too large", lambda file: file | {"days": 2**70}, "does not stand under this root"),
+]
+
+
+@pytest.mark.parametrize("nonsense", [b"", b"[]", b"{}", b'{"form": 2}', b'{"form": "2"}', b"[" * 50_000])
+def test_what_is_no_statement_is_said_to_be_none(nonsense: bytes) -> None:
+    with pytest.raises(statement.NotProvenError, match="not a proven statement"):
+        statement.verify(nonsense, "00" * 32)
+
+
+async def test_an_edited_statement_is_refused_with_what_is_wrong(t: Under) -> None:
+    await a_ledger_with_everything(t)
+    root, content = (await examined(t)).newest, await proof(t)
+    for _, edit, says in EDITED:
+        with pytest.raises(statement.NotProvenError, match=says):
+            statement.verify(msgspec.json.encode(edit(msgspec.json.decode(content))), root)
+    with pytest.raises(statement.NotProvenError, match="not a proven statement"):
+        statement.verify(content[:-2], root)
+
+
+async def test_a_statement_cut_at_its_end_speaks_of_what_it_shows_only(t: Under) -> None:
+    """Nothing in a file can prove that no entry follows: it is proven up to its last one, and says which that is."""
     await a_ledger_with_everything(t)
     root, content = (await examined(t)).newest, await proof(t)
     told = msgspec.json.decode(content)
-    statement.verify(content, root)
-    tried, missed = 0, []
-    for path in places(told):
-        changed = msgspec.json.decode(content)
-        _change(changed, path)
-        with contextlib.suppress(statement.NotProvenError):
-            statement.verify(msgspec.json.encode(changed), root)
-            missed.append(path)
-        tried += 1
-    assert missed == []
-    assert tried > 80
-    for cut in (told["entries"][:3] + told["entries"][4:], [*reversed(told["entries"])]):
-        with pytest.raises(statement.NotProvenError, match="missing"):
-            statement.verify(msgspec.json.encode({**told, "entries": cut}), root)
-    for nonsense in (b"", b"[]", b"{}", content[:-2], b'{"form": 1}'):
-        with pytest.raises(statement.NotProvenError):
-            statement.verify(nonsense, root)
+    cut = told | {"entries": told["entries"][:-3], "next_after": None}
+    cut["batches"] = {str(n): told["batches"][str(n)] for n in {entry["batch_no"] for entry in cut["entries"]}}
+    whole, part = statement.verify(content, root), statement.verify(msgspec.json.encode(cut), root)
+    assert (part.first_no, part.last_no, part.entries) == (1, whole.last_no - 3, whole.entries - 3)
 
 
-def places(told: dict) -> list[tuple]:
-    found: list[tuple] = [("member_id",), ("days",), ("after",)]
-    for n in (0, len(told["entries"]) - 1):
-        entry = told["entries"][n]
-        found += [("entries", n, "row", i) for i in range(len(entry["row"]))]
-        found += [("entries", n, "why", i) for i in range(len(entry["why"] or ()))]
-        found += [("entries", n, "path", 0), ("entries", n, "index"), ("entries", n, "batch_no")]
-    first = str(told["entries"][0]["batch_no"])
-    day = told["batches"][first]["day"]
-    found += [("batches", first, name) for name in ("seq_to", "seq_after", "entries", "previous")]
-    found += [("published", day, name) for name in ("day_no", "batch_from", "batch_to", "entries")]
-    return [*found, ("published", day, "path", 0)]
+async def test_a_file_that_ends_where_the_root_does_has_no_next(t: Under, monkeypatch: pytest.MonkeyPatch) -> None:
+    await a_ledger_with_everything(t)
+    older = await proof(t, day="2027-05-31")
+    monkeypatch.setattr(statement, "LINES_MAX", len(msgspec.json.decode(older)["entries"]))
+    assert await proof(t, day="2027-05-31") == older
+    assert msgspec.json.decode(older)["next_after"] is None, "the entries after it are not under its root"
+
+
+def places(told: Any, *way: Any) -> list[tuple]:
+    """Every value of a file that is no list and no object, and every empty one, by the way to it."""
+    inside = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
+    found = [path for step, value in inside for path in places(value, *way, step)]
+    return found or [way]
 
 
 def _change(told: dict, path: tuple) -> None:
     *way, last = path
-    at = told
+    at: Any = told
     for step in way:
         at = at[step]
     value = at[last]
@@ -108,6 +161,8 @@ def _change(told: dict, path: tuple) -> None:
         at[last] = "00" * 32
     elif isinstance(value, int):
         at[last] = value + 1
+    elif isinstance(value, list):
+        at[last] = ["00" * 32]
     else:
         at[last] = f"{value}?"
 

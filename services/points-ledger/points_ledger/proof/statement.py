@@ -1,12 +1,14 @@
 """One member's entries with the proof that they stand under a published root; verified from the file alone, without a database.
 
-The invariants: a proof leads from the bytes of each entry to the root by hashes only; entries are numbered by member without a gap,
-so none can be left out between two that are shown; balances are added up from the entries, not taken from anybody.
+The invariants: a proof leads from the bytes of each entry to the root by hashes only, and so does the root's own date; entries are
+numbered by member without a gap, so none can be left out between the first and the last shown (nothing proves how many follow);
+balances are added up from the entries, not taken from anybody.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import Any, Final
 
@@ -16,6 +18,8 @@ from points_ledger.proof import entries as e
 from points_ledger.proof import merkle
 from points_ledger.rules.account import BALANCES, balance
 
+FORM: Final = 2
+"""Of the file; what is hashed has a form of its own."""
 LINES_MAX: Final = 200
 
 ROOT: Final = "SELECT day, day_no, batch_from, batch_to, entries, day_root, root FROM roots WHERE day = $1"
@@ -56,16 +60,20 @@ class Batch(Step, frozen=True, kw_only=True):
 
 
 class Day(Step, frozen=True, kw_only=True):
-    """A published day, and its place among all days up to the root's."""
+    """A published day, and its place among all days up to the root's. `day_root` stands for its seals."""
 
     day_no: int
     batch_from: int
     batch_to: int
     entries: int
+    day_root: str
 
 
 class ProvenStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's entries after `after`, oldest first, under the root of `day`. `next_after`: where the next file goes on."""
+    """A member's entries after `after`, oldest first, under the root of `day`, which is the last of `days` and among `published`.
+
+    `next_after`: where the next file goes on; nothing proves that there is none.
+    """
 
     form: int
     member_id: str
@@ -82,7 +90,10 @@ class ProvenStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a statement that holds says. `balances` are whole only where it begins with the first entry."""
+    """What a statement that holds says: of entries `first_no` to `last_no`, and nothing of later ones.
+
+    `balances` are what these entries come to; the member's own only where it begins with the first entry.
+    """
 
     member_id: str
     day: date
@@ -126,30 +137,31 @@ class _Trees:
         index = tree[0].index(own)
         return Proven(index=index, path=_hex(merkle.path(tree, index)), row=row, why=why, batch_no=seal.batch_no)
 
-    def batches(self) -> dict[str, Batch]:
+    def batches(self, numbers: AbstractSet[int]) -> dict[str, Batch]:
         first = {day.day: day.batch_from for day in self.days}
-        return {str(s.batch_no): _batch(s, s.batch_no - first[s.day], self.of_day[s.day]) for s in self.seals}
+        wanted = [seal for seal in self.seals if seal.batch_no in numbers]
+        return {str(s.batch_no): _batch(s, s.batch_no - first[s.day], self.of_day[s.day]) for s in wanted}
 
-    def published(self) -> dict[date, Day]:
-        return {day.day: _day(day, self.of_days) for day in self.days if day.day in self.of_day}
+    def published(self, days: AbstractSet[date]) -> dict[date, Day]:
+        return {day.day: _day(day, self.of_days) for day in self.days if day.day in days}
 
 
 async def prove(pool: Any, member_id: str, root: e.Root, *, after: int, lines_max: int) -> ProvenStatement:
     """The member's entries from number `after` + 1 on that stand under this root. Raises NotProvenError: one was changed."""
     rows = await pool.fetch(LINES, member_id, after, lines_max + 1)
-    shown = rows[:lines_max]
     days = [e.Root(*row) for row in await pool.fetch(DAYS, root.day_no)]
-    sealed = await pool.fetch(BATCHES, [row["seq"] for row in shown])
+    sealed = await pool.fetch(BATCHES, [row["seq"] for row in rows])
     batches = [row for row in sealed if row["day"] <= root.day]
     hashes = await pool.fetch(HASHES_OF_DAYS, sorted({row["day"] for row in batches}))
-    return await asyncio.to_thread(_put_together, member_id, shown, _Trees(batches, days, hashes), after, len(rows))
+    return await asyncio.to_thread(_put_together, member_id, rows, _Trees(batches, days, hashes), after, lines_max)
 
 
-def _put_together(member_id: str, shown: Sequence[Any], trees: _Trees, after: int, found: int) -> ProvenStatement:
-    proven = [p for row in shown if (p := trees.proven(row)) is not None]
-    newest = trees.days[-1]
+def _put_together(member_id: str, rows: Sequence[Any], trees: _Trees, after: int, lines_max: int) -> ProvenStatement:
+    proven = [p for row in rows if (p := trees.proven(row)) is not None]
+    shown, newest = proven[:lines_max], trees.days[-1]
+    batches = trees.batches({entry.batch_no for entry in shown})
     return ProvenStatement(
-        form=e.FORM,
+        form=FORM,
         member_id=member_id,
         day=newest.day,
         days=newest.day_no,
@@ -157,10 +169,10 @@ def _put_together(member_id: str, shown: Sequence[Any], trees: _Trees, after: in
         after=after,
         columns=list(e.ENTRY),
         why_columns=list(e.LOT),
-        entries=proven,
-        batches=trees.batches(),
-        published=trees.published(),
-        next_after=proven[-1].row[2] if len(proven) == len(shown) < found else None,
+        entries=shown,
+        batches=batches,
+        published=trees.published({newest.day, *(batch.day for batch in batches.values())}),
+        next_after=shown[-1].row[2] if len(proven) > lines_max else None,
     )
 
 
@@ -184,6 +196,7 @@ def _day(root: e.Root, of_days: list[list[bytes]]) -> Day:
         batch_from=root.batch_from,
         batch_to=root.batch_to,
         entries=root.entries,
+        day_root=root.day_root.hex(),
     )
 
 
@@ -194,35 +207,53 @@ def _hex(hashes: Sequence[bytes]) -> list[str]:
 # --- without a database ---
 
 
+class _OfForm(msgspec.Struct):
+    form: int
+
+
 def verify(content: bytes, root: str) -> Found:
-    """Whether every entry of a statement's file stands under the published root. Raises NotProvenError."""
+    """Whether a statement's date and every entry of it stand under the published root. Raises NotProvenError."""
     try:
+        form = msgspec.json.decode(content, type=_OfForm).form
+        _must(form == FORM, f"the file has form {form}, and this program reads form {FORM}: ask for the statement anew")
         told = msgspec.json.decode(content, type=ProvenStatement)
-        _must(told.form == e.FORM, f"the file has form {told.form}; this program reads {e.FORM}")
-        _must(
-            told.columns == list(e.ENTRY) and told.why_columns == list(e.LOT), "the columns are not those of this form"
-        )
-        for n, entry in enumerate(told.entries):
-            _must(len(entry.row) == len(e.ENTRY), f"entry {n} has not the columns of an entry")
-            _must(entry.row[1] == told.member_id, f"entry {n} is another member's")
-            _must(
-                entry.row[2] == told.after + n + 1,
-                f"between entries {told.after + n} and {entry.row[2]} some are missing",
-            )
-            _must(
-                _root_above(told, entry) == bytes.fromhex(root), f"entry {entry.row[2]} does not stand under this root"
-            )
-        return Found(
-            told.member_id, told.day, told.after + 1, told.after + len(told.entries), len(told.entries), _balances(told)
-        )
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
+        _check_days(told, bytes.fromhex(root))
+        _check_entries(told)
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise NotProvenError(f"this is not a proven statement: {error}") from None
+    last_no = told.after + len(told.entries)
+    return Found(told.member_id, told.day, told.after + 1, last_no, len(told.entries), _balances(told))
 
 
-def _root_above(told: ProvenStatement, entry: Proven) -> bytes | None:
-    """From an entry through its batch and its day to the root; None where a path does not fit."""
-    batch = told.batches[str(entry.batch_no)]
-    day = told.published[batch.day]
+def _check_days(told: ProvenStatement, root: bytes) -> None:
+    """Every day shown is one of the root's, and the statement's own is the last of them."""
+    _must(bytes.fromhex(told.root) == root, f"the file does not stand under this root, but under {told.root}")
+    for of, day in told.published.items():
+        own = e.Root(
+            of, day.day_no, day.batch_from, day.batch_to, day.entries, bytes.fromhex(day.day_root), merkle.NOTHING
+        )
+        above = merkle.root_from(own.leaf, day.index, told.days, _bytes(day.path))
+        _must(above == root and day.day_no == day.index + 1, f"the day {of} does not stand under this root")
+    newest = told.published.get(told.day)
+    _must(newest is not None and newest.day_no == told.days, f"this root is not that of {told.day}")
+
+
+def _check_entries(told: ProvenStatement) -> None:
+    """Every entry is the member's, follows the one before, and stands under a day shown."""
+    _must(told.columns == list(e.ENTRY) and told.why_columns == list(e.LOT), "the columns are not those of this form")
+    _must(bool(told.entries), "the file has no entries, so it proves nothing")
+    for no, entry in enumerate(told.entries, told.after + 1):
+        _must(len(entry.row) == len(e.ENTRY), f"what should be entry {no} has not the columns of an entry")
+        _must(entry.row[1] == told.member_id, f"what should be entry {no} is another member's")
+        _must(entry.row[2] == no, f"between entries {no - 1} and {entry.row[2]} some are missing")
+        batch = told.batches[str(entry.batch_no)]
+        day_root = bytes.fromhex(told.published[batch.day].day_root)
+        _must(_day_root_above(told, entry, batch) == day_root, f"entry {no} does not stand under this root")
+    _must(told.next_after in {None, no}, f"the next file goes on after entry {no}, not after {told.next_after}")
+
+
+def _day_root_above(told: ProvenStatement, entry: Proven, batch: Batch) -> bytes | None:
+    """From an entry through its batch to the seals of its day; None where a path does not fit."""
     of_batch = merkle.root_from(e.entry_leaf(entry.row, entry.why), entry.index, batch.entries, _bytes(entry.path))
     if of_batch is None or not batch.seq_after < entry.row[0] <= batch.seq_to:
         return None
@@ -235,11 +266,8 @@ def _root_above(told: ProvenStatement, entry: Proven) -> bytes | None:
         of_batch,
         bytes.fromhex(batch.previous),
     )
-    of_day = merkle.root_from(seal.hash, batch.index, day.batch_to - day.batch_from + 1, _bytes(batch.path))
-    if of_day is None:
-        return None
-    published = e.Root(batch.day, day.day_no, day.batch_from, day.batch_to, day.entries, of_day, merkle.NOTHING)
-    return merkle.root_from(published.leaf, day.index, told.days, _bytes(day.path))
+    day = told.published[batch.day]
+    return merkle.root_from(seal.hash, batch.index, day.batch_to - day.batch_from + 1, _bytes(batch.path))
 
 
 def _balances(told: ProvenStatement) -> dict[str, int]:
