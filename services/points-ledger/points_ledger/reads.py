@@ -28,6 +28,7 @@ WALLET: Final = """
 WHY: Final = f"""
     SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
     FROM lots WHERE member_id = $1 AND lot_no = $2"""
+FIRST: Final = "SELECT min(lot_no) FROM lots WHERE member_id = $1 AND rule = $2 AND wallet = $3 AND fact = $4"
 # Where an entry of a merged customer is now: with whoever they became, or whoever those became.
 WHY_MOVED: Final = f"""
     SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
@@ -61,7 +62,8 @@ class WalletView(msgspec.Struct, frozen=True):
 
 
 class Why(msgspec.Struct, frozen=True):
-    """An entry explained: base times the percents, floored, is what was granted; and what became of it.
+    """An entry explained: base times the percents, floored, is what was granted (with the entry that it `tops_up`, if it came later
+    for the same fact); and what became of it.
 
     `capped_by` names the cap, campaign or budget that left less: by the campaign at most `extra_max` more, in all `amount_max`.
     `says_zh` and `says_en` say all this in a sentence.
@@ -101,6 +103,7 @@ class Why(msgspec.Struct, frozen=True):
     expires_on: date | None
     cut_on: date | None
     origin: str
+    tops_up: str | None = None
     says_zh: str = ""
     says_en: str = ""
 
@@ -147,8 +150,18 @@ async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
         taken_back=sum(points for _, points in pairs_of_json(row["taken"])),
         **same,
     )
+    found = replace(found, tops_up=await _topped_up(pool, row, found))
     said = words.of_entry(found, _memory_of(row["memory"]) if row["memory"] else Memory())
     return replace(found, says_zh=said.zh, says_en=said.en)
+
+
+async def _topped_up(pool: Any, row: Any, found: Why) -> str | None:
+    """The first entry of the same fact, of which this is the rest: what both come to is the base by the percents."""
+    whole = found.base * found.status_percent * found.product_line_percent * found.campaign_percent // 100**3
+    if found.granted >= whole:
+        return None
+    first = await pool.fetchval(FIRST, row["member_id"], row["rule"], row["wallet"], row["fact"])
+    return f"{row['member_id']}:{first}" if first < row["lot_no"] else None
 
 
 async def _moved(pool: Any, member_id: str, entry_id: str) -> Any:

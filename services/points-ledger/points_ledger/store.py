@@ -22,6 +22,7 @@ from points_ledger import budgets, day_limits
 from points_ledger import columns as c
 from points_ledger.rules.account import (
     BALANCES,
+    DEBT,
     Account,
     AccountChange,
     AdjustmentUse,
@@ -118,6 +119,7 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
     news = _by_member(await rarer(NEWS), lambda row: ReferralNews(*row))
     allotted = _by_member(await rarer(ALLOTTED), lambda row: BudgetNews(*row))
     wanted = {(m, no) for m, of_member in holds.items() for hold in of_member for no, _ in hold.parts}
+    wanted |= {(m, no) for m, of_member in lots.items() for lot in of_member for no, _ in lot.taken if no != DEBT}
     wanted |= {(m, int(one.lot_id.rpartition(":")[2])) for m, of_member in allotted.items() for one in of_member}
     await _add_lots(conn, lots, wanted)
     return {
@@ -137,7 +139,9 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
 
 
 async def _add_lots(conn: Connection, lots: dict[str, list[Lot]], wanted: set[tuple[str, int]]) -> None:
-    """A refund needs the lots its hold took, a budget's share the lot it is for, however long ago they were used up."""
+    """However long ago they were used up: a refund needs the lots its hold took, a budget's share the lot it is for, and what was
+    taken back for a fact returns to the lots it was taken from.
+    """
     known = {(member, lot.no) for member, of_member in lots.items() for lot in of_member}
     if missing := wanted - known:
         rows = await conn.fetch(LOTS_WANTED, *c.arrays(sorted(missing)))

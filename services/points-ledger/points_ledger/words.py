@@ -33,6 +33,11 @@ def _earned(why: Any) -> Said:
     factors = "".join(f" x {percent} % ({of})" for percent, of in percents if percent != FULL)
     sum_ = f" ({why.base}{factors})" if factors else ""
     about = f"{why.label_en}, {why.reference}"
+    if why.tops_up:
+        return Said(
+            f"{why.earned_on}，{why.label_zh}（{why.reference}）：在明细{why.tops_up}之外补发{why.granted}分，合计{sum_}",
+            f"{why.earned_on}, {about}: {why.granted} points more than entry {why.tops_up} had, in all{sum_}",
+        )
     return Said(
         f"{why.earned_on}，{why.label_zh}（{why.reference}）：获得{why.granted}分{sum_}",
         f"{why.earned_on}, {about}: {why.granted} points{sum_}",

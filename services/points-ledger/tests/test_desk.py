@@ -9,7 +9,7 @@ from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import D, M, cancelled, did, paid, refunded, term
+from .world import D, M, cancelled, did, paid, refunded, renewed, term, tiers
 
 HEAD = "member_id,points,reason,ticket"
 
@@ -232,6 +232,22 @@ async def test_an_entry_says_in_words_what_it_was_for_and_why_points_were_taken_
     why = await get(t, f"/entries/{M}:1/why")
     assert "300 were taken back: the policy term never was" in why["says_en"]
     assert (why["says_zh"][-1], "该期保险自始无效" in why["says_zh"]) == ("。", True)
+
+
+async def test_points_that_came_later_for_the_same_fact_say_whose_rest_they_are(t: Under) -> None:
+    """A renewal is heard before its tier: 400 points at first, then gold's fifth."""
+    await t.feed(renewed(term(2), "2026-12-20", early=12))
+    await t.feed(tiers(("2026-06-01", "gold")), at=D("2026-12-21"))
+    first, more = [
+        line for line in (await get(t, f"/wallets/{M}/statement"))["items"][::-1] if line["rule"] == "renewal"
+    ]
+    why = await get(t, f"/entries/{more['entry_id']}/why")
+    assert (why["base"], why["tier_or_rank"], why["status_percent"], why["granted"]) == (400, "gold", 120, 80)
+    assert why["tops_up"] == first["entry_id"]
+    told = f"80 points more than entry {first['entry_id']} had, in all (400 x 120 % (gold)); "
+    assert told in why["says_en"]
+    assert f"在明细{first['entry_id']}之外补发80分" in why["says_zh"]
+    assert (await get(t, f"/entries/{first['entry_id']}/why"))["tops_up"] is None
 
 
 async def test_repayments_make_a_debt_younger(t: Under) -> None:

@@ -206,6 +206,22 @@ async def test_two_customers_become_one(t: Under) -> None:
     assert await t.pool.fetchval("SELECT origin FROM lots WHERE origin <> ''") == "M-2:1"
 
 
+async def test_points_return_to_the_lots_they_were_taken_from_however_long_those_are_over(t: Under) -> None:
+    """The premium's points were spent; its cancellation took quizzes instead, and is reversed when those are long forgotten."""
+    await t.feed(paid(term(), 50_000), at=D("2026-01-01"))
+    await t.day(D("2026-01-05"))
+    hold = {"member_id": M, "points": 500, "hold_id": "H-1"}
+    assert (await t.http.post("/v1/holds", json=hold, headers=t.auth("service"))).status_code == 201
+    await t.http.post("/v1/holds/H-1/capture", headers=t.auth("service"))
+    await t.feed(*(did("quiz", f"2026-02-0{n}") for n in (3, 4, 5)))
+    await t.feed(cancelled(term(), "2026-03-10", "flat"))
+    quizzes = "SELECT remaining FROM lots WHERE rule = 'quiz' ORDER BY lot_no"
+    assert [row[0] for row in await t.pool.fetch(quizzes)] == [0, 0, 0]
+    await t.feed(did("article", "2026-06-19"), uncancelled(term(), "2026-06-20"))
+    assert [row[0] for row in await t.pool.fetch(quizzes)] == [10, 10, 10]
+    assert await t.pool.fetchval("SELECT count(*) FROM lots WHERE rule = 'premium'") == 1, "nothing is granted anew"
+
+
 async def test_a_wrong_event_is_parked_and_its_key_queues_while_others_flow(t: Under) -> None:
     wrong = did("quiz", "2026-05-02")
     batch = [

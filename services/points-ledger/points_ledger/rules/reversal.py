@@ -14,7 +14,7 @@ from tenure.contracts.points import PointsReversed
 from points_ledger.rules.account import DEBT, Bucket, Lot, standing_of
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import expire, grant, repay, tell_granted, with_taken
-from points_ledger.rules.worth import worth
+from points_ledger.rules.worth import tier_of, worth
 
 
 def settle(book: Book, group: list[Lot], on: date) -> None:
@@ -185,6 +185,7 @@ def _return_to(book: Book, earned: Lot, no: int, amount: int, on: date) -> int:
 
 def _top_up(book: Book, first: Lot, amount: int) -> None:
     """More for the same fact, in a lot of its own with the same dates; it was earned here, wherever the first lot came from."""
+    status, percent = tier_of(book, first)
     lot = replace(
         first,
         no=book.next_lot_no(),
@@ -196,7 +197,8 @@ def _top_up(book: Book, first: Lot, amount: int) -> None:
         expired=0,
         taken=(),
         origin="",
-        status=book.memory.tier_on(first.earned_on) or first.status,
+        status=status,
+        status_percent=percent,
         source_type=book.event.type,
         source_id=book.event.id,
     )

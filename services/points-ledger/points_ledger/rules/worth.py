@@ -62,8 +62,16 @@ def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:
 
 def tier_percent(book: Book, lot: Lot) -> int:
     """The multiplier of the tier on the fact's own date, where the rule has one; otherwise what the lot was granted with."""
+    return tier_of(book, lot)[1]
+
+
+def tier_of(book: Book, lot: Lot) -> tuple[str, int]:
+    """That multiplier with the tier (or rank) it is of."""
     rules = book.programme.earning.at(lot.earned_on)
-    return _tier_percent(book, lot, rules, rules.find(lot.rule))
+    rule = rules.find(lot.rule)
+    percent = _tier_percent(book, lot, rules, rule)
+    by_tier = rule is not None and rule.tier_multiplier and lot.wallet != "growth"
+    return (book.memory.tier_on(lot.earned_on), percent) if by_tier else (lot.status, percent)
 
 
 def _tier_percent(book: Book, lot: Lot, rules: EarningRules, rule: Rule | None) -> int:
