@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from points_ledger.rules.account import WALLETS
+from points_ledger.rules.account import WALLETS, Memory
 from points_ledger.rules.adjustments import AdjustmentView
 
 CHANGES_MAX: Final = 200
@@ -25,9 +25,7 @@ OPEN_OF_BATCH: Final = """
 CHANGES: Final = """
     SELECT what, reason, actor, cause, effective, recorded_at FROM account_changes
     WHERE member_id = $1 ORDER BY change_no DESC LIMIT $2"""
-FROZEN: Final = """
-    SELECT what = 'frozen' FROM account_changes WHERE member_id = $1 AND what IN ('frozen', 'unfrozen')
-    ORDER BY change_no DESC LIMIT 1"""
+MEMORY: Final = "SELECT memory FROM accounts WHERE member_id = $1"
 BUDGETS: Final = """
     SELECT coalesce(b.campaign, w.campaign), coalesce(b.points_max, w.points_max), coalesce(b.allotted, 0)::bigint,
            coalesce(w.claims, 0)::bigint, coalesce(w.points, 0)::bigint
@@ -47,6 +45,9 @@ DEBTS: Final = f"""
       WINDOW later AS (PARTITION BY o.member_id, o.wallet ORDER BY t.effective DESC, t.transfer_no DESC))
     SELECT member_id, wallet, owed, min(effective) FILTER (WHERE newer < owed) AS since
     FROM booked GROUP BY 1, 2, 3 ORDER BY 1, 2"""
+
+
+_memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -127,9 +128,9 @@ async def open_of_batch(pool: Any, batch: str) -> list[tuple[str, str]]:
 
 
 async def story(pool: Any, member_id: str) -> AccountStory:
-    frozen = await pool.fetchval(FROZEN, member_id)
+    memory = await pool.fetchval(MEMORY, member_id)
     rows = await pool.fetch(CHANGES, member_id, CHANGES_MAX)
-    return AccountStory(member_id, bool(frozen), [Change(*row) for row in rows])
+    return AccountStory(member_id, bool(memory and _memory_of(memory).frozen), [Change(*row) for row in rows])
 
 
 async def budgets(pool: Any) -> list[Budget]:

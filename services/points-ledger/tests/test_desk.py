@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from points_ledger import api_adjustments
 from points_ledger.service import SERVICE
+from tenure.contracts.policy import CustomerMerged, PolicyRescinded
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import D, M, cancelled, did, paid, refunded, renewed, term, tiers
+from .world import D, M, cancelled, did, paid, refunded, renewed, term, tiers, void
 
 HEAD = "member_id,points,reason,ticket"
+FRAUD = {"reason": "fraud case 77", "ticket": "T-7"}
 
 
 @pytest.fixture
@@ -266,6 +268,15 @@ async def test_an_agent_leaves_and_a_freeze_is_seen(t: Under) -> None:
     assert left["frozen"] == "agent left"
     story = await get(t, "/wallets/A-7/changes")
     assert (story["frozen"], {c["what"] for c in story["changes"]}) == (True, {"frozen", "left"})
+    frozen = await post(t, "/adjustments", {"member_id": "A-7", "points": 0, "purpose": "freeze", **FRAUD})
+    assert (await post(t, f"/adjustments/{frozen.json()['adjustment_id']}/approve", subject="op-2")).status_code == 200
+    assert (await post(t, "/agents/A-7/return", {"on": "2026-06-16"})).json()["frozen"] == FRAUD["reason"]
+    story = await get(t, "/wallets/A-7/changes")
+    assert (story["frozen"], [c["what"] for c in story["changes"]]) == (True, ["returned", "frozen", "frozen", "left"])
+    order = {"member_id": "A-7", "points": 100, "wallet": "agent"}
+    refused = await t.http.post("/v1/holds", json=order, headers=t.auth("service"))
+    assert (refused.status_code, refused.json()["code"]) == (409, "account_frozen")
+    await post(t, "/agents/A-7/leave", {"on": "2026-06-16"})
     late = await t.http.post(
         "/v1/activities", json={**service, "activity_id": "s-2"} | {"on": "2026-06-15"}, headers=t.auth("service")
     )
@@ -277,3 +288,13 @@ async def test_an_agent_leaves_and_a_freeze_is_seen(t: Under) -> None:
     assert linked["persons"] == [M]
     assert (await post(t, "/agents/A-7/membership", {"member_id": "A-7"})).json()["code"] == "same_account"
     assert (await post(t, "/agents/A-404/leave", {"on": "2026-06-16"})).json()["code"] == "unknown_member"
+
+
+async def test_after_a_merger_the_survivor_is_seen_to_be_frozen(t: Under) -> None:
+    await t.feed(PolicyRescinded(member_id="M-2", term=void(term(policy_no="P-2")), effective=D("2026-06-16")))
+    await t.feed(CustomerMerged(member_id=M, merged_id="M-2", effective=D("2026-06-17")))
+    story = await get(t, f"/wallets/{M}/changes")
+    assert (story["frozen"], {c["what"] for c in story["changes"]}) == (True, {"merged", "frozen"})
+    assert (await get(t, "/wallets/M-2/changes"))["frozen"] is False, "a number given up has nothing to freeze"
+    refused = await t.http.post("/v1/holds", json={"member_id": M, "points": 10}, headers=t.auth("service"))
+    assert (refused.status_code, refused.json()["code"]) == (409, "account_frozen")

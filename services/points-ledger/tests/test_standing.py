@@ -177,6 +177,11 @@ def test_a_frozen_customers_number_cannot_be_shaken_off_by_a_merger(world: World
     world.hear(paid(term()))
     world.hear(PolicyRescinded(member_id=M, term=void(term()), effective=D("2026-03-01")), "2026-03-01")
     world.hear(CustomerMerged(member_id="S-1", merged_id=M, effective=D("2026-03-02")))
+    noted = [row for row in world.rows if isinstance(row, AccountChange) and row.what == "frozen"]
+    assert [(row.member_id, row.reason) for row in noted] == [
+        (M, "policy P-1 rescinded"),
+        ("S-1", "policy P-1 rescinded"),
+    ]
     with pytest.raises(RefusedError, match="account_frozen"):
         world.hear(hold(1, member_id="S-1"), "2026-03-03", key="S-1")
 

@@ -5,17 +5,25 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from points_ledger.commands import CaptureHold, PlaceHold, ProposeAdjustment, RecordActivity, RefundHold, ReleaseHold
+from points_ledger.commands import (
+    ApproveAdjustment,
+    CaptureHold,
+    PlaceHold,
+    ProposeAdjustment,
+    RecordActivity,
+    RefundHold,
+    ReleaseHold,
+)
 from points_ledger.proof import replay
 from points_ledger.rules.account import AccountChange
 from points_ledger.service import SERVICE
 from tenure.contracts.decision import RefusedError
-from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged, PolicyRescinded
 from tenure.settings import Settings
 from tenure.testing import under_test
 
 from .test_against_the_model import as_a_reader_adds_up
-from .world import WALL, D, M, World, cancelled, did, paid, renewed, term, tiers, uncancelled
+from .world import WALL, D, M, World, cancelled, did, paid, renewed, term, tiers, uncancelled, void
 
 OTHER = "M-2"
 THEIRS = term(policy_no="P-2", member_id=OTHER)
@@ -185,6 +193,52 @@ def test_a_chain_of_mergers_is_undone_link_by_link(world: World) -> None:
     assert (world.points("M-3"), world.points()) == ((0, 500, 0), (0, 800, 0))
     parted(world, "2026-07-02")
     assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
+
+
+def frozen(world: World, member: str, reason: str, purpose: str = "freeze") -> None:
+    name = f"J-{purpose}-{member}-{reason}"
+    asked = ProposeAdjustment(
+        adjustment_id=name, member_id=member, wallet="points", points=0, reason=reason, ticket="T-1", proposed_by="op-1", purpose=purpose
+    )  # type: ignore[arg-type] # fmt: skip
+    world.hear(asked, "2026-05-01", key=member)
+    world.hear(ApproveAdjustment(adjustment_id=name, approved_by="op-2"), "2026-05-01", key=member)
+
+
+RESCINDED = PolicyRescinded(member_id=M, term=void(replace(THEIRS, member_id=M)), effective=D("2026-06-02"))
+FREEZES = {
+    "neither": ([], [], [], [], []),
+    "what came goes back": ([], ["case 77"], [], [], ["case 77"]),
+    "what the survivor had stays": (["case 77"], [], [], ["case 77"], []),
+    "one case of both numbers": (["case 77"], ["case 77"], [], ["case 77"], ["case 77"]),
+    "what was done to both as one stays": ([], [], ["case 78"], ["case 78"], []),
+    "a policy goes with what it froze": ([], [], ["rescinded"], [], ["policy P-2 rescinded"]),
+    "what two persons ended stays ended": ([], ["case 77"], ["unfreeze"], [], []),
+    "several": (["a"], ["b", "c"], ["d"], ["a", "d"], ["b", "c"]),
+}
+
+
+@pytest.mark.parametrize(("mine", "theirs", "meanwhile", "mine_after", "theirs_after"), FREEZES.values(), ids=FREEZES)
+def test_each_freeze_goes_with_the_number_it_was_for(
+    world: World, mine: list[str], theirs: list[str], meanwhile: list[str], mine_after: list[str], theirs_after: list[str]
+) -> None:  # fmt: skip
+    world.hear(did("quiz", "2026-01-02"))
+    world.hear(paid(THEIRS, 30_000, "2026-02-01"))
+    for member, reasons in ((M, mine), (OTHER, theirs)):
+        for reason in reasons:
+            frozen(world, member, reason)
+    world.hear(MERGED)
+    assert Counter(world.accounts[M].memory.freezes) == Counter(mine + theirs)
+    for what in meanwhile:
+        if what == "rescinded":
+            world.hear(RESCINDED)
+        else:
+            frozen(world, M, what, "unfreeze" if what == "unfreeze" else "freeze")
+    parted(world, "2026-07-01")
+    assert [list(world.accounts[name].memory.freezes) for name in (M, OTHER)] == [mine_after, theirs_after]
+    for name, freezes in ((M, mine_after), (OTHER, theirs_after)):
+        changes = [row.what for row in world.rows if isinstance(row, AccountChange) and row.member_id == name]
+        told = [what for what in changes if what in ("frozen", "unfrozen")]
+        assert (told[-1:] == ["frozen"]) == bool(freezes), "the audit ends as the account stands"
 
 
 async def test_both_books_hold_on_a_real_database(settings: Settings) -> None:

@@ -5,11 +5,12 @@ why, how much, and what became of it (`granted = remaining + held + spent + reve
 active or expired follows from its dates and the day the account has lived to; no flag says so, so no tick can be missed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 from tenure.contracts.points import Wallet
 
 from points_ledger.commands import Purpose
@@ -166,7 +167,8 @@ class Absorbed(msgspec.Struct, frozen=True, array_like=True):
 class Memory(msgspec.Struct, frozen=True, array_like=True):
     """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became.
 
-    `frozen` says why nothing may be redeemed; `persons` are other accounts of the same person; `left_on` when an agent left.
+    `frozen` says why nothing may be redeemed, `frozen_also` why else; `persons` are other accounts of the same person; `left_on`
+    when an agent left.
     """
 
     tiers: tuple[tuple[date, str], ...] = ()
@@ -178,6 +180,15 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     persons: frozenset[str] = frozenset()
     left_on: date | None = None
     absorbed: dict[str, Absorbed] = {}
+    frozen_also: tuple[str, ...] = ()
+
+    @property
+    def freezes(self) -> tuple[str, ...]:
+        """Why nothing may be redeemed, oldest first. The same words may stand for two freezes."""
+        return (self.frozen, *self.frozen_also) if self.frozen else ()
+
+    def frozen_for(self, freezes: Sequence[str]) -> "Memory":
+        return replace(self, frozen=freezes[0] if freezes else "", frozen_also=tuple(freezes[1:]))
 
     def tier_on(self, day: date) -> str:
         return next((tier for since, tier in reversed(self.tiers) if since <= day), "")

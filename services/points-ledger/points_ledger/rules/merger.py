@@ -12,6 +12,7 @@ from tenure.contracts.policy import CustomerMerged
 from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Bucket, Lot, Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay, spendable
+from points_ledger.rules.standing import freeze
 
 MERGED: Final = "customer_merged"
 _WITHOUT_LOT: Final = 0
@@ -39,6 +40,8 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
         merged.note("merged", f"became {survivor.member_id}", _CORE)
     united = _united(survivor.memory, merged.memory)
     survivor.remember(replace(united, absorbed={**united.absorbed, merged.member_id: absorbed}))
+    for reason in merged.memory.freezes:
+        freeze(survivor, reason, actor=_CORE)
     merged.empty(merged_into=survivor.member_id)
 
 
@@ -101,6 +104,5 @@ def _united(one: Memory, other: Memory) -> Memory:
         terms=other.terms | one.terms,
         rescinded=one.rescinded | other.rescinded,
         referred_by=other.referred_by | one.referred_by,
-        frozen=one.frozen or other.frozen,
         persons=one.persons | other.persons,
     )

@@ -1,9 +1,10 @@
 """How an account stands, apart from its points: frozen, an agent who left, another account of the same person.
 
-The invariants: who is frozen redeems nothing, and keeps earning; every change of standing is written to the account's audit; what
-an agent's leaving does to points, returning before they expired undoes.
+The invariants: who is frozen redeems nothing, and keeps earning; one freeze never ends another; every change of standing is written
+to the account's audit; what an agent's leaving does to points, returning before they expired undoes.
 """
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 import msgspec
@@ -19,7 +20,7 @@ LEFT = "agent left"
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How an account stands. `frozen` says why; empty when it is not."""
+    """How an account stands. `frozen` says why, the oldest reason of several; empty when it is not."""
 
     member_id: str
     frozen: str
@@ -31,16 +32,31 @@ def standing(book: Book) -> Standing:
 
 
 def freeze(book: Book, reason: str, *, actor: str) -> None:
-    """Nothing is redeemed until two persons unfreeze the account. The first reason stays."""
-    if not book.memory.frozen:
-        book.remember(replace(book.memory, frozen=reason))
-        book.note("frozen", reason, actor)
+    """Nothing is redeemed until two persons unfreeze the account, or whatever froze it ends. Each freeze stands for itself."""
+    book.remember(book.memory.frozen_for((*book.memory.freezes, reason)))
+    book.note("frozen", reason, actor)
 
 
 def unfreeze(book: Book, reason: str, *, actor: str) -> None:
-    if book.memory.frozen:
-        book.remember(replace(book.memory, frozen=""))
-        book.note("unfrozen", reason, actor)
+    """Two persons lift every freeze there is."""
+    lift(book, book.memory.freezes, reason, actor=actor)
+
+
+def lift(book: Book, freezes: Iterable[str], reason: str, *, actor: str) -> None:
+    """These freezes end. The account is unfrozen, and its audit says so, when none is left."""
+    left = list(book.memory.freezes)
+    for one in freezes:
+        if one in left:
+            left.remove(one)
+    if len(left) < len(book.memory.freezes):
+        book.remember(book.memory.frozen_for(left))
+        if not left:
+            book.note("unfrozen", reason, actor)
+
+
+def rescission(policy_no: str) -> str:
+    """Why the account of a rescinded policy is frozen."""
+    return f"policy {policy_no} rescinded"
 
 
 def must_not_be_frozen(book: Book) -> None:
@@ -64,10 +80,12 @@ def must_not_be_own(book: Book, person: str) -> None:
 def on_left(book: Book, command: LeaveAgent) -> Standing:
     """The agent's points are frozen at once and expire `agent_leave_days` later. Raises RefusedError unknown_member."""
     must_be_known(book)
-    if book.memory.left_on != command.on:
+    before = book.memory
+    if before.left_on != command.on:
         book.remember(replace(book.memory, left_on=command.on))
         book.note("left", f"left on {command.on}", command.actor)
-        freeze(book, LEFT, actor=command.actor)
+        if before.left_on is None or LEFT not in before.freezes:
+            freeze(book, LEFT, actor=command.actor)
         for lot in [lot for lot in book.lots.values() if lot.wallet == "agent"]:
             book.put(replace(lot, cut_on=cut_on(book, lot)))
             expire(book, lot.no)
@@ -85,13 +103,12 @@ def cut_on(book: Book, lot: Lot) -> date | None:
 
 
 def on_returned(book: Book, command: ReturnAgent) -> Standing:
-    """What has not expired meanwhile lasts as long as it would have. Raises RefusedError agent_not_left."""
+    """What has not expired meanwhile lasts as long as it would have. Other freezes stay. Raises RefusedError agent_not_left."""
     if book.memory.left_on is None:
         raise RefusedError("agent_not_left", "this agent has not left")
     book.remember(replace(book.memory, left_on=None))
     book.note("returned", f"returned on {command.on}", command.actor)
-    if book.memory.frozen == LEFT:
-        unfreeze(book, LEFT, actor=command.actor)
+    lift(book, [LEFT], LEFT, actor=command.actor)
     for lot in [lot for lot in book.lots.values() if lot.wallet == "agent" and not lot.is_expired(book.lived_to)]:
         book.put(replace(lot, cut_on=None))
     return standing(book)

@@ -26,7 +26,7 @@ from points_ledger.rules.account import Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.earning import is_of
 from points_ledger.rules.reversal import revoke, settle_where
-from points_ledger.rules.standing import freeze
+from points_ledger.rules.standing import freeze, rescission
 from points_ledger.rules.term_memory import TermMemory
 
 FEN_PER_CNY = 100
@@ -49,7 +49,7 @@ def learn(book: Book, data: TermEvent) -> None:
     terms[key] = now
     book.remember(replace(before, terms=terms, rescinded=rescinded))
     if rescinded != before.rescinded:
-        freeze(book, f"policy {term.policy_no} rescinded", actor="insurer core")
+        freeze(book, rescission(term.policy_no), actor="insurer core")
     if not now.is_whole or (known is not None and not known.is_whole) or rescinded != before.rescinded:
         settle_where(book, min(data.effective, book.day), policy_no=term.policy_no)
         _tell_referrer(book, before, term.policy_no)

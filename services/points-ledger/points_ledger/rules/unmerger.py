@@ -4,7 +4,8 @@ The invariants: every point leaves one account through `merger` and enters the o
 while both were one stays spent in the lots it was taken from.
 
 What goes back: the lots that came, their top-ups, what their policies earned since, the debts of these, and what was remembered of
-these policies. What was earned otherwise since then (steps, quizzes) stays where it was earned.
+these policies; so do the freezes that came, and those for these policies. What was earned otherwise since then (steps, quizzes)
+stays where it was earned.
 """
 
 from typing import Final
@@ -14,10 +15,11 @@ from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
 from tenure.contracts.policy import CustomerUnmerged
 
-from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Lot
+from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Lot, Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay
 from points_ledger.rules.merger import move, move_lot
+from points_ledger.rules.standing import freeze, lift, rescission
 
 UNMERGED: Final = "customer_unmerged"
 _CORE: Final = "insurer core"
@@ -74,7 +76,7 @@ def _fresh(book: Book, wallet: Wallet) -> tuple[int, int]:
 
 
 def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int, int]) -> None:
-    """Memories part as the policies do; each keeps being frozen until two persons say otherwise."""
+    """Memories part as the policies do."""
     theirs, mine = absorbed.memory, survivor.memory
     policies = {key.rpartition("/")[0] for key in theirs.terms}
     moved = {key: term for key, term in mine.terms.items() if key.rpartition("/")[0] in policies}
@@ -91,7 +93,7 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
     back = {there: numbers[here] for here, there in absorbed.lots.items() if here in numbers}
     merged.remember(
         replace(
-            theirs,
+            theirs.frozen_for(()),
             merged_into="",
             terms={**theirs.terms, **moved},
             rescinded=theirs.rescinded | (mine.rescinded & policies),
@@ -102,6 +104,18 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
         _give_hold(survivor, merged, hold_id, numbers)
     survivor.note("unmerged", f"parted from {merged.member_id}", _CORE)
     merged.note("unmerged", f"parted from {survivor.member_id}", _CORE)
+    _part_freezes(survivor, merged, mine, theirs, mine.rescinded & policies)
+
+
+def _part_freezes(survivor: Book, merged: Book, mine: Memory, theirs: Memory, rescinded: frozenset[str]) -> None:
+    """What froze the number given up freezes it again and no longer the survivor, unless two persons unfroze both as one."""
+    freezes = (*theirs.freezes, *(rescission(no) for no in sorted(rescinded - theirs.rescinded)))
+    if mine.freezes:
+        lift(survivor, freezes, f"parted from {merged.member_id}", actor=_CORE)
+        for reason in freezes:
+            freeze(merged, reason, actor=_CORE)
+    elif freezes:
+        merged.note("unfrozen", f"while it was {survivor.member_id}", _CORE)
 
 
 def _give_hold(survivor: Book, merged: Book, hold_id: str, numbers: dict[int, int]) -> None:
