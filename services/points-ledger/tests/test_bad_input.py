@@ -10,11 +10,12 @@ from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import D, M, did
+from .world import D, M, did, served
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 HOLD = {"member_id": M, "points": 10}
 QUIZ = {"member_id": M, "activity_id": "q-1", "kind": "quiz", "on": "2026-06-15"}
+REFERRAL = {"member_id": M, "referee_id": "X-1", "policy_no": "P-9", "on": "2026-06-15"}
 ADJUST = {"member_id": M, "points": 10, "reason": "goodwill", "ticket": "T-1"}
 AMOUNTS: dict[str, Any] = {
     "zero": 0,
@@ -29,6 +30,7 @@ AMOUNTS: dict[str, Any] = {
     "nothing": None,
     "a list": [10],
 }
+ROLES = {"adjustments": "operator", "agents": "operator", "activities": "core"}
 CASES: dict[str, tuple[str, Any, str]] = {
     **{
         f"a reservation of {name}": ("/holds", HOLD | {"points": v}, "validation_failed") for name, v in AMOUNTS.items()
@@ -63,6 +65,17 @@ CASES: dict[str, tuple[str, Any, str]] = {
     "a thousand million steps": ("/activities", QUIZ | {"kind": "steps", "value": 10**9}, "validation_failed"),
     "steps below nothing": ("/activities", QUIZ | {"kind": "steps", "value": -1}, "validation_failed"),
     "half a step": ("/activities", QUIZ | {"kind": "steps", "value": 0.5}, "validation_failed"),
+    "a referral of tomorrow": ("/activities", REFERRAL | {"on": "2026-06-16"}, "activity_in_future"),
+    "a referral of the last day there is": ("/activities", REFERRAL | {"on": "9999-12-31"}, "activity_in_future"),
+    "a referral of the first day there is": ("/activities", REFERRAL | {"on": "0001-01-01"}, "date_out_of_range"),
+    "a cooling-off that never ends": (
+        "/activities",
+        REFERRAL | {"cooling_off_end": "9999-12-31"},
+        "date_out_of_range",
+    ),
+    "an agent who leaves on the last day there is": ("/agents/A-7/leave", {"on": "9999-12-31"}, "date_out_of_range"),
+    "an agent who left on the first day there is": ("/agents/A-7/leave", {"on": "0001-01-01"}, "date_out_of_range"),
+    "an agent who returns in the year 2200": ("/agents/A-7/return", {"on": "2200-01-01"}, "date_out_of_range"),
     "a kind nobody knows": ("/activities", QUIZ | {"kind": "sleep"}, "validation_failed"),
 }
 
@@ -70,7 +83,7 @@ CASES: dict[str, tuple[str, Any, str]] = {
 @pytest.fixture
 async def t(settings: Settings) -> AsyncIterator[Under]:
     async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as under:
-        await under.feed(did("check_up", "2026-06-01"))
+        await under.feed(did("check_up", "2026-06-01"), served("mentoring", "2026-05-01"))
         await under.day(D("2026-06-15"))
         yield under
 
@@ -82,7 +95,7 @@ async def test_each_is_told_clearly_and_nothing_is_lost(t: Under) -> None:
     ).status_code == 201
     before = await books(t)
     for name, (path, body, code) in CASES.items():
-        role = "operator" if path == "/adjustments" else "core" if path == "/activities" else "service"
+        role = ROLES.get(path.split("/")[1], "service")
         answer = await t.http.post(f"/v1{path}", json=body, headers=t.auth(role, subject="somebody"))
         problem = answer.json()
         assert (problem["code"], 400 <= answer.status_code < 500) == (code, True), f"{name}: {answer.text}"

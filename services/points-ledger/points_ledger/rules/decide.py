@@ -103,7 +103,7 @@ def keys(event: Event) -> tuple[str, ...]:
 
 
 def on_referral(state: Any, event: Event, programme: Programme) -> Decision[Any]:
-    """Raises RefusedError self_referral."""
+    """Raises RefusedError self_referral, and those of `referrals.on_referral`."""
     if not isinstance(state, tuple):
         raise RefusedError("self_referral", "nobody refers themselves")
     return rule_of_two(referrals.on_referral)(state, event, programme)

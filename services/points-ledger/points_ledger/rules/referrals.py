@@ -10,6 +10,7 @@ from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
 
 from points_ledger.rules.book import Book
+from points_ledger.rules.days import must_lie_in_range
 from points_ledger.rules.earning import Fact, earn, rules_for
 from points_ledger.rules.reversal import restate, revoke
 
@@ -17,8 +18,11 @@ from points_ledger.rules.reversal import restate, revoke
 def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
     """Pending until the referee's cooling-off ends; of two who brought the same policy, the first heard of.
 
-    Raises RefusedError self_referral.
+    Raises RefusedError activity_in_future, date_out_of_range, self_referral.
     """
+    if referral.on > referrer.day:
+        raise RefusedError("activity_in_future", "a referral is reported after it became a policy")
+    must_lie_in_range(referral.on, referral.cooling_off_end or referral.on)
     if referee.member_id in referrer.memory.persons or referrer.memory.persons & referee.memory.persons:
         raise RefusedError("self_referral", "nobody refers themselves, under whichever of their numbers")
     if referee.memory.referred_by.get(referral.policy_no, referrer.member_id) != referrer.member_id:

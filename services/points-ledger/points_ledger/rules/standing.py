@@ -14,6 +14,7 @@ from tenure.contracts.decision import RefusedError
 from points_ledger.commands import LeaveAgent, LinkMembership, ReturnAgent
 from points_ledger.rules.account import Lot
 from points_ledger.rules.book import Book
+from points_ledger.rules.days import must_lie_in_range
 from points_ledger.rules.lots import expire
 
 LEFT = "agent left"
@@ -78,7 +79,11 @@ def must_not_be_own(book: Book, person: str) -> None:
 
 
 def on_left(book: Book, command: LeaveAgent) -> Standing:
-    """The agent's points are frozen at once and expire `agent_leave_days` later. Raises RefusedError unknown_member."""
+    """The agent's points are frozen at once and expire `agent_leave_days` later.
+
+    Raises RefusedError date_out_of_range, unknown_member.
+    """
+    must_lie_in_range(command.on)
     must_be_known(book)
     before = book.memory
     if before.left_on != command.on:
@@ -103,7 +108,11 @@ def cut_on(book: Book, lot: Lot) -> date | None:
 
 
 def on_returned(book: Book, command: ReturnAgent) -> Standing:
-    """What has not expired meanwhile lasts as long as it would have. Other freezes stay. Raises RefusedError agent_not_left."""
+    """What has not expired meanwhile lasts as long as it would have. Other freezes stay.
+
+    Raises RefusedError date_out_of_range, agent_not_left.
+    """
+    must_lie_in_range(command.on)
     if book.memory.left_on is None:
         raise RefusedError("agent_not_left", "this agent has not left")
     book.remember(replace(book.memory, left_on=None))
