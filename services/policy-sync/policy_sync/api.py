@@ -1,9 +1,11 @@
 """policy-sync over REST: facts in, policies, claims, contact data and counts out."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from msgspec.structs import replace
 from pydantic import StringConstraints
 from tenure.calendar import DAY, start_of
 from tenure.contracts.event import Event
@@ -17,7 +19,7 @@ from tenure.edge.problems import Problem
 from tenure.spine.codec import latest_of
 from tenure.spine.transact import Item
 
-from policy_sync import beliefs, gap_reads, pushed, reads, verify
+from policy_sync import beliefs, gap_reads, own, pushed, reads, verify
 from policy_sync.commands import KeepContact
 from policy_sync.contact import Contact, Seal, phone_of
 
@@ -118,13 +120,18 @@ def _facts(routes: APIRouter, app: App) -> None:
 
 
 def _policies(routes: APIRouter, app: App) -> None:
+    async def own_parts(found: Sequence[reads.PolicyView], who: Caller) -> list[reads.PolicyView]:
+        async with app.connection() as conn:
+            return await own.parts(conn, found, who)
+
     @routes.get("/policies/{policy_no}", openapi_extra=answers(reads.PolicyView))
     async def policy(policy_no: Id, who: Reader) -> Response:
-        """A policy with its terms, for whoever sees one of those who hold or held it."""
+        """A policy with its terms, for whoever sees one of those who hold or held it; a member reads their own part of it."""
         found = await reads.policy(app.pool, policy_no)
-        if found is None or not any(map(who.sees, found.member_ids)):
+        mine = await own_parts([found] if found else [], who)
+        if not mine:
             raise Problem("not_found")
-        return json_response(found)
+        return json_response(mine[0])
 
     @routes.get("/policies/{policy_no}/belief", openapi_extra=answers(beliefs.Belief))
     async def belief(
@@ -133,8 +140,8 @@ def _policies(routes: APIRouter, app: App) -> None:
         """What was believed at one time (`recorded`: a day with all of it, or an instant) about a day; both default to now."""
         until, on = heard_until(recorded) or app.now(), effective or await app.today()
         async with app.connection() as conn:
-            found = await beliefs.believed(conn, policy_no, effective=on, recorded=until)
-        if found is None or not any(map(who.sees, found.member_ids)):
+            found = await beliefs.believed(conn, policy_no, effective=on, recorded=until, who=who)
+        if found is None:
             raise Problem("not_found")
         return json_response(found)
 
@@ -154,11 +161,12 @@ def _policies(routes: APIRouter, app: App) -> None:
     async def policies(
         who: Reader, member_id: MemberId, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
-        """The policies a member holds or held."""
+        """The policies a member holds or held; of each a member reads their own part."""
         who.must_see(member_id)
         after = decode_cursor(cursor, str)
         found = await reads.policies(app.pool, member_id, after=after, rows_max=limit + 1)
-        return json_response(page_of(found, limit, key=lambda p: p.policy_no, show=lambda p: p))
+        page = page_of(found, limit, key=lambda p: p.policy_no, show=lambda p: p)
+        return json_response(replace(page, items=await own_parts(page.items, who)))
 
 
 def _claims(routes: APIRouter, app: App) -> None:

@@ -4,15 +4,19 @@ Effective time is the core's (from when a fact counts), recorded time is ours (w
 answer is the same for ever, because facts are only ever added; of today about today it is what the policy's tables say.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from asyncpg.connection import Connection
 from tenure.contracts import core
+from tenure.edge.access import Caller
 
 from policy_sync import ties
+from policy_sync.own import part
+from policy_sync.projection import member_ids
+from policy_sync.rules.facts import Fact
 from policy_sync.rules.fold import Policy, Ties, fold, named_ids
 from policy_sync.rules.gaps import gaps
 from policy_sync.rules.mergers import survivor
@@ -45,7 +49,8 @@ class ClaimBelief(msgspec.Struct, frozen=True, kw_only=True):
 class Belief(msgspec.Struct, frozen=True, kw_only=True):
     """`recorded`: up to when facts were heard; `facts` counted then, `waiting` had no ground yet.
 
-    On `effective`: who held it (`member_id`), whether it gave cover, and the premium of the terms that did.
+    On `effective`: who held it (`member_id`), whether it gave cover, and the premium of the terms that did. A member is answered
+    with their own part of all this; `member_id` is then theirs.
     """
 
     policy_no: str
@@ -63,18 +68,23 @@ class Belief(msgspec.Struct, frozen=True, kw_only=True):
     claims: Sequence[ClaimBelief]
 
 
-async def believed(conn: Connection, policy_no: str, *, effective: date, recorded: datetime) -> Belief | None:
-    """What was believed at `recorded` about `effective`; None if the policy was not known then."""
-    whole, facts = await _policy(conn, policy_no, recorded, CHAIN_MAX)
-    if whole is None:
-        return None
+async def believed(
+    conn: Connection, policy_no: str, *, effective: date, recorded: datetime, who: Caller
+) -> Belief | None:
+    """What was believed at `recorded` about `effective`, as far as it is this caller's; None if nothing of it was then."""
+    whole, facts, survivors = await _policy(conn, policy_no, recorded, CHAIN_MAX)
+    mine = part(whole, survivors, who) if whole else None
+    return _belief(mine, facts, effective, recorded) if mine else None
+
+
+def _belief(whole: Policy, facts: Sequence[Fact], effective: date, recorded: datetime) -> Belief:
     covering = [t for t in whole.terms if _covers(t, effective)]
     return Belief(
-        policy_no=policy_no,
+        policy_no=whole.policy_no,
         effective=effective,
         recorded=recorded,
         member_id=whole.holder_on(effective).member_id,
-        member_ids=list(dict.fromkeys([*(h.member_id for h in whole.holders), *whole.named])),
+        member_ids=member_ids(whole),
         product_line=whole.product_line,
         inception=whole.inception,
         covered=bool(covering),
@@ -97,17 +107,17 @@ async def believed(conn: Connection, policy_no: str, *, effective: date, recorde
 
 async def _policy(
     conn: Connection, policy_no: str, recorded: datetime, links_max: int
-) -> tuple[Policy | None, Sequence[Any]]:
+) -> tuple[Policy | None, Sequence[Fact], Mapping[str, str]]:
     facts = await facts_until(conn, policy_no, recorded)
     if not facts:
-        return None, ()
+        return None, (), {}
     survivors = await _survivors(conn, {*named_ids(facts)}, recorded)
     previous = next((p for f in facts if (p := _previous(f.data)) is not None and p != policy_no), None)
     inherited = None
     if previous is not None and links_max:
-        continued, _ = await _policy(conn, previous, recorded, links_max - 1)
+        continued, *_ = await _policy(conn, previous, recorded, links_max - 1)
         inherited = continued.inception if continued else None
-    return fold(policy_no, facts, ties=Ties(inherited, survivors)), facts
+    return fold(policy_no, facts, ties=Ties(inherited, survivors)), facts, survivors
 
 
 async def _survivors(conn: Connection, members: Collection[str], recorded: datetime) -> dict[str, str]:

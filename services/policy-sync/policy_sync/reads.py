@@ -27,7 +27,10 @@ class TermView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
-    """`member_ids`: everyone who ever held it; `waiting`: facts that have no ground yet."""
+    """`member_id`: who holds it; `member_ids`: everyone who ever held it; `waiting`: facts that have no ground yet.
+
+    A member is answered with their own part: the terms, covers and numbers that are theirs.
+    """
 
     policy_no: str
     member_id: str
