@@ -66,7 +66,8 @@ def _show(found: dict[str, Any]) -> None:
 def gaps(as_json: Json = False) -> None:
     """List facts that wait for earlier ones.
 
-    The longest waiting first, each with what has to be heard before it counts.
+    The longest waiting first, each with what has to be heard before it counts. "No room": it would leave a term without days,
+    or give two terms one day.
     """
     from tenure_local.api import Api
 

@@ -24,7 +24,9 @@ WHERE waiting > 0 AND (waiting_since, policy_no) > ($1, $2) ORDER BY waiting_sin
 
 
 class EarlyFact(msgspec.Struct, frozen=True, kw_only=True):
-    """`missing`: issue, term, claim_report, cancellation or lapse: what has to be heard before this counts."""
+    """`missing`: issue, term, claim_report, cancellation or lapse: what has to be heard before this counts; or room, where this
+    would leave a term without days or give two terms one day.
+    """
 
     type: str
     id: str

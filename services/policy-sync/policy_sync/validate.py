@@ -19,7 +19,7 @@ from tenure.spine.codec import StructuredEvent, decode_structured, without_value
 
 from policy_sync import rules
 from policy_sync.rules.customers import MemberState, member_of
-from policy_sync.rules.gaps import gaps
+from policy_sync.rules.gaps import Missing, gaps
 from policy_sync.rules.policies import PolicyState
 from policy_sync.sources import catalogue
 from policy_sync.sources.mapped import Finding, Mapped
@@ -42,6 +42,7 @@ MEND: Final[Mapping[str, str]] = MappingProxyType(
         "merge_into_itself": "name two customers",
         "survivor_merged": "undo the later merger, then this one, then merge again whom it is true of",
         "waits": "send what it stands on, before or after it; until then it has no effect",
+        "no_room": "correct its dates, or send what ends the term in its way; until then it has no effect",
     }
 )
 _KEYS: Final = frozenset(
@@ -153,7 +154,12 @@ class _Book:
             if isinstance(state, PolicyState):
                 for gap in gaps(state.facts):
                     row, _, _ = self._rows[gap.fact.source, gap.fact.id]
-                    missing = gap.missing.replace("_", " ")
-                    yield Finding(
-                        row, type(gap.fact.data).__name__, "waits", f"{state.policy_no}: there is no {missing} for it"
-                    )
+                    code, why = _why(gap.missing)
+                    yield Finding(row, type(gap.fact.data).__name__, code, f"{state.policy_no}: {why}")
+
+
+def _why(missing: Missing) -> tuple[str, str]:
+    """Why a fact waits: the code of the finding, and its words."""
+    if missing == "room":
+        return "no_room", "it would leave a term without days, or give two terms one day"
+    return "waits", f"there is no {missing.replace('_', ' ')} for it"

@@ -1,7 +1,7 @@
 """What must hold for every policy, looked at from the stored rows; operators, the demo and the tests ask for it.
 
 Every policy is folded anew from its facts alone, and each table compared with what the fold comes to, so nothing that was
-stored is taken on trust. Facts that wait for their ground are in order; `/reconciliation` counts them. Policies come in pages,
+stored is taken on trust. Facts that wait are in order; `/reconciliation` counts them. Policies come in pages,
 each page one snapshot; requests of others get their turn between two pages.
 """
 
@@ -16,7 +16,8 @@ import msgspec
 from policy_sync import projection, store
 from policy_sync.reads import TermView
 from policy_sync.rules.facts import Fact, business_key, fact
-from policy_sync.rules.fold import Policy, Ties, applicable, fold
+from policy_sync.rules.fold import Policy, Ties, fold
+from policy_sync.rules.grounds import applicable
 from policy_sync.rules.milestones import Milestone, implied
 
 PAGE_ROWS: Final = 100

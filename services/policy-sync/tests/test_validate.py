@@ -25,6 +25,11 @@ def paid(id_: str = "2", **data: Any) -> dict[str, Any]:
     return issued(id_, "PremiumPaid") | {"data": about | data}
 
 
+def endorsed(**data: Any) -> dict[str, Any]:
+    about = {"policy_no": "P-1", "endorsement_no": "E-1", "effective": "2026-04-01", "premium_delta_fen": 0}
+    return issued("4", "PolicyEndorsed") | {"data": about | data}
+
+
 def found(tmp_path: Path, *lines: Any) -> list[tuple[int, str]]:
     path = tmp_path / "facts.ndjson"
     path.write_text("\n".join(x if isinstance(x, str) else json.dumps(x) for x in lines) + "\n", encoding="utf-8")
@@ -61,6 +66,8 @@ def without(event: dict[str, Any], name: str) -> dict[str, Any]:
         ([issued(), issued(premium_fen=1)], [(2, "same_id")]),
         ([issued(), paid(term_no=3)], [(2, "waits")]),
         ([paid()], [(1, "waits")]),
+        ([endorsed(end="2026-03-01"), issued()], [(1, "no_room")]),
+        ([endorsed(end="2026-03-01")], [(1, "waits")]),
         ([issued(), "", "null", paid()], [(3, "malformed")]),
     ],
 )

@@ -1,7 +1,7 @@
 """`fold(facts) -> Policy`: the policy as it stands after all facts known, whatever order they arrived in.
 
-A fact whose ground is not known yet (a payment before its term, an assessment before its claim) waits: it is kept, left out of
-the fold, and counts as soon as its ground is there. Nothing is remembered between folds but the facts themselves.
+A fact that cannot count yet (`grounds`: a payment before its term, an assessment before its claim) waits: it is kept, left out of
+the fold, and counts as soon as it can. Nothing is remembered between folds but the facts themselves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,8 @@ from tenure.calendar import Period, union
 from tenure.contracts import core
 
 from policy_sync.rules.claims import Claim, fold_claims
-from policy_sync.rules.facts import Fact, Opening, Order
+from policy_sync.rules.facts import Fact, Opening
+from policy_sync.rules.grounds import applicable, introduces
 from policy_sync.rules.terms import TermState, fold_terms
 
 NO_SURVIVORS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -99,7 +100,7 @@ def fold(policy_no: str, facts: Iterable[Fact], *, ties: Ties = NO_TIES) -> Poli
 
 
 def fold_applicable(policy_no: str, known: list[Fact], *, ties: Ties = NO_TIES) -> Policy:
-    """The policy after facts that all have their ground, in domain order."""
+    """The policy after facts that all count, in domain order."""
     openings = sorted((f for f in known if isinstance(f.data, Opening)), key=lambda f: (f.effective, f.order))
     basics = next(f.data for f in openings if introduces(f))
     terms = fold_terms(openings, known)
@@ -128,80 +129,12 @@ def fold_next(whole: Policy, known: list[Fact], new: Fact, *, ties: Ties = NO_TI
     return fold_applicable(whole.policy_no, known, ties=ties)
 
 
-def applicable(facts: Iterable[Fact]) -> list[Fact]:
-    """The facts that have their ground, in domain order. The others wait."""
-    facts = list(facts)
-    if not any(introduces(f) for f in facts):
-        return []
-    grounds = _Grounds(facts)
-    return sorted((f for f in facts if grounds.carry(f)), key=lambda f: f.order)
-
-
-def counts_now(facts: Sequence[Fact], new: Fact) -> bool:
-    """Whether one fact more has its ground among facts that all have theirs."""
-    return _Grounds([*facts, new]).carry(new)
-
-
-def openings_of(facts: Iterable[Fact]) -> set[int]:
-    """The numbers of the terms that were opened."""
-    return {f.data.term_no for f in facts if isinstance(f.data, Opening)}
-
-
 def named_ids(facts: Iterable[Fact]) -> Iterator[str]:
     """The customer numbers of those who hold or held the policy, as the core said them."""
     for fact in facts:
         member = getattr(fact.data, "member_id", None)
         if member is not None and isinstance(fact.data, core.PolicyFact):
             yield member
-
-
-class _Grounds:
-    """What other facts stand on. A reversal stands on a cancellation before it, a reinstatement on a lapse."""
-
-    def __init__(self, facts: list[Fact]) -> None:
-        self.terms = openings_of(facts)
-        self.claims = {f.data.claim_no for f in facts if isinstance(f.data, core.ClaimReported)}
-        self.first: dict[tuple[type, int], Order] = {}
-        for fact in facts:
-            if isinstance(fact.data, (core.PolicyCancelled, core.PolicyLapsed)):
-                place = (type(fact.data), fact.data.term_no)
-                self.first[place] = min(fact.order, self.first.get(place, fact.order))
-
-    def carry(self, fact: Fact) -> bool:
-        data = fact.data
-        if isinstance(data, core.ClaimFact):
-            return data.claim_no in self.claims
-        if not isinstance(data, core.TermFact):
-            return True
-        follows = _FOLLOWS.get(type(data))
-        if follows is not None:
-            first = self.first.get((follows, data.term_no))
-            return data.term_no in self.terms and first is not None and first < fact.order
-        return data.term_no in self.terms
-
-
-_FOLLOWS: Final[Mapping[type, type]] = MappingProxyType(
-    {core.CancellationReversed: core.PolicyCancelled, core.PolicyReinstated: core.PolicyLapsed}
-)
-
-
-def grounds_first(fact: Fact) -> tuple[int, object]:
-    """Sorts facts that begin to count together: what others stand on comes before them, and whose a term is before its money."""
-    if isinstance(fact.data, Opening):
-        return (0 if introduces(fact) else 1), fact.order
-    if isinstance(fact.data, core.PolicyHolderChanged):
-        return 1, fact.order
-    if isinstance(fact.data, core.ClaimFact):
-        return (3 if isinstance(fact.data, core.ClaimReported) else 4), fact.order
-    return 2, fact.order
-
-
-def introduces(fact: Fact) -> bool:
-    """Whether it says whose policy of which line this is."""
-    data = fact.data
-    if isinstance(data, core.PolicyIssued):
-        return True
-    return isinstance(data, core.PolicyRenewed) and data.member_id is not None and data.product_line is not None
 
 
 def _begun(terms: Sequence[TermState], openings: Sequence[Fact]) -> date:

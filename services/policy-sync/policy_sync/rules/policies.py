@@ -34,16 +34,8 @@ from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.controls import control_key
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, Opening, fact_of
-from policy_sync.rules.fold import (
-    NO_TIES,
-    Policy,
-    Ties,
-    applicable,
-    counts_now,
-    fold_applicable,
-    fold_next,
-    grounds_first,
-)
+from policy_sync.rules.fold import NO_TIES, Policy, Ties, fold_applicable, fold_next
+from policy_sync.rules.grounds import Heard, applicable
 from policy_sync.rules.imports import import_key
 from policy_sync.rules.mergers import Tie
 from policy_sync.rules.milestones import Milestone, any_ahead, handed_over, show
@@ -174,11 +166,11 @@ def _folded(state: PolicyState, whole: Policy | None, counting: list[Fact], new:
 
 
 def _newly_counting(before: PolicyState, counting: list[Fact], fact: Fact) -> list[Fact]:
-    """The facts that begin to count with this one, in the order in which they are told. Where none waits: this one, or none."""
-    if before.policy is not None and len(counting) == len(before.facts):
-        return [fact] if counts_now(counting, fact) else []
+    """The facts that begin to count with this one, in the order in which they are told."""
+    if len(counting) == len(before.facts):
+        return Heard(counting).hear(fact)
     known = {id(f) for f in counting}
-    return sorted((f for f in applicable((*before.facts, fact)) if id(f) not in known), key=grounds_first)
+    return Heard(counting, (f for f in before.facts if id(f) not in known)).hear(fact)
 
 
 def _counting(state: PolicyState) -> list[Fact]:

@@ -6,6 +6,7 @@ and what a term cut short has earned is never above the price of its days (decis
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -97,6 +98,11 @@ class _Life:
             return False
         return self.cancelled.data.kind != "mid_term" or bool(self.cancelled.data.effective <= self.start)
 
+    @property
+    def has_no_days(self) -> bool:
+        """Its end was moved to its start, or before."""
+        return self.end <= self.start
+
     def stands_in_the_way_of(self, later: "_Life") -> bool:
         """A cancellation takes the later terms with it that were sold already and have not begun."""
         if self.cancelled is None or later.start <= self.start or later.opening.order > self.cancelled.order:
@@ -116,7 +122,7 @@ class _Life:
             written_end=opening.data.end,
             premium_fen=kept,
             written_premium_fen=opening.data.premium_fen,
-            earned_fen=min(kept, self._share_fen(end)),
+            earned_fen=0 if void else min(kept, self._share_fen(end)),
             refunded_fen=self.refunded_fen,
             status="void" if void else self._status(covers, is_cut=cut < self.end),
             covers=covers,
@@ -157,18 +163,38 @@ class _Life:
 
 def fold_terms(openings: Sequence[Fact], known: Sequence[Fact]) -> tuple[TermState, ...]:
     """All terms in order of start, from their openings and all facts in domain order."""
+    return _finished(_lived(openings, known), known)
+
+
+def have_room(openings: Sequence[Fact], known: Sequence[Fact]) -> bool:
+    """Whether every term of these ends after its start, and no two give cover on one day."""
+    lives = _lived(openings, known)
+    if any(life.has_no_days for life in lives):
+        return False
+    covering = [term for term in _finished(lives, known) if term.covers]
+    return all(term.end <= later.start for term, later in pairwise(covering))
+
+
+def _lived(openings: Sequence[Fact], known: Sequence[Fact]) -> list[_Life]:
     lives = {opening.data.term_no: _Life(opening) for opening in openings}
     for fact in known:
         # A change of holder is recorded for a term, but does not wait for it.
         if isinstance(fact.data, core.TermFact) and fact.data.term_no in lives:
             lives[fact.data.term_no].live(fact)
+    return list(lives.values())
+
+
+def _finished(lives: list[_Life], known: Sequence[Fact]) -> tuple[TermState, ...]:
     rescinded = any(isinstance(f.data, core.PolicyRescinded) for f in known)
-    every = list(lives.values())
-    return tuple(life.finished(void=rescinded or _is_void(life, every)) for life in every)
+    return tuple(life.finished(void=rescinded or _is_void(life, lives)) for life in lives)
 
 
 def _is_void(life: _Life, every: list[_Life]) -> bool:
-    return life.voided_by_own or any(other.stands_in_the_way_of(life) for other in every if other is not life)
+    return (
+        life.voided_by_own
+        or life.has_no_days
+        or any(other.stands_in_the_way_of(life) for other in every if other is not life)
+    )
 
 
 def _cooling_off_end(opening: Fact) -> date | None:
