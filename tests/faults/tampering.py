@@ -131,7 +131,7 @@ def _uncovered(member: Member) -> Member | None:
 
 
 def _about_to_drop(view: View) -> View | None:
-    if view.merged_into is not None or view.erased:
+    if view.merged_into is not None or view.erased or view.standing.since is None:
         return None
     risky = msgspec.structs.replace(view.standing, drops_to="basic", drops_on=date(1999, 1, 1))
     return msgspec.structs.replace(view, standing=risky)
