@@ -13,6 +13,9 @@ from typing import Final
 SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 DAY: Final = timedelta(days=1)
 DAYS_PER_YEAR: Final = 365
+FIRST_DAY: Final = date(1900, 1, 1)
+LAST_DAY: Final = date(2199, 12, 31)
+"""No fact is of a day outside these: what is reckoned from a day, years on, must be a day too."""
 
 Period = tuple[date, date]
 """A half-open run of days `[start, end)`."""

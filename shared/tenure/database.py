@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _LOCK: Final = 7_200_003
 AUDIT_S_MAX: Final = 3_600
-"""How long one statement of an audit may take: it reads whole tables, and whoever asks for it waits."""
+"""How long one statement of an audit or report may take: it reads whole tables, and whoever asks for it waits."""
+AUDIT_WORK_MEMORY: Final = "128MB"
 SILENCE: Final = {"TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
 ARRAYS: Final = (
     ("bool", 16, 1000),
@@ -134,7 +135,12 @@ async def open_pool(
 @asynccontextmanager
 async def patient(settings: Settings, pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Any]:
     """A session of its own on a pool's database for what reads everything: it has an audit's time and takes none of the pool's."""
-    limits = {"application_name": "tenure_audit", "statement_timeout": str(AUDIT_S_MAX * 1_000), "timezone": "UTC"}
+    limits = {
+        "application_name": "tenure_audit",
+        "statement_timeout": str(AUDIT_S_MAX * 1_000),
+        "work_mem": AUDIT_WORK_MEMORY,
+        "timezone": "UTC",
+    }
     database = await pool.fetchval("SELECT current_database()")
     conn: Any = await asyncpg.connect(
         url_of(settings, database), timeout=settings.connect_timeout_s, server_settings=limits

@@ -11,8 +11,7 @@ seen at an age, all is expected to be redeemed then, so a young programme expect
 last month is owed.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
@@ -22,9 +21,6 @@ import msgspec
 from points_ledger.sheets import Cell
 
 MILLION: Final = 1_000_000
-REPORT_TIMEOUT_S: Final = 600.0
-"""A report reads the whole journal: it may take longer than what callers wait for, and nothing waits for it."""
-WORK_MEMORY_KB: Final = 131_072
 EXPOSED_POINTS_MIN: Final = 10_000
 METHOD_EN: Final = (
     "Run-off by age: for each month of age k, h(k) = points redeemed in that month / points there to redeem in it, over all "
@@ -190,30 +186,17 @@ def curve(found: Seen) -> list[Age]:
     return rows
 
 
-@asynccontextmanager
-async def patient(pool: Any) -> AsyncIterator[Any]:
-    """A session with a report's limits, which has its own again afterwards."""
-    async with pool.acquire() as conn:
-        await conn.execute(f"SET statement_timeout = {int(REPORT_TIMEOUT_S * 1000)}; SET work_mem = {WORK_MEMORY_KB}")
-        try:
-            yield conn
-        finally:
-            if not conn.is_closed():
-                await conn.execute("RESET statement_timeout; RESET work_mem")
-
-
 async def report(
-    pool: Any,
+    conn: Any,
     as_of: date,
     known_at: datetime,
     *,
     points_per_cny: int,
     exposed_min: int = EXPOSED_POINTS_MIN,
 ) -> Liability:
-    """Everything above from the journal."""
-    async with patient(pool) as conn:
-        rows = await conn.fetch(VINTAGES, as_of, known_at, timeout=REPORT_TIMEOUT_S)
-        moves = await conn.fetch(RUN_OFF, as_of, known_at, timeout=REPORT_TIMEOUT_S)
+    """Everything above from the whole journal, read on a patient session."""
+    rows = await conn.fetch(VINTAGES, as_of, known_at)
+    moves = await conn.fetch(RUN_OFF, as_of, known_at)
     found = seen([Moves(*row) for row in moves], as_of)
     vintages = [_vintage(row, _breakage(row, found, as_of, exposed_min=exposed_min), points_per_cny) for row in rows]
     outstanding, pending = sum(v.outstanding for v in vintages), sum(v.pending for v in vintages)

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Response
+from tenure import database
 from tenure.edge import answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import After, Day, Instant
@@ -28,7 +29,8 @@ def router(app: App) -> APIRouter:
 async def _liability(app: App, as_of: date | None, known_at: datetime | None) -> Liability:
     day = as_of or await app.today()
     rules = (await app.rules()).earning.at(day)
-    return await liability.report(app.pool, day, known_at or app.now(), points_per_cny=rules.points_per_cny)
+    async with database.patient(app.settings, app.pool) as conn:
+        return await liability.report(conn, day, known_at or app.now(), points_per_cny=rules.points_per_cny)
 
 
 def _books(routes: APIRouter, app: App) -> None:

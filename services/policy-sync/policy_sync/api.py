@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from msgspec.structs import replace
 from pydantic import StringConstraints
-from tenure.calendar import DAY, start_of
+from tenure.calendar import DAY, FIRST_DAY, LAST_DAY, start_of
 from tenure.contracts.event import Event
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
@@ -23,8 +23,6 @@ from policy_sync import beliefs, gap_reads, own, pushed, reads, verify
 from policy_sync.commands import KeepContact
 from policy_sync.contact import Contact, Seal, phone_of
 
-EARLIEST_YEAR: Final = 1900
-LATEST_YEAR: Final = 2199
 _FACTS_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -67,7 +65,7 @@ def heard_until(text: str | None) -> datetime | None:
             when = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise Problem("recorded_invalid") from None
-    if when.tzinfo is None or not EARLIEST_YEAR <= when.year <= LATEST_YEAR:
+    if when.tzinfo is None or not FIRST_DAY.year <= when.year <= LAST_DAY.year:
         raise Problem("recorded_invalid")
     return when
 

@@ -254,8 +254,7 @@ def _signal(send: Callable[[int, int], None], pid: int, how: signal.Signals) -> 
 def free_port() -> int:
     """A loopback port that was free a moment ago, and that no outgoing connection is given meanwhile.
 
-    The kernel gives outgoing connections ports from 32,768 on, and to who binds port 0 just those: between the look and
-    the server's own bind any connection may take it. So it is looked for below, and only then left to the kernel.
+    The kernel gives outgoing connections, and who binds port 0, those from 32,768 on: so it is looked for below first.
     """
     for port in (*_chance.sample(_SERVERS_PORTS, 50), 0):
         with socket.socket() as probe, suppress(OSError):

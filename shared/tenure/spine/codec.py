@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from asyncpg.pgproto.pgproto import UUID
 
-from tenure.calendar import SHANGHAI
+from tenure.calendar import FIRST_DAY, LAST_DAY, SHANGHAI
 from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.contracts.topics import OUTSIDE, TOPIC_OF, TYPE_OF, TYPES, key_of
 from tenure.spine.log import Headers, Outgoing
@@ -25,8 +25,8 @@ TRACEPARENT_CHARS: Final = 55
 TIMES_KEPT: Final = 4_096
 AHEAD_MAX: Final = timedelta(days=1)
 """How far the clock of whoever tells of something may be before the wall's."""
-YEARS: Final = range(1899, 2201)
-"""A time may lie in these: the years of dates, 1900 to 2199, seen from any offset."""
+YEARS: Final = range(FIRST_DAY.year - 1, LAST_DAY.year + 2)
+"""A time may lie in these: the years of dates, seen from any offset."""
 
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()

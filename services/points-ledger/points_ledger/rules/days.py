@@ -4,16 +4,13 @@ The invariant: a day that is kept, or from which another is reckoned, lies in th
 """
 
 from datetime import date
-from typing import Final
 
+from tenure.calendar import FIRST_DAY, LAST_DAY
 from tenure.contracts.decision import RefusedError
-
-EARLIEST: Final = date(1900, 1, 1)
-LATEST: Final = date(2199, 12, 31)
 
 
 def must_lie_in_range(*days: date) -> None:
     """Raises RefusedError date_out_of_range."""
     for day in days:
-        if not EARLIEST <= day <= LATEST:
+        if not FIRST_DAY <= day <= LAST_DAY:
             raise RefusedError("date_out_of_range", f"{day} lies outside the years 1900 to 2199")

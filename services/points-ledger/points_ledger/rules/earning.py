@@ -21,7 +21,8 @@ from tenure.contracts.policy import (
     Term,
 )
 from tenure.contracts.programme import EarningRules
-from tenure.contracts.programme.earning import Rule, Trigger
+from tenure.contracts.programme.earning import Rule
+from tenure.contracts.programme.triggers import Trigger
 
 from points_ledger.rules.account import FOREVER, Lot
 from points_ledger.rules.book import Book

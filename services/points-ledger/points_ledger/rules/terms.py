@@ -19,7 +19,7 @@ from tenure.contracts.policy import (
     Term,
     TermEvent,
 )
-from tenure.contracts.programme.earning import Trigger
+from tenure.contracts.programme.triggers import Trigger
 from tenure.contracts.tier import NO_TIER, TierChanged
 
 from points_ledger.rules.account import Memory

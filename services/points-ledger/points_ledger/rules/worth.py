@@ -6,7 +6,8 @@ member keeps the fraction.
 
 from typing import Final
 
-from tenure.contracts.programme.earning import EarningRules, Rule, Trigger
+from tenure.contracts.programme.earning import EarningRules, Rule
+from tenure.contracts.programme.triggers import Trigger
 
 from points_ledger.rules.account import Lot
 from points_ledger.rules.book import Book

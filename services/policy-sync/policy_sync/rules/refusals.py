@@ -5,6 +5,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Final
 
+from tenure.calendar import DAY, FIRST_DAY, LAST_DAY
 from tenure.contracts import core
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.event import Data
@@ -13,8 +14,8 @@ from policy_sync.rules.facts import Fact, Opening, business_key, says_the_same
 from policy_sync.rules.fold import NO_SURVIVORS, Policy
 
 FACTS_MAX: Final = 5_000
-EARLIEST: Final = date(1900, 1, 1)
-LATEST: Final = date(2200, 1, 1)
+EARLIEST: Final = FIRST_DAY
+LATEST: Final = LAST_DAY + DAY
 
 PROBLEMS: Final = MappingProxyType(
     {

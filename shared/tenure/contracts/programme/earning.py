@@ -13,42 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Trigger = Literal[
-    "premium.paid",
-    "policy.renewed",
-    "policy.endorsed",
-    "policy.anniversary",
-    "no_claim_year.completed",
-    "activity.completed",
-    "agent_service.recorded",
-    "referral.converted",
-    "streak",
-]
-Per = Literal["term", "policy_year", "day", "year", "session", "streak", "once"]
-_TERMS = frozenset({"premium.paid", "policy.renewed", "policy.endorsed"})
-_REPORTS = frozenset({"activity.completed", "agent_service.recorded"})
-_MEANT_FOR: dict[str, frozenset[str]] = {
-    "per_cny": frozenset({"premium.paid", "policy.endorsed"}),
-    "per_year": frozenset({"policy.anniversary"}),
-    "points_max": frozenset({"policy.anniversary"}),
-    "premium_percent": frozenset({"policy.renewed"}),
-    "bonus": frozenset({"policy.renewed"}),
-    "gap_days_max": frozenset({"policy.renewed"}),
-    "value_min": frozenset({"activity.completed"}),
-    "late_days_max": _REPORTS,
-    "pending": _TERMS | {"referral.converted"},
-    "product_lines": _TERMS | {"policy.anniversary", "no_claim_year.completed", "activity.completed"},
-}
-"""Fields that mean something for some triggers only. A field that would be ignored is a mistake nobody noticed: refuse it."""
-_PERIODS_OF: dict[str, frozenset[str]] = {
-    "policy.renewed": frozenset({"term"}),
-    "policy.anniversary": frozenset({"policy_year"}),
-    "no_claim_year.completed": frozenset({"policy_year"}),
-    "streak": frozenset({"streak"}),
-    "activity.completed": frozenset({"day", "year", "session", "once"}),
-    "agent_service.recorded": frozenset({"day", "year", "once"}),
-}
-"""By which periods a trigger can be limited; the first four are limited by what they are, once each."""
+from tenure.contracts.programme.triggers import Per, Trigger, misplaced
+
 PERCENT = 100
 PERCENT_MAX = 1_000
 POINTS_MAX = 1_000_000
@@ -152,18 +118,8 @@ class Rule(_Strict, frozen=True, kw_only=True):
         _must(self.pending == "none" or not self.growth, f"{self.code}: growth is never pending")
         _must((self.streak is not None) == (self.trigger == "streak"), f"{self.code}: a streak rule names its streak")
         _must(self.wallet == "points" or not self.growth, f"{self.code}: agents have no growth")
-        self._check_trigger()
-
-    def _check_trigger(self) -> None:
-        for name, triggers in _MEANT_FOR.items():
-            meant = getattr(self, name) in (0, None, "none") or self.trigger in triggers
-            _must(meant, f"{self.code}.{name} means nothing for {self.trigger}, only for {', '.join(sorted(triggers))}")
-        for limit in self.limits:
-            periods = _PERIODS_OF.get(self.trigger, frozenset())
-            known = ", ".join(sorted(periods)) or "nothing"
-            _must(limit.per in periods, f"{self.code}: {self.trigger} is limited by {known}, not by {limit.per}")
-            many = limit.per in ("day", "year", "once")
-            _must(limit.times == 1 or many, f"{self.code}: once a {limit.per}, not {limit.times} times")
+        for message in misplaced(self):
+            _must(False, f"{self.code}{message}")
 
     @property
     def per_session(self) -> bool:
