@@ -14,12 +14,15 @@ import msgspec
 from msgspec.structs import replace
 from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.programme import EarningRules, Programme, Versions
+from tenure.contracts.topics import key_of
 
 from points_ledger.budgets import allot
 from points_ledger.rules.account import Account, BudgetClaim, BudgetNews
 from points_ledger.rules.decide import keys
 from points_ledger.service import SERVICE
 
+OWN: Final = "/tenure/points-ledger"
+"""What the ledger itself told again under another number: each side tells it to itself, with what it was told of."""
 ALWAYS: Final = date(1900, 1, 1)
 Group = tuple[str, str, date]
 
@@ -96,6 +99,9 @@ class Side:
         after = (decided.state,) if len(names) == 1 else decided.state
         self.accounts.update((name, state) for name, state in zip(names, after, strict=True) if state is not None)
         self.claims += [row for row in decided.rows if isinstance(row, BudgetClaim)]
+        for told in decided.emit:
+            if type(told) in SERVICE.rules:
+                self.hear(replace(event, key=key_of(told), data=told))
 
     def close(self, day: date) -> None:
         """Serve the budgets in the order of their claims, and let the day come for everybody."""
@@ -159,7 +165,7 @@ class Trial:
 
     def hear(self, events: Iterable[Event]) -> None:
         for event in events:
-            if type(event.data) not in SERVICE.rules:
+            if type(event.data) not in SERVICE.rules or event.source == OWN:
                 continue
             for key in keys(event):
                 self._hear_reported(key, event.time)

@@ -32,7 +32,7 @@ CORE_PARTITIONS: Final = 6
 
 
 OUTSIDE: Final = ("insurer core", "app, agent platform")
-"""Producers that are not Tenure: what they say of the time is checked where the platform goes by the wall's clock."""
+"""Producers that are not Tenure, named first: what they say of the time is checked where the platform goes by the wall's clock."""
 
 
 class Topic(NamedTuple):
@@ -155,7 +155,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         key="member_id or agent_id",
         partitions=MEMBER_PARTITIONS,
         retention_days=30,
-        producer="app, agent platform",
+        producer="app, agent platform, points-ledger under a merged customer's other number",
         consumers=("points-ledger",),
         types=MappingProxyType(
             {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import msgspec
+from msgspec.structs import replace
 from tenure.contracts.activity import ActivityCompleted, AgentServiceRecorded
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
@@ -50,12 +51,16 @@ def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
 
 
 def on_activity(book: Book, activity: Activity) -> ActivityResult:
-    """An activity as the log tells it; one that is too late has no effect.
+    """An activity as the log tells it; one that is too late has no effect. Under a number given up it is told again, under the
+    one the person goes by now, and counts there beside what was told there.
 
     Raises RefusedError activity_in_future, no_session, self_referral.
     """
     if activity.on > book.day:
         raise RefusedError("activity_in_future", "an activity is reported after it happened")
+    if book.memory.merged_into:
+        book.tell(_under(book.memory.merged_into, activity))
+        return ActivityResult(activity.activity_id, 0, 0, 0)
     if isinstance(activity, AgentServiceRecorded) and _for_oneself(book, activity):
         raise RefusedError("self_referral", "an agent serves, and refers, somebody else")
     rule, limited_by = _rule(book, activity), ""
@@ -63,6 +68,12 @@ def on_activity(book: Book, activity: Activity) -> ActivityResult:
         limited_by = _record(book, activity, rule)
     net = _net(book)
     return ActivityResult(activity.activity_id, net["points"], net["growth"], net["agent"], limited_by)
+
+
+def _under(number: str, activity: Activity) -> Activity:
+    if isinstance(activity, AgentServiceRecorded):
+        return replace(activity, agent_id=number)
+    return replace(activity, member_id=number)
 
 
 def _rule(book: Book, activity: Activity) -> Rule | None:

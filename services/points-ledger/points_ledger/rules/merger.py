@@ -39,10 +39,17 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
         survivor.note("merged", f"took over {merged.member_id}", _CORE)
         merged.note("merged", f"became {survivor.member_id}", _CORE)
     united = _united(survivor.memory, merged.memory)
+    if _took_over(merged.memory, survivor.member_id):
+        united = replace(united, merged_into="")
     survivor.remember(replace(united, absorbed={**united.absorbed, merged.member_id: absorbed}))
     for reason in merged.memory.freezes:
         freeze(survivor, reason, actor=_CORE)
     merged.empty(merged_into=survivor.member_id)
+
+
+def _took_over(memory: Memory, number: str) -> bool:
+    """Whether this number is among those that were merged into it, however far down: then a ring closes, and ends here."""
+    return number in memory.absorbed or any(_took_over(one.memory, number) for one in memory.absorbed.values())
 
 
 def _absorbed(memory: Memory, merged: Book, numbers: dict[int, int]) -> Absorbed:

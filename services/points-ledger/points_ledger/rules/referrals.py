@@ -16,13 +16,20 @@ from points_ledger.rules.reversal import restate, revoke
 
 
 def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
-    """Pending until the referee's cooling-off ends; of two who brought the same policy, the first heard of.
+    """Pending until the referee's cooling-off ends; of two who brought the same policy, the first heard of. Where either number
+    was given up it is told again, under the ones they go by now.
 
     Raises RefusedError activity_in_future, date_out_of_range, self_referral.
     """
     if referral.on > referrer.day:
         raise RefusedError("activity_in_future", "a referral is reported after it became a policy")
     must_lie_in_range(referral.on, referral.cooling_off_end or referral.on)
+    now = _by_now(referrer, referee, referral)
+    if now.member_id == now.referee_id:
+        raise RefusedError("self_referral", "nobody refers themselves, under whichever number they gave up")
+    if now != referral:
+        referrer.tell(now)
+        return
     if referee.member_id in referrer.memory.persons or referrer.memory.persons & referee.memory.persons:
         raise RefusedError("self_referral", "nobody refers themselves, under whichever of their numbers")
     if referee.memory.referred_by.get(referral.policy_no, referrer.member_id) != referrer.member_id:
@@ -39,6 +46,15 @@ def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> N
             ),
         )
     _follow(referrer, referee, referral)
+
+
+def _by_now(referrer: Book, referee: Book, referral: ReferralConverted) -> ReferralConverted:
+    """The referral under the numbers that the two became."""
+    return replace(
+        referral,
+        member_id=referrer.memory.merged_into or referral.member_id,
+        referee_id=referee.memory.merged_into or referral.referee_id,
+    )
 
 
 def _follow(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
