@@ -18,13 +18,16 @@ from points_ledger.rules.holds import HoldView, view
 
 MEMBER_ID_CHARS_MAX: Final = 64
 
+# Of somebody who owes, the lots that became active since the account last lived come one by one, in the order they do.
 WALLET: Final = """
     SELECT a.points_debt, a.growth_debt, a.agent_debt, l.* FROM accounts a LEFT JOIN LATERAL (
       SELECT wallet, activates_on > $2 AS pending, coalesce(cut_on, expires_on) AS expires_on,
-             sum(remaining) FILTER (WHERE expires_on IS NULL OR coalesce(cut_on, expires_on) > $2)::bigint AS remaining,
-             sum(held)::bigint AS held
-      FROM lots WHERE member_id = $1 AND (remaining > 0 OR held > 0) GROUP BY 1, 2, 3
-    ) l ON true WHERE a.member_id = $1 ORDER BY l.wallet, l.expires_on"""
+             CASE WHEN repays THEN activates_on END AS repays_on, CASE WHEN repays THEN lot_no END AS lot_no,
+             sum(remaining)::bigint AS remaining, sum(held)::bigint AS held
+      FROM lots, LATERAL (SELECT a.points_debt + a.growth_debt + a.agent_debt > 0
+                            AND activates_on > a.lived_to AND activates_on <= $2 AS repays) r
+      WHERE member_id = $1 AND (remaining > 0 OR held > 0) GROUP BY 1, 2, 3, 4, 5
+    ) l ON true WHERE a.member_id = $1 ORDER BY l.wallet, l.repays_on, l.lot_no, l.expires_on"""
 WHY: Final = f"""
     SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
     FROM lots WHERE member_id = $1 AND lot_no = $2"""
@@ -110,24 +113,34 @@ class Why(msgspec.Struct, frozen=True):
 
 async def wallet(pool: Any, member_id: str, today: date) -> WalletView:
     """Balances on a day, whether or not its tick has come. Somebody unknown has nothing."""
-    balances = {name: Balance() for name in WALLETS}
-    for row in await pool.fetch(WALLET, member_id, today):
-        for name in WALLETS:
-            balances[name].debt = row[f"{name}_debt"]
-        if row["wallet"] is not None:
-            _add(balances[row["wallet"]], row)
+    rows = await pool.fetch(WALLET, member_id, today)
+    balances = {name: Balance(debt=rows[0][f"{name}_debt"] if rows else 0) for name in WALLETS}
+    expiring: dict[tuple[Wallet, date], int] = {}
+    for row in rows:
+        wallet, ends_on = row["wallet"], row["expires_on"]
+        points = _add(balances[wallet], row, today) if wallet is not None else 0
+        if points and ends_on is not None:
+            expiring[wallet, ends_on] = expiring.get((wallet, ends_on), 0) + points
+    for (wallet, ends_on), points in sorted(expiring.items()):
+        balances[wallet].expiring.append(Expiring(ends_on, points))
     return WalletView(member_id, today, balances)
 
 
-def _add(balance: Balance, row: Any) -> None:
-    points = row["remaining"] or 0
+def _add(balance: Balance, row: Any, today: date) -> int:
+    """Returns what is available of these lots: what became active repaid a debt first, and what expired since is gone."""
+    points = row["remaining"]
     balance.held += row["held"]
     if row["pending"]:
         balance.pending += points
-        return
+        return 0
+    if row["repays_on"] is not None:
+        repaid = min(balance.debt, points)
+        balance.debt -= repaid
+        points -= repaid
+    if row["expires_on"] is not None and row["expires_on"] <= today:
+        return 0
     balance.available += points
-    if row["expires_on"] is not None and points:
-        balance.expiring = [*balance.expiring, Expiring(row["expires_on"], points)]
+    return int(points)
 
 
 async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
