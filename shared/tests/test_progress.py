@@ -2,18 +2,24 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
+from tenure.contracts import message
 from tenure.settings import Settings
-from tenure.spine.log import Consumer, Log, Position, Record, TopicPartition
+from tenure.spine.codec import event_of, utc_now
+from tenure.spine.intake import Intake
+from tenure.spine.log import Consumer, Log, Outgoing, Position, Record, TopicPartition
 from tenure.spine.memory_log import MemoryLog
-from tenure.spine.progress import Progress
+from tenure.spine.progress import Progress, Reached, RecordWentBackError
 from tenure.spine.runtime import Runtime
+from tenure.spine.transact import Item
 from tenure.testing import Under
 
 from .test_delivery import outgoing, until
 from .test_recovery import counted
+from .toy import grant
 
 PLACE = ("points.v1", 0)
 END = 20
@@ -80,7 +86,7 @@ async def test_what_was_read_before_and_is_not_there_any_more_is_a_gap_and_told_
     toy: Under, known: int | None, client: Client, sought: list[int], gaps: int, then: int | None
 ) -> None:
     if known is not None:
-        await toy.door.transact([], positions=[Position(*PLACE, known)])
+        await toy.door.transact([], positions=[Reached(*PLACE, known)])
     before, progress = counted("log_gaps", "mall", PLACE[0]), progress_of(toy)
     await progress.on_assigned([PLACE])
     await gone_on(progress, client)
@@ -94,7 +100,7 @@ async def test_what_was_read_before_and_is_not_there_any_more_is_a_gap_and_told_
 
 async def test_a_partition_that_comes_back_is_looked_at_again(toy: Under) -> None:
     """Between going back and the next poll it was taken away and given back: the group still says what it said."""
-    await toy.door.transact([], positions=[Position(*PLACE, 5)])
+    await toy.door.transact([], positions=[Reached(*PLACE, 5)])
     progress, before, after = progress_of(toy), Client(at=9), Client(at=9)
     for client in (before, after):
         await progress.on_assigned([PLACE])
@@ -104,7 +110,7 @@ async def test_a_partition_that_comes_back_is_looked_at_again(toy: Under) -> Non
 
 async def test_where_a_client_goes_on_is_known_only_once_it_was_answered(toy: Under) -> None:
     """The group's offset may be gone from the log by then, and the client goes on where the log begins."""
-    await toy.door.transact([], positions=[Position(*PLACE, 5)])
+    await toy.door.transact([], positions=[Reached(*PLACE, 5)])
     before, progress = counted("log_gaps", "mall", PLACE[0]), progress_of(toy)
     client = Client(at=5, begins=12, fetched=False)
     await progress.on_assigned([PLACE])
@@ -131,6 +137,69 @@ async def test_offsets_that_outlived_what_the_database_knows_do_not_hide_events(
     await forget(toy)
     async with Runtime(toy.door, log, settings):
         await until(lambda: toy.pool.fetchval("SELECT coalesce(sum(amount), 0) = 6 FROM totals"), toy)
+
+
+@pytest.mark.parametrize("then", ["UPDATE progress SET next_offset = 0", "DELETE FROM progress"])
+@pytest.mark.parametrize("more", [True, False], ids=["another event comes", "nothing comes any more"])
+async def test_a_database_that_was_put_back_under_a_consumer_that_lives_is_read_for_again(
+    toy: Under, log: Log, settings: Settings, monkeypatch: pytest.MonkeyPatch, then: str, more: bool
+) -> None:
+    """Nothing is passed over, none comes before an earlier one of its key, and partitions that nothing comes in are read again, too."""
+    monkeypatch.setattr("tenure.spine.progress.LOOK_EVERY_S", 600 if more else 0.05)
+    producer = await log.producer()
+    await producer.send([*outgoing(1, 2, 3), *outgoing(7, member="M-2")])
+    async with Runtime(toy.door, log, settings) as runtime:
+        await until(lambda: toy.pool.fetchval("SELECT count(*) = 4 FROM inbox"), toy)
+        await runtime.consumer.caught_up.wait()
+        await toy.pool.execute(f"DELETE FROM inbox; DELETE FROM totals; DELETE FROM outbox; {then}")
+        await producer.send(outgoing(1, 2, 3, 4)[3:] if more else [])
+        await until(lambda: toy.pool.fetchval("SELECT sum(amount) = $1 FROM totals", 17 if more else 13), toy)
+        assert not runtime.failed.is_set()
+    assert await told(toy, "M-1") == ([1, 3, 6, 10] if more else [1, 3, 6])
+
+
+async def told(t: Under, member: str) -> list[int]:
+    return [e.params["amount"] for e in await t.emitted(message.MessageRequested) if e.member_id == member]
+
+
+@pytest.mark.parametrize(
+    ("recorded_by_then", "known", "wrong"),
+    [
+        pytest.param(5, 9, True, id="less is recorded than was known"),
+        pytest.param(None, 9, True, id="nothing is recorded any more"),
+        pytest.param(9, 9, False, id="they agree"),
+        pytest.param(30, 9, False, id="somebody else has read on"),
+        pytest.param(5, 0, False, id="nothing was known"),
+    ],
+)
+async def test_what_builds_on_more_than_is_recorded_does_not_happen(
+    toy: Under, recorded_by_then: int | None, known: int, wrong: bool
+) -> None:
+    if recorded_by_then is not None:
+        await toy.door.transact([], positions=[Reached(*PLACE, recorded_by_then)])
+    item = Item(event_of(grant("M-1", 5), id="e-1", source="/core", time=utc_now()), once=True)
+    with pytest.raises(RecordWentBackError) if wrong else nullcontext():
+        await toy.door.transact([item], positions=[Reached(*PLACE, 12, known)])
+    assert await toy.pool.fetchval("SELECT count(*) FROM inbox") == (0 if wrong else 1)
+    assert await recorded(toy) == (recorded_by_then if wrong else max(12, recorded_by_then or 0))
+
+
+async def test_a_batch_that_is_halved_has_no_half_an_effect_on_a_database_that_was_put_back(
+    toy: Under,
+) -> None:
+    """Else the first half's events would have come before those that are missing."""
+    await toy.pool.execute("ALTER TABLE totals ADD CHECK (amount <> 7)")
+    progress = progress_of(toy)
+    intake = Intake(toy.door, progress)
+    await intake.apply(read(0, *outgoing(1, 2)))
+    await forget(toy)
+    with pytest.raises(RecordWentBackError):
+        await intake.apply(read(2, *outgoing(3, member="M-3"), *outgoing(7, member="M-7")))
+    assert await toy.pool.fetchval("SELECT count(*) FROM inbox") == 0
+
+
+def read(first: int, *sent: Outgoing) -> list[Record]:
+    return [Record(*PLACE, first + n, out.key, out.value, out.headers, 0) for n, out in enumerate(sent)]
 
 
 async def test_a_group_that_lost_its_offsets_reads_all_that_is_kept_and_has_no_effect_twice(

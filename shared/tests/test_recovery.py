@@ -11,8 +11,9 @@ from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine import jobs, outbox
 from tenure.spine.codec import event_of
-from tenure.spine.log import Log, Position
+from tenure.spine.log import Log
 from tenure.spine.memory_log import MemoryConsumer, MemoryLog
+from tenure.spine.progress import Reached
 from tenure.spine.runtime import RESTARTS_MAX, Runtime
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Idempotency, Item
@@ -75,7 +76,7 @@ async def test_when_the_log_forgot_progress_goes_back_and_says_so(toy: Under, lo
 
 async def test_a_late_consumer_does_not_take_progress_back(toy: Under) -> None:
     for offset in (20, 10):
-        await toy.door.transact([], positions=[Position("points.v1", 0, offset)])
+        await toy.door.transact([], positions=[Reached("points.v1", 0, offset)])
     assert await toy.pool.fetchval("SELECT next_offset FROM progress") == 20
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -12,6 +13,7 @@ from tenure.contracts.event import WrongEventError
 from tenure.contracts.programme import Versions
 from tenure.programme import ProgrammeError
 from tenure.rulebook import drafts
+from tenure.rulebook.book import Rulebook
 from tenure.rulebook.drafts import Draft, Known
 from tenure.rulebook.kinds import KINDS, Published, merged, version_of
 from tenure.testing import PROGRAMME_DIR, ROOT
@@ -79,6 +81,27 @@ def test_what_was_published_and_no_longer_fits_ends_the_start_with_its_name(rule
     ):
         with pytest.raises(ProgrammeError, match="tiers"):
             merged(rules, [one])
+
+
+@dataclass
+class Tables:
+    """What is published, as a database answers it."""
+
+    revision: int
+    published: list[Published]
+
+    async def fetchval(self, _):
+        return self.revision
+
+    async def fetch(self, _):
+        return [{**msgspec.structs.asdict(p), "document": msgspec.json.encode(p.document)} for p in self.published]
+
+
+async def test_what_a_database_that_was_put_back_no_longer_knows_is_no_rule_any_more(rules):
+    book, published = Rulebook(rules), Published("tiers", 2, TODAY, DOCUMENT, "R-7")
+    assert (await book.newest(Tables(9, [published]))).tiers.newest.version == 2
+    assert (await book.newest(Tables(4, []))).tiers.newest.version == 1
+    assert (await book.newest(Tables(5, [published]))).tiers.newest.version == 2
 
 
 def test_the_digest_is_the_same_in_every_process(rules):

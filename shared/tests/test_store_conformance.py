@@ -21,6 +21,7 @@ from tenure.spine.codec import encode, event_key, event_of
 from tenure.spine.floor import DRAWN, WRITERS
 from tenure.spine.log import Outgoing, Position, Record
 from tenure.spine.park import drain
+from tenure.spine.progress import Reached, RecordWentBackError
 from tenure.spine.transact import Door, Idempotency, Item
 from tenure.testing import under_test
 
@@ -133,9 +134,9 @@ def comparable(table: str, rows: list[dict[str, Any]]) -> Any:
 
 async def delivered_twice_and_in_halves(s: Stand) -> None:
     first = s.items(("M-1", 5), ("M-2", 7), ("M-1", 3))
-    await s.do(*first[:2], positions=[Position("points.v1", 0, 2)])
-    await s.do(*first, *first[1:], positions=[Position("points.v1", 0, 3), Position("tier.v1", 1, 9)])
-    await s.do(*first, positions=[Position("points.v1", 0, 1)])
+    await s.do(*first[:2], positions=[Reached("points.v1", 0, 2)])
+    await s.do(*first, *first[1:], positions=[Reached("points.v1", 0, 3), Reached("tier.v1", 1, 9)])
+    await s.do(*first, positions=[Reached("points.v1", 0, 1)])
 
 
 async def parked_and_drained(s: Stand) -> None:
@@ -189,7 +190,7 @@ async def two_at_once(s: Stand) -> None:
 
 
 async def the_log_goes_backwards(s: Stand) -> None:
-    await s.do(*s.items(("M-1", 5)), positions=[Position("points.v1", 0, 10)])
+    await s.do(*s.items(("M-1", 5)), positions=[Reached("points.v1", 0, 10)])
     await s.do(*s.items(("M-2", 5), ids="f"))
     async with s.door.pool.acquire() as conn:
         rows = await outbox.waiting(conn, rows_max=10, events_max=1)
@@ -199,6 +200,19 @@ async def the_log_goes_backwards(s: Stand) -> None:
         s.seen.append([await outbox.publish_again(conn, rows_max=1), await outbox.publish_again(conn, rows_max=1)])
         await outbox.forget_acknowledged(conn)
     await s.door.go_back([Position("points.v1", 0, 4), Position("tier.v1", 0, 4)])
+
+
+async def the_database_went_backwards(s: Stand) -> None:
+    """It knows less than whoever read knows: nothing happens. What somebody else has read on is no contradiction."""
+    await s.do(*s.items(("M-1", 5)), positions=[Reached("points.v1", 0, 10)])
+    for n, known in enumerate((10, 4, 0, 11)):
+        try:
+            await s.do(*s.items(("M-1", n), ids=f"f{n}"), positions=[Reached("points.v1", 0, 12 + n, known)])
+        except RecordWentBackError:
+            s.seen.append(f"{known} is not recorded")
+        await s.door.go_back([Position("points.v1", 0, 10)])
+    with suppress(RecordWentBackError):
+        await s.do(positions=[Reached("tier.v1", 0, 3, 1)])
 
 
 async def a_late_commit(s: Stand) -> None:
@@ -231,6 +245,7 @@ SCRIPTS = (
     due_work,
     two_at_once,
     the_log_goes_backwards,
+    the_database_went_backwards,
     a_late_commit,
     one_leads,
 )
@@ -270,9 +285,9 @@ async def test_what_is_lost_with_a_connection_is_the_same(
             for module in ("batch", "transact"):
                 m.setattr(f"tenure.spine.{module}.reach", lost)
             with pytest.raises(asyncpg.ConnectionDoesNotExistError):
-                await s.do(*items, positions=[Position("points.v1", 0, 3)], day=date(2026, 1, 5))
+                await s.do(*items, positions=[Reached("points.v1", 0, 3)], day=date(2026, 1, 5))
         await s.look()
-        await s.do(*items, positions=[Position("points.v1", 0, 3)])
+        await s.do(*items, positions=[Reached("points.v1", 0, 3)])
 
     real, model = await both(settings, script)
     assert model == real

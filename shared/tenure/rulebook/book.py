@@ -2,7 +2,7 @@
 
 The invariant: whoever asks inside a transaction is given every version whose approval (or, for rules of another service, whose
 arrival) was committed before; all replicas ask the same tables, so they judge a day by the same versions, without a restart. What
-was published is read again only when it changed.
+was published is read again only when it changed, or when the database was put back to where less had been published.
 """
 
 from dataclasses import dataclass, field
@@ -54,9 +54,10 @@ class Rulebook:
 
     async def of_revision(self, reader: Any, revision: int, *, asked_at: float) -> Programme:
         """The programme by the revision that was answered to whoever asked at that time."""
-        if revision > self.revision:
+        known = self.revision
+        if revision != known:
             programme = merged(self.base, await tables.published(reader, _ASK[self.owns, self.follows][1]))
-            if revision > self.revision:  # another task may have been quicker
+            if revision > self.revision or self.revision == known:  # another task may have been quicker
                 self.programme, self.revision = programme, revision
         self.asked_at = asked_at
         return self.programme

@@ -131,13 +131,20 @@ def _unique_violation(table: str) -> Exception:
 
 
 async def advance(
-    _: Any, tx: Transaction, topics: Sequence[str], partitions: Sequence[int], offsets: Sequence[int]
+    _: Any,
+    tx: Transaction,
+    topics: Sequence[str],
+    partitions: Sequence[int],
+    offsets: Sequence[int],
+    known: Sequence[int],
 ) -> Answer:
-    for place, offset in zip(zip(topics, partitions, strict=True), offsets, strict=True):
+    went_back = 0
+    for place, offset, before in zip(zip(topics, partitions, strict=True), offsets, known, strict=True):
+        went_back += (tx.get("progress", place) or 0) < before
         await tx.lock(("progress", place))
         if offset > (tx.get("progress", place) or 0):
             tx.put("progress", place, offset)
-    return NO_ROWS
+    return [{"count": went_back}]
 
 
 async def emit_and_advance(_: Any, tx: Transaction, *arguments: Any) -> Answer:
@@ -225,9 +232,9 @@ STATEMENTS: Final[Mapping[str, Callable[..., Awaitable[Answer]]]] = MappingProxy
         parking.REFUSE_AGAIN: park.refuse_again,
         answers.ANSWERED: answered,
         answers.ANSWER: answer,
-        outbox.EMIT_AND_ADVANCE: emit_and_advance,
+        progress.EMIT_AND_ADVANCE: emit_and_advance,
         progress.ADVANCE: advance,
-        transact.GO_BACK: go_back,
+        progress.GO_BACK: go_back,
         transact.START_DAY: start_day,
         transact.NEWEST_DAY: newest_day,
         **dict.fromkeys(REVISIONS, nothing_published),

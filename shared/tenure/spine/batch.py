@@ -28,7 +28,8 @@ from tenure.spine import answers, inbox, outbox, parking, spans
 from tenure.spine.effects import records_of
 from tenure.spine.faults import reach
 from tenure.spine.item import Item, Outcome
-from tenure.spine.log import Outgoing, Position
+from tenure.spine.log import Outgoing
+from tenure.spine.progress import Reached
 from tenure.telemetry.traces import collecting, traceparent_of
 
 log: Final = structlog.get_logger(__name__)
@@ -232,7 +233,7 @@ class Batch:
             )
         )
 
-    async def save(self, reached: Sequence[Position] = ()) -> None:
+    async def save(self, reached: Sequence[Reached] = ()) -> None:
         """A few set-based statements, then the outbox, and how far the log was read: whatever the batch's size."""
         wrong = [*(p.event_key for p in self.parked), *self._refused_once()]
         await inbox.unclaim(self.conn, [key for key in wrong if key in self.claimed])

@@ -21,7 +21,7 @@ from tenure.spine.in_hand import InHand
 from tenure.spine.intake import Intake
 from tenure.spine.log import Consumer as LogConsumer
 from tenure.spine.log import Log, Record, TopicPartition, WorldDown
-from tenure.spine.progress import Places, Progress
+from tenure.spine.progress import Places, Progress, RecordWentBackError
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Door
@@ -119,10 +119,20 @@ class Consumer:
         self._see_whether_caught_up(client)
 
     async def _deal_with(self, client: LogConsumer, polled: list[Record]) -> None:
-        records = await self._patiently(lambda: self.progress.settle(client, polled))
+        records = await self._settled(client, polled)
         self.high_water = client.high_water()
-        if records:
-            await self._take(client, records)
+        while records:
+            try:
+                await self._take(client, records)
+            except RecordWentBackError:
+                self.progress.went_back()
+                records = await self._settled(client, records)
+            else:
+                return
+
+    async def _settled(self, client: LogConsumer, records: list[Record]) -> list[Record]:
+        settled: list[Record] = await self._patiently(lambda: self.progress.settle(client, records))
+        return settled
 
     async def _let_go(self, places: list[TopicPartition]) -> None:
         """Partitions are being taken away: nobody is given them before this returns, which takes five seconds at most."""

@@ -21,7 +21,7 @@ from tenure.spine import parking
 from tenure.spine.codec import check_happened, decode, latest_of, type_of, utc_now
 from tenure.spine.lanes import in_lanes
 from tenure.spine.log import Position, Record
-from tenure.spine.progress import Progress, ends_of
+from tenure.spine.progress import Progress, Reached, ends_of
 from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
 from tenure.telemetry import metrics
 
@@ -53,7 +53,7 @@ class Intake:
         return ends_of(records)
 
     async def _apply_lane(self, records: Sequence[Record]) -> None:
-        positions = ends_of(records)
+        positions = self.progress.reached(ends_of(records))
         items, day = await self.items(records)
         with metrics.batch_seconds.labels(self.door.service.name).time():
             outcomes = await self.transact(items, positions, day)
@@ -82,7 +82,7 @@ class Intake:
                 items.append(Item(event, record))
         return items, day
 
-    async def transact(self, items: list[Item], positions: Sequence[Position], day: date | None) -> list[Outcome]:
+    async def transact(self, items: list[Item], positions: Sequence[Reached], day: date | None) -> list[Outcome]:
         """The batch, or its halves: down to the one event that the database refuses, or until they fit into its time limit."""
         self.alive_at = time.monotonic()
         try:
@@ -94,11 +94,11 @@ class Intake:
                 return await self._park_alone(items[0], error, positions, day)
         metrics.batches_halved.labels(self.door.service.name).inc()
         middle = len(items) // 2
-        first = await self.transact(items[:middle], (), None)
+        first = await self.transact(items[:middle], [p.unmoved for p in positions if p.known], None)
         return first + await self.transact(items[middle:], positions, day)
 
     async def _park_alone(
-        self, item: Item, error: Exception, positions: Sequence[Position], day: date | None
+        self, item: Item, error: Exception, positions: Sequence[Reached], day: date | None
     ) -> list[Outcome]:
         log.error("database_refused_event", service=self.door.service.name, error=type(error).__name__)
         wrong = WrongEventError("data_refused", f"the database refused its effect: {type(error).__name__}")

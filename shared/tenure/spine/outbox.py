@@ -12,7 +12,7 @@ import msgspec
 from asyncpg.connection import Connection
 
 from tenure.spine.log import Outgoing, Position
-from tenure.spine.progress import ADVANCE
+from tenure.spine.progress import ADVANCE, EMIT_AND_ADVANCE, Reached, RecordWentBackError
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[Outgoing])
@@ -24,9 +24,6 @@ WITH acked AS (INSERT INTO published (topic, partition, next_offset)
 UPDATE outbox SET published = true WHERE seq = ANY ($1::bigint[])
 """
 EMIT: Final = "INSERT INTO outbox (records, events) VALUES ($1, $2)"
-EMIT_AND_ADVANCE: Final = f"""
-WITH told AS (INSERT INTO outbox (records, events) VALUES ($4, $5)) {ADVANCE}
-"""
 ACKNOWLEDGED: Final = "SELECT topic, partition, next_offset FROM published"
 FORGET_ACKNOWLEDGED: Final = "DELETE FROM published"
 PUBLISH_AGAIN: Final = """
@@ -50,15 +47,19 @@ def unpack(packed: bytes) -> list[Outgoing]:
     return _decoder.decode(packed)
 
 
-async def emit(conn: Connection, records: Sequence[Outgoing], reached: Sequence[Position] = ()) -> None:
-    """Tell these, and remember that the log was read up to there. One statement."""
-    places = list(map(list, zip(*reached, strict=True)))
-    if records and reached:
-        await conn.execute(EMIT_AND_ADVANCE, *places, pack(records), len(records))
-    elif records:
-        await conn.execute(EMIT, pack(records), len(records))
-    elif reached:
-        await conn.execute(ADVANCE, *places)
+async def emit(conn: Connection, records: Sequence[Outgoing], reached: Sequence[Reached] = ()) -> None:
+    """Tell these, and remember that the log was read up to there. One statement. Raises RecordWentBackError."""
+    if not reached:
+        if records:
+            await conn.execute(EMIT, pack(records), len(records))
+        return
+    places = map(list, zip(*reached, strict=True))
+    if records:
+        went_back = await conn.fetchval(EMIT_AND_ADVANCE, *places, pack(records), len(records))
+    else:
+        went_back = await conn.fetchval(ADVANCE, *places)
+    if went_back:
+        raise RecordWentBackError
 
 
 async def waiting(

@@ -3,12 +3,15 @@
 The invariant: nothing between what is recorded and what is read next is passed over unseen. Where the log would go on further
 than recorded (an offset that outlived the database's last transactions), reading goes back; where the log begins only after what
 is recorded (retention was quicker), the gap is reported, and recorded as passed; where the log ends before what is recorded (a
-broker that forgot), the record goes back, is reported, and the inbox drops what comes again.
+broker that forgot), the record goes back, is reported, and the inbox drops what comes again; where the record itself is less than
+this process knows (a database that was put back to an earlier state), what builds on the former one is refused, and reading goes
+back.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -21,12 +24,42 @@ if TYPE_CHECKING:
 
 log: Final = structlog.get_logger(__name__)
 Places = dict[TopicPartition, int]
+LOOK_EVERY_S: Final = 5.0
 RECORDED: Final = "SELECT topic, partition, next_offset FROM progress"
-ADVANCE: Final = """
-INSERT INTO progress (topic, partition, next_offset) SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[])
-ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
-WHERE excluded.next_offset > progress.next_offset
+_ADVANCE: Final = """
+reached AS (SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])
+                          AS t (topic, partition, next_offset, known)),
+advanced AS (INSERT INTO progress (topic, partition, next_offset) SELECT topic, partition, next_offset FROM reached
+             ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+             WHERE excluded.next_offset > progress.next_offset)
+SELECT count(*) FROM reached LEFT JOIN progress p USING (topic, partition) WHERE coalesce(p.next_offset, 0) < known
 """
+ADVANCE: Final = f"WITH {_ADVANCE}"
+"""Answers in how many partitions less was recorded than was known: the record as it was before this statement."""
+EMIT_AND_ADVANCE: Final = f"WITH told AS (INSERT INTO outbox (records, events) VALUES ($5, $6)), {_ADVANCE}"
+GO_BACK: Final = """
+UPDATE progress p SET next_offset = t.next_offset
+FROM unnest($1::text[], $2::int[], $3::bigint[]) AS t (topic, partition, next_offset)
+WHERE p.topic = t.topic AND p.partition = t.partition
+"""
+
+
+class RecordWentBackError(Exception):
+    """Less is recorded than this process knows: the database was put back to an earlier state, and what came since is missing."""
+
+
+class Reached(NamedTuple):
+    """How far a partition is read now, and how far that was recorded, as whoever read it knows (0: not at all)."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    known: int = 0
+
+    @property
+    def unmoved(self) -> "Reached":
+        """No further than it was: only what is known is compared."""
+        return self._replace(next_offset=self.known)
 
 
 def ends_of(records: Iterable[Record]) -> list[Position]:
@@ -42,12 +75,16 @@ class Progress:
     door: "Door"
     recorded: Places = field(default_factory=dict)
     assigned: set[TopicPartition] = field(default_factory=set)
+    looked_at: float = field(default_factory=time.monotonic)
 
     async def on_assigned(self, places: list[TopicPartition]) -> None:
         """Somebody else may have read these meanwhile: look again before the first record of each."""
         self.assigned.update(places)
 
-    def advance(self, positions: Iterable[Position]) -> None:
+    def reached(self, positions: Iterable[Position]) -> list[Reached]:
+        return [Reached(*p, known=self.recorded.get((p.topic, p.partition), 0)) for p in positions]
+
+    def advance(self, positions: Iterable[Position | Reached]) -> None:
         self.recorded.update({(p.topic, p.partition): p.next_offset for p in positions})
 
     async def settle(self, client: LogConsumer, records: list[Record]) -> list[Record]:
@@ -55,6 +92,8 @@ class Progress:
 
         A partition is looked at once it was fetched from: until then, it may begin later than the client believes.
         """
+        if time.monotonic() > self.looked_at + LOOK_EVERY_S:
+            await self._look_whether_it_went_back(client)
         going_on, marks = _going_on(client, records), client.high_water()
         fresh = self.assigned & going_on.keys() & marks.keys()
         if fresh:
@@ -62,12 +101,26 @@ class Progress:
         await self._notice_a_log_that_forgot(marks, going_on)
         return await self._seek_what_was_passed_over(client, records, {p: going_on[p] for p in fresh})
 
+    def went_back(self) -> None:
+        """The record is not what this process knew: look at all of it again."""
+        self.assigned.update(self.recorded)
+        log.error("record_went_backwards", service=self.door.service.name)
+
+    async def _look_whether_it_went_back(self, client: LogConsumer) -> None:
+        """Where nothing comes to be written nothing is compared, so now and then somebody has to ask."""
+        found, looked_at = await self._found(), self.recorded.keys() & client.positions().keys() - self.assigned
+        if any(found.get(place, 0) < self.recorded[place] for place in looked_at):
+            self.went_back()
+        self.looked_at = time.monotonic()
+
     async def _read(self, places: set[TopicPartition]) -> None:
+        """Of what this process knew to be recorded, and is not there any more, nothing was read."""
+        found = await self._found()
+        self.recorded.update({p: found.get(p, 0) for p in places if p in found or p in self.recorded})
+
+    async def _found(self) -> Places:
         rows = await self.door.pool.fetch(RECORDED)
-        found = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
-        for place in places:
-            self.recorded.pop(place, None)
-        self.recorded.update({place: found[place] for place in places & found.keys()})
+        return {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
 
     async def _seek_what_was_passed_over(
         self, client: LogConsumer, records: list[Record], going_on: Places
@@ -89,7 +142,7 @@ class Progress:
         gaps = {place: begins[place] for place, at in wanted.items() if begins.get(place, at) > at}
         if not gaps:
             return {}
-        passed = [Position(*place, begin) for place, begin in gaps.items()]
+        passed = [Reached(*place, begin) for place, begin in gaps.items()]
         await self.door.transact([], positions=passed)
         self.advance(passed)
         for (topic, partition), begin in gaps.items():

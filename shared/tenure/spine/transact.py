@@ -30,6 +30,7 @@ from tenure.spine.batch import Batch
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
 from tenure.spine.log import Position
+from tenure.spine.progress import GO_BACK, Reached
 from tenure.telemetry import metrics
 from tenure.telemetry.figures import count_told
 
@@ -37,11 +38,6 @@ __all__ = ["Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome", "i
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TRIES_MAX: Final = 4
 TRY_AGAIN_S: Final = 0.01
-GO_BACK: Final = """
-UPDATE progress p SET next_offset = t.next_offset
-FROM unnest($1::text[], $2::int[], $3::bigint[]) AS t (topic, partition, next_offset)
-WHERE p.topic = t.topic AND p.partition = t.partition
-"""
 START_DAY: Final = """
 INSERT INTO calendar (day) VALUES ($1) ON CONFLICT (one) DO UPDATE SET day = greatest(calendar.day, excluded.day)
 """
@@ -88,15 +84,15 @@ class Door:
         self,
         items: Sequence[Item],
         *,
-        positions: Sequence[Position] = (),
+        positions: Sequence[Reached] = (),
         day: date | None = None,
         lock_timeout_ms: int | None = None,
     ) -> list[Outcome]:
         """Apply items in order; remember how far the log was read and which day started.
 
         Raises what PostgreSQL raises: for a fault of the data (`is_fault_of_the_data`) the caller halves the batch, for
-        everything else it tries again; either way nothing happened. `lock_timeout_ms`: wait less long for locked rows than
-        the settings say.
+        everything else it tries again; either way nothing happened. Raises RecordWentBackError where less is recorded than
+        `positions` know. `lock_timeout_ms`: wait less long for locked rows than the settings say.
         """
 
         async def once() -> list[Outcome]:
