@@ -6,13 +6,14 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 from points_ledger.service import SERVICE
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
-from tenure.contracts.programme.earning import Campaign, Window
+from tenure.contracts.programme.earning import Campaign, Cap, Window
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
 from .sealed_ledger import AFTER, DAY, a_ledger_with_everything, examined, seal, unguarded
-from .world import D, did, under_rules
+from .world import D, M, did, under_rules
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ async def t(settings: Settings, rules: Programme) -> AsyncIterator[Under]:
         rules=frozenset({"quiz"}),
         budget_points_max=1_000,
     )
-    budgeted = under_rules(rules, campaigns=(campaign,))
+    cap = Cap(code="reading", per="day", points_max=5, rules=frozenset({"article"}))
+    budgeted = under_rules(rules, campaigns=(campaign,), caps=(cap,))
     async with under_test(SERVICE, settings.model_copy(update={"clock": "events"}), budgeted) as under:
         yield under
 
@@ -44,6 +46,8 @@ CHANGES = {
 NOT_IMPLIED = {
     # What caps left of a lot: it counts for what is settled later; what was granted under it is sealed.
     "lots.amount_max", "lots.capped_by",
+    # Whether a fact that brought nothing was taken back: it brings nothing either way, but for the streak it belongs to.
+    "an empty lot.revoked",
     # An agent left: the entry of the earlier expiry is what counts.
     "lots.cut_on",
     # What an account remembers of terms and tiers: the log of `policy.v1` and `tier.v1` says it again.
@@ -68,10 +72,11 @@ UNSEALED_TABLES = {
     **dict.fromkeys(("inbox", "outbox", "published", "progress", "parked", "parked_log", "idempotency", "calendar"), "the spine's"),
     "alembic_version": "the schema's",
 }  # fmt: skip
-TABLES = ("transfers", "lots", "moved_lots", "accounts", "holds", "adjustments", "budgets", "seals", "roots")
+TABLES = ("transfers", "lots", "empty_lots", "moved_lots", "accounts", "holds", "adjustments", "budgets", "seals", "roots")
 ONE = {
     "transfers": "kind = 'capture'",
     "lots": "lot_no = 1 AND member_id = 'M-2'",
+    "empty_lots": "true",
     "moved_lots": "true",
     "accounts": "member_id = 'M-2'",
     "holds": "state = 'captured'",
@@ -105,34 +110,41 @@ async def test_any_one_tampered_row_is_found(t: Under) -> None:
 
 
 async def corrected_and_allotted(t: Under) -> None:
-    """A member with corrections by hand, up and down, and a share of a campaign's budget."""
-    await t.feed(replace(did("quiz", "2026-05-01"), member_id="M-4"))
+    """A member with corrections by hand, up and down, a share of a campaign's budget, and an article of which a cap left nothing."""
+    await t.feed(*(replace(did(kind, "2026-05-01"), member_id="M-4") for kind in ("quiz", "article", "article")))
     await t.day(D("2026-05-02"))
     for points in (100, -30):
         body = {"member_id": "M-4", "points": points, "reason": "goodwill", "ticket": "T-1"}
         made = await t.http.post("/v1/adjustments", json=body, headers=t.auth("operator", subject="op-1"))
         path = f"/v1/adjustments/{made.json()['adjustment_id']}/approve"
         assert (await t.http.post(path, headers=t.auth("operator", subject="op-2"))).status_code == 200
-    assert await t.pool.fetchval("SELECT points_available FROM accounts WHERE member_id = 'M-4'") == 30 + 70
+    assert await t.pool.fetchval("SELECT points_available FROM accounts WHERE member_id = 'M-4'") == 30 + 5 + 70
 
 
 async def changes_of(conn: asyncpg.Connection, table: str) -> dict[str, str]:
+    changes = await changes_of_one(conn, table, table, ONE[table])
+    if table == "lots":
+        empty = await changes_of_one(conn, "lots", "an empty lot", "granted = 0 AND base > 0")
+        changes |= {what: change for what, change in empty.items() if what not in NOT_IMPLIED}
+        changes["lots.extra_max"] = "UPDATE lots SET extra_max = extra_max + 1 WHERE member_id = 'M-4' AND lot_no = 1"
+        changes["lots.taken, of one that was taken from"] = f"UPDATE lots SET taken = '[]' WHERE {TAKEN_FROM}"
+    return changes
+
+
+async def changes_of_one(conn: asyncpg.Connection, table: str, called: str, which: str) -> dict[str, str]:
     names = await conn.fetch(
         "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1",
         table,
     )
-    one = f"ctid = (SELECT min(ctid) FROM {table} WHERE {ONE[table]})"
+    one = f"ctid = (SELECT min(ctid) FROM {table} WHERE {which})"
     changes = {
-        f"{table}.{name}": f"UPDATE {table} SET {name} = {CHANGES[kind].format(f'coalesce({name}, {NULLS[kind]})')} WHERE {one}"
+        f"{called}.{name}": f"UPDATE {table} SET {name} = {CHANGES[kind].format(f'coalesce({name}, {NULLS[kind]})')} WHERE {one}"
         for name, kind in names
         if f"{table}.{name}" not in NOT_IMPLIED | {"lots.extra_max"}
     }
-    if table == "lots":
-        changes["lots.extra_max"] = "UPDATE lots SET extra_max = extra_max + 1 WHERE member_id = 'M-4' AND lot_no = 1"
-        changes["lots.taken, of one that was taken from"] = f"UPDATE lots SET taken = '[]' WHERE {TAKEN_FROM}"
     if f"{table}: a row gone" not in NOT_IMPLIED:
-        changes[f"{table}: a row gone"] = f"DELETE FROM {table} WHERE {one}"
-    changes[f"{table}: a row twice"] = f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table} WHERE {one}"
+        changes[f"{called}: a row gone"] = f"DELETE FROM {table} WHERE {one}"
+    changes[f"{called}: a row twice"] = f"INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table} WHERE {one}"
     return changes
 
 
@@ -155,6 +167,23 @@ async def test_the_row_that_was_changed_is_named(t: Under) -> None:
     await conn.execute("UPDATE transfers SET amount = amount + 1 WHERE member_id = 'M-2' AND transfer_no = 7")
     await conn.close()
     assert any("entry M-2/7 is not as it was sealed" in what for what in (await examined(t)).wrong)
+
+
+async def test_a_lot_that_a_cap_left_nothing_of_is_sealed_and_named_wherever_a_merger_takes_it(t: Under) -> None:
+    """Three articles at most 5 points a day: two bring nothing, and have no entry to be sealed with."""
+    await t.feed(*(replace(did("article", "2026-05-01"), member_id="M-5") for _ in range(3)))
+    await seal(t, D("2026-05-02"))
+    await t.feed(CustomerMerged(member_id=M, merged_id="M-5", effective=D("2026-06-01")))
+    await t.feed(CustomerUnmerged(member_id=M, survivor_id=M, merged_id="M-5", effective=D("2026-07-01")))
+    await seal(t, D("2026-07-01"))
+    report = await examined(t)
+    places = await t.pool.fetch("SELECT member_id, lot_no FROM empty_lots ORDER BY seq")
+    assert [tuple(row) for row in places] == [("M-5", 2), ("M-5", 3), (M, 2), (M, 3), ("M-5", 5), ("M-5", 6)]
+    assert (report.wrong, report.sealed) == ([], report.entries)
+    conn = await unguarded(t)
+    await conn.execute("UPDATE lots SET earned_on = '2026-04-30' WHERE member_id = 'M-5' AND lot_no = 5")
+    await conn.close()
+    assert any("lot M-5:5 is not as it was sealed" in what for what in (await examined(t)).wrong)
 
 
 async def test_a_journal_rewritten_with_its_seals_has_another_root(t: Under) -> None:
@@ -181,6 +210,8 @@ REFUSED = [
     "UPDATE roots SET entries = 1",
     "DELETE FROM roots",
     "UPDATE moved_lots SET granted = 1",
+    "UPDATE empty_lots SET lot_no = 9",
+    "DELETE FROM empty_lots",
     "UPDATE lots SET granted = granted + 1, remaining = remaining + 1",
     "UPDATE lots SET rule = 'else'",
     "UPDATE lots SET spent = spent + 1",

@@ -18,7 +18,6 @@ from points_ledger.proof import merkle, replay
 
 SEALS_AT_ONCE: Final = 8
 NAMED_MAX: Final = 20
-ENTRIES: Final = f"{e.SELECT} WHERE t.seq > $1 AND t.seq <= $2 ORDER BY t.seq"
 SEALS: Final = """
     SELECT batch_no, day, seq_after, seq_to, entries, root, previous, hash, leaves FROM seals
     WHERE batch_no > $1 ORDER BY batch_no LIMIT $2"""
@@ -57,7 +56,7 @@ async def examine(pool: Any) -> Report:
     """Check everything. Meant for a replica or a ledger at rest; what is not sealed yet is only replayed."""
     chain = _Chain()
     while rows := await pool.fetch(SEALS, chain.batch_no, SEALS_AT_ONCE):
-        found = await pool.fetch(ENTRIES, chain.seq_to, max(row["seq_to"] for row in rows))
+        found = await pool.fetch(e.SEALED, chain.seq_to, max(row["seq_to"] for row in rows))
         await asyncio.to_thread(_check_batches, chain, rows, found)
     days = await pool.fetch(DAYS)
     wrong = [*chain.wrong, *_wrong_days(days), *await replay.differences(pool)]
@@ -98,11 +97,17 @@ def _check_entries(chain: _Chain, seal: e.Seal, sealed: list[bytes], rows: Seque
     known.subtract(leaves)
     strange = [row for row, own in zip(rows, leaves, strict=True) if known[own] < 0]
     for row in strange:
-        _name(chain, f"seal {seal.batch_no}: entry {row['member_id']}/{row['transfer_no']} is not as it was sealed")
+        _name(chain, f"seal {seal.batch_no}: {_called(row)} is not as it was sealed")
     if len(leaves) != len(sealed) or not strange:
         _name(
             chain, f"seal {seal.batch_no}: {len(sealed)} entries were sealed, {len(leaves)} are there or out of order"
         )
+
+
+def _called(row: Any) -> str:
+    if e.is_entry(row):
+        return f"entry {row['member_id']}/{row['transfer_no']}"
+    return f"lot {row['member_id']}:{row['lot_no']}"
 
 
 def _name(chain: _Chain, what: str) -> None:

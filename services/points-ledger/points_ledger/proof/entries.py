@@ -1,4 +1,4 @@
-"""What is sealed, as bytes: an entry with what explains it, a batch of entries, a day of batches.
+"""What is sealed, as bytes: an entry with what explains it, a lot that no entry was made for, a batch of them, a day of batches.
 
 The invariant: the bytes are a JSON array in UTF-8 without spaces, dates as YYYY-MM-DD, hashes as hex, instants as microseconds
 since 1970; they depend on the row alone, so that whoever has the row has its hash. The forms
@@ -40,13 +40,23 @@ LOT: Final = (
 )
 """What explains an entry: the columns of its lot that are written once."""
 _WHY: Final = listed(LOT)
+_EXPLAINING: Final = f"""LEFT JOIN (
+      SELECT member_id, lot_no, {_WHY} FROM lots UNION ALL SELECT member_id, lot_no, {_WHY} FROM moved_lots
+    ) l USING (member_id, lot_no)"""
 SELECT: Final = f"""
     SELECT t.seq, {listed(TRANSFER, "t.")}, (extract(epoch FROM t.recorded_at) * 1000000)::bigint AS recorded_us,
            l.lot_no IS NOT NULL AS explained, {listed(LOT, "l.")}
-    FROM transfers t LEFT JOIN (
-      SELECT member_id, lot_no, {_WHY} FROM lots UNION ALL SELECT member_id, lot_no, {_WHY} FROM moved_lots
-    ) l USING (member_id, lot_no)"""
+    FROM transfers t {_EXPLAINING}"""
 """Every entry with what explains it; to be narrowed and ordered."""
+_NAMED: Final = {"member_id": "x.member_id", "lot_no": "x.lot_no"}
+_NO_ENTRY: Final = ", ".join(_NAMED.get(name, f"NULL::{kind}") for name, kind in TRANSFER.items())
+SEALED: Final = f"""
+    {SELECT} WHERE t.seq > $1 AND t.seq <= $2
+    UNION ALL
+    SELECT x.seq, {_NO_ENTRY}, NULL::bigint, l.lot_no IS NOT NULL, {listed(LOT, "l.")}
+    FROM empty_lots x {_EXPLAINING} WHERE x.seq > $1 AND x.seq <= $2
+    ORDER BY 1"""
+"""What is sealed of a stretch, in its order: entries, and lots that were granted nothing; of these only number and place."""
 _encode: Final = msgspec.json.Encoder().encode
 _EXPLAINED: Final = len(ENTRY)
 
@@ -66,8 +76,16 @@ def entry_leaf(row: Sequence[Any], why: Sequence[Any] | None) -> bytes:
     return merkle.leaf(_encode(["entry", FORM, row, why]))
 
 
+def is_entry(record: Any) -> bool:
+    """Whether it is an entry, and not a lot that was granted nothing."""
+    return record["transfer_no"] is not None
+
+
 def leaf_of(record: Any) -> bytes:
-    return entry_leaf(row_of(record), why_of(record))
+    if is_entry(record):
+        return entry_leaf(row_of(record), why_of(record))
+    number = [record["seq"], record["member_id"], record["lot_no"]]
+    return merkle.leaf(_encode(["lot", FORM, number, why_of(record)]))
 
 
 class Seal(msgspec.Struct, frozen=True):

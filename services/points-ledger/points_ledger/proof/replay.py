@@ -58,6 +58,10 @@ LOTS: Final = """
           AND (l.granted, l.spent, l.expired)
               <> (CASE l.rule WHEN 'refund_grace' THEN l.granted ELSE coalesce(t.granted, 0) END,
                   coalesce(t.spent, 0) + CASE l.rule WHEN 'refund_grace' THEN l.granted ELSE 0 END, coalesce(t.expired, 0))"""
+EMPTY: Final = """
+    SELECT 'lot ' || member_id || ':' || lot_no || ': nothing was granted, and it has no place among the entries'
+    FROM (SELECT member_id, lot_no, granted FROM lots UNION ALL SELECT member_id, lot_no, granted FROM moved_lots) l
+    WHERE granted = 0 AND NOT EXISTS (SELECT FROM empty_lots x WHERE (x.member_id, x.lot_no) = (l.member_id, l.lot_no))"""
 MOVED: Final = """
     SELECT 'lot ' || l.member_id || ':' || l.lot_no || ': it is not what moved here from ' || l.origin
     FROM lots l LEFT JOIN moved_lots m ON l.origin = m.member_id || ':' || m.lot_no
@@ -160,7 +164,7 @@ ALLOTTED: Final = """
     ) l FULL JOIN budgets b USING (campaign)
     WHERE coalesce(given, 0) > coalesce(allotted, 0) OR allotted > points_max OR (allotted > 0 AND given IS NULL)"""
 EVERY: Final = (
-    *(ENTRIES_COUNT, LOTS_COUNT, NEVER_NEGATIVE, LOTS, MOVED, HOLDS, OWNERS, ONE_EFFECT, ONE_ROW),
+    *(ENTRIES_COUNT, LOTS_COUNT, NEVER_NEGATIVE, LOTS, EMPTY, MOVED, HOLDS, OWNERS, ONE_EFFECT, ONE_ROW),
     *(TAKEN, REVOKED, LIVED, DUE, ADJUSTED, ALLOTTED),
 )
 

@@ -43,7 +43,6 @@ JOURNAL: Final[Numbered] = numbered("transfers")
 # A seal that is there already: somebody else led meanwhile.
 _WAITED_FOR: Final[tuple[type[BaseException], ...]] = (*WORLD_DOWN, asyncpg.UniqueViolationError)
 NEWEST: Final = "SELECT batch_no, seq_to, hash FROM seals ORDER BY batch_no DESC LIMIT 1"
-ENTRIES: Final = f"{e.SELECT} WHERE t.seq > $1 AND t.seq <= $2 ORDER BY t.seq"
 SEAL: Final = """
     INSERT INTO seals (batch_no, day, seq_after, seq_to, entries, root, previous, hash, leaves)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
@@ -88,7 +87,7 @@ class Sealer:
             to = min(after + ENTRIES_MAX, self.floor.settled)
             if not self._is_time(to - after, at_once=at_once):
                 break
-            while not (rows := await self.conn.fetch(ENTRIES, after, to)) and to < self.floor.settled:
+            while not (rows := await self.conn.fetch(e.SEALED, after, to)) and to < self.floor.settled:
                 to = min(to + ENTRIES_MAX, self.floor.settled)  # numbers that were drawn in vain
             if not rows:
                 break
