@@ -72,7 +72,18 @@ UNSEALED_TABLES = {
     **dict.fromkeys(("inbox", "outbox", "published", "progress", "parked", "parked_log", "idempotency", "calendar"), "the spine's"),
     "alembic_version": "the schema's",
 }  # fmt: skip
-TABLES = ("transfers", "lots", "empty_lots", "moved_lots", "accounts", "holds", "adjustments", "budgets", "seals", "roots")
+TABLES = (
+    "transfers",
+    "lots",
+    "empty_lots",
+    "moved_lots",
+    "accounts",
+    "holds",
+    "adjustments",
+    "budgets",
+    "seals",
+    "roots",
+)
 ONE = {
     "transfers": "kind = 'capture'",
     "lots": "lot_no = 1 AND member_id = 'M-2'",
