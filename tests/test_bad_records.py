@@ -31,10 +31,10 @@ def outgoing(wrong: dict[str, Any], key: str = "P-1") -> Outgoing:
     return Outgoing("core.policy.v1", key.encode(), json.dumps(wrong["data"]).encode(), headers)
 
 
-async def poll(t: Under, *records: Outgoing) -> None:
+async def poll(t: Under, *records: Outgoing, clock: str = "events") -> None:
     """One poll through the consumer's own steps."""
     log = open_log(t.settings.kafka)
-    consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000)
+    consumer = Consumer(t.door, log, batch_records_max=1_000, poll_timeout_s=1.0, parked_run_max=1_000, clock=clock)
     await consumer.intake.apply([t.as_record(record) for record in records])
     await log.close()
 

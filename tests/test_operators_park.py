@@ -3,15 +3,18 @@ and what an older version could not read passes after an upgrade, with what queu
 """
 
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from policy_sync.service import SERVICE as POLICY_SYNC
+from tenure.edge import App
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import codec, park
+from tenure.spine.codec import utc_now
 from tenure.spine.log import Outgoing
 from tenure.testing import Under, under_test
 from tenure_local.services import SERVICES
@@ -161,6 +164,33 @@ async def test_a_write_needs_its_idempotency_key(t: Under) -> None:
     headers = {k: v for k, v in t.auth("operator").items() if k != "Idempotency-Key"}
     answer = await t.http.post(f"{AT}/replays", json={}, headers=headers)
     assert answer.json()["code"] == "idempotency_key_required"
+
+
+async def test_what_lies_ahead_stays_parked_until_its_time_has_come(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy's later facts wait behind it, other policies do not, and each replay says why."""
+    told_at = utc_now() + timedelta(days=30)
+    ahead = outgoing(fact("1", issued(), time=told_at.isoformat()))
+    behind = outgoing(fact("2", renewed(), type_="PolicyRenewed"))
+    async with under_test(POLICY_SYNC, settings.model_copy(update={"clock": "wall"})) as t:
+        await poll(t, ahead, behind, outgoing(GOOD, "P-GOOD"), clock="wall")
+        for days in (0, 28):
+            monkeypatch.setattr(App, "now", lambda _, d=days: utc_now() + timedelta(days=d))
+            (stuck,) = (await post(t, "/replays", {})).json()["stuck"]
+            assert (stuck["code"], told_at.isoformat()[:10] in stuck["detail"]) == ("time_in_future", True)
+        assert await told(t) == [("P-GOOD", 30_001)]
+        monkeypatch.setattr(App, "now", lambda _: told_at)
+        assert (await post(t, "/replays", {})).json()["passed"] == 2
+
+
+async def test_what_lay_ahead_and_was_discarded_does_not_come_back_once_its_time_has_come(t: Under) -> None:
+    ahead = outgoing(fact("1", issued(), time=(utc_now() + timedelta(days=30)).isoformat()))
+    await poll(t, ahead, clock="wall")
+    (row,) = (await ask(t))["items"]
+    await post(t, "/discards", {"seqs": [row["seq"]], "reason": "TICKET-1"})
+    await poll(t, ahead)
+    assert (await told(t), await listed(t)) == ([], [])
 
 
 class Stricter(msgspec.Struct):

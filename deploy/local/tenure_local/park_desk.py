@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from tenure import database, programme
 from tenure.spine import park, park_view
+from tenure.spine.codec import latest_of, utc_now
 from tenure.spine.park import Drained, Replayed, Which, replayed
 from tenure.spine.park_view import Left, ParkedCode, ParkedRow, ParkedWhole
 from tenure.spine.transact import Door
@@ -86,11 +87,11 @@ def sent_again(
     home: Home, which: Which, *, service: str | None = None, tell: Callable[[int], None] = lambda _: None
 ) -> dict[str, Replayed]:
     """Send what is parked through again. Returns for each service that had something what became of it."""
-    before = 0
+    before, latest = 0, latest_of(home.settings().clock, utc_now())
 
     async def again(door: Door) -> tuple[str, Drained]:
         nonlocal before
-        drained = await park.drain(door, which, by=_me(), tell=lambda d: tell(before + d.passed.total()))
+        drained = await park.drain(door, which, by=_me(), latest=latest, tell=lambda d: tell(before + d.passed.total()))
         before += drained.passed.total()
         return door.service.name, drained
 

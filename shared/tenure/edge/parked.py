@@ -17,6 +17,7 @@ from tenure.edge.openapi import answers
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from tenure.edge.problems import Problem
 from tenure.spine import park, park_view
+from tenure.spine.codec import latest_of
 from tenure.spine.park import Replayed, Which, replayed
 from tenure.spine.park_view import Left, ParkedCode, ParkedRow, ParkedWhole
 
@@ -121,7 +122,8 @@ def _writes(routes: APIRouter, app: "App") -> None:
     async def replay(request: Request, body: Again, who: Desk, _key: IdempotencyKey = None) -> Response:
         """Send parked events through their rules again, in order per key, for a few seconds at most.
 
-        What is still wrong stays, with those behind it; other keys do not wait for it. Not `complete`: ask again, with a new key.
+        What is still wrong stays, with those behind it, and so does what lies ahead still; other keys do not wait for it. Not
+        `complete`: ask again, with a new key.
         """
         idempotency = await app.idempotency(request, who)
         with app.in_flight.hold(idempotency):
@@ -129,7 +131,8 @@ def _writes(routes: APIRouter, app: "App") -> None:
             if before is not None:
                 return app.answer(before)
             which = Which(key=body.key, code=body.code, seq=body.seq)
-            drained = await park.drain(app.door, which, by=who.subject, within_s=REPLAY_S_MAX)
+            latest = latest_of(app.settings.clock, app.now())
+            drained = await park.drain(app.door, which, by=who.subject, latest=latest, within_s=REPLAY_S_MAX)
             return app.answer(await app.door.keep_answer(idempotency, msgspec.json.encode(replayed(drained))))
 
     @routes.post(f"{at}/discards", openapi_extra=answers(Discarded), operation_id=f"parked_discard_{name}")

@@ -172,7 +172,7 @@ def check_happened(event: Event, latest: datetime | None) -> None:
     Raises WrongEventError time_in_future.
     """
     if latest is not None and event.time > latest and TOPIC_OF[event.type].producer.startswith(OUTSIDE):
-        raise WrongEventError("time_in_future", f"{event.time.isoformat()} lies ahead")
+        raise WrongEventError("time_in_future", f"{event.time.isoformat()} lies ahead, and counts once it has come")
 
 
 def event_of(

@@ -18,7 +18,8 @@ import structlog
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.time import DayStarted
 from tenure.spine import parking
-from tenure.spine.codec import check_happened, decode, latest_of, type_of, utc_now
+from tenure.spine.codec import latest_of, type_of, utc_now
+from tenure.spine.item import item_of
 from tenure.spine.lanes import in_lanes
 from tenure.spine.log import Position, Record
 from tenure.spine.progress import Progress, Reached, ends_of
@@ -70,16 +71,11 @@ class Intake:
                 await asyncio.sleep(0)
             if type_of(record.headers) in ignores:
                 continue  # whatever is in it
-            try:
-                event = decode(record.headers, record.value)
-                check_happened(event, latest)
-            except WrongEventError as wrong:
-                items.append(Item(None, record, wrong))
-                continue
-            if isinstance(event.data, DayStarted):
-                day = max(day or event.data.date, event.data.date)
+            item = item_of(record, latest)
+            if item.event is not None and isinstance(item.event.data, DayStarted):
+                day = max(day or item.event.data.date, item.event.data.date)
             else:
-                items.append(Item(event, record))
+                items.append(item)
         return items, day
 
     async def transact(self, items: list[Item], positions: Sequence[Reached], day: date | None) -> list[Outcome]:

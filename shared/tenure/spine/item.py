@@ -2,9 +2,10 @@
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tenure.contracts.event import Event, WrongEventError
-from tenure.spine.codec import event_key, ordering_key
+from tenure.spine.codec import check_happened, decode, event_key, ordering_key
 from tenure.spine.log import Record
 
 
@@ -54,6 +55,18 @@ class Item:
     def is_claimed(self) -> bool:
         """Whether its id is claimed in the inbox behind the parked ones of its key. A replayed one claims by itself."""
         return self.parked_seq is None and (self.once or self.record is not None)
+
+
+def item_of(record: Record, latest: datetime | None) -> Item:
+    """A record of the log or the park. What cannot be read is wrong, and so is what was told of later than `latest`."""
+    event: Event | None = None
+    wrong: WrongEventError | None = None
+    try:
+        event = decode(record.headers, record.value)
+        check_happened(event, latest)
+    except WrongEventError as error:
+        wrong = error
+    return Item(event, record, wrong)
 
 
 @dataclass(slots=True)

@@ -9,8 +9,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -18,7 +19,7 @@ import msgspec
 
 from tenure.contracts.event import WrongEventError
 from tenure.spine import park_view
-from tenure.spine.codec import decode
+from tenure.spine.item import item_of
 from tenure.spine.parking import ParkedEvent
 from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
 
@@ -95,10 +96,14 @@ async def drain(
     which: Which = Which(),  # noqa: B008 - frozen
     *,
     by: str = "replay",
+    latest: datetime | None = None,
     within_s: float | None = None,
     tell: Tell | None = None,
 ) -> Drained:
-    """Send parked events through again. Raises what the door raises when the world is down; what passed before has passed."""
+    """Send parked events through again; what was told of later than `latest` stays, with those behind it.
+
+    Raises what the door raises when the world is down; what passed before has passed.
+    """
     drained, after, rows_max = Drained(), 0, ROWS_MAX
     until = time.monotonic() + within_s if within_s is not None else None
     keys = await _keys(door, which)
@@ -112,7 +117,7 @@ async def drain(
                 break
             after = 0  # what was parked behind these meanwhile
             continue
-        if await _pass(door, rows, drained, by=by):
+        if await _pass(door, [_item(row, by, latest) for row in rows], drained):
             after, rows_max = rows[-1].seq, min(ROWS_MAX, rows_max * 2)
             if tell:
                 tell(drained)
@@ -132,24 +137,26 @@ async def _keys(door: Door, which: Which) -> list[str] | None:
     return None if which.key is None else [which.key]
 
 
-async def _pass(door: Door, rows: Sequence[ParkedEvent], drained: Drained, *, by: str) -> bool:
-    """These rows in one transaction. False if the database refuses one of several: they are to be tried in halves."""
+async def _pass(door: Door, items: list[Item], drained: Drained) -> bool:
+    """These in one transaction. False if the database refuses one of several: they are to be tried in halves."""
     try:
-        outcomes = await _transact(door, [_item(row, by) for row in rows])
+        outcomes = await _transact(door, items)
     except Exception as error:
         if not is_fault_of_the_data(error) and not isinstance(error, asyncpg.QueryCanceledError):
             raise
-        if len(rows) > 1:
+        if len(items) > 1:
             return False
         if isinstance(error, asyncpg.QueryCanceledError):
             raise
-        wrong = WrongEventError("data_refused", f"the database refused its effect: {type(error).__name__}")
-        outcomes = await _transact(door, [_item(rows[0], by, wrong)])
-    for row, outcome in zip(rows, outcomes, strict=True):
+        items[0].wrong = WrongEventError("data_refused", f"the database refused its effect: {type(error).__name__}")
+        outcomes = await _transact(door, items)
+    for item, outcome in zip(items, outcomes, strict=True):
+        assert item.parked_seq is not None
         if outcome.wrong is not None:
-            drained.stuck.setdefault(row.key, Stuck(row.key, row.seq, outcome.wrong.code, outcome.wrong.detail))
+            stuck = Stuck(item.key, item.parked_seq, outcome.wrong.code, outcome.wrong.detail)
+            drained.stuck.setdefault(item.key, stuck)
         elif not outcome.seen:
-            drained.passed[row.key] += 1
+            drained.passed[item.key] += 1
     return True
 
 
@@ -163,10 +170,8 @@ async def _transact(door: Door, items: list[Item]) -> list[Outcome]:
     return await door.transact(items)
 
 
-def _item(row: ParkedEvent, by: str, wrong: WrongEventError | None = None) -> Item:
-    try:
-        item = Item(decode(row.headers, row.value), row.record, wrong, parked_seq=row.seq, by=by)
-    except WrongEventError as malformed:
-        item = Item(None, row.record, malformed, parked_seq=row.seq, by=by)
+def _item(row: ParkedEvent, by: str, latest: datetime | None) -> Item:
+    item = item_of(row.record, latest)
+    item.parked_seq, item.by = row.seq, by
     item.key = row.key  # what it was parked under, even if this version reads another key from it
     return item
