@@ -117,17 +117,48 @@ def all_due(life: Life, steps: Steps, last_day: date) -> Iterator[Due]:
 
 def of_money(life: Life, term: TermTold) -> Iterator[Due]:
     """A point a yuan paid, two a yuan of more cover; a refund takes its share of either back, in favour of the member's fraction."""
-    for rule, rate, what in (("premium", 1, term.payments), ("add_cover", 2, term.increases)):
-        for n, (day, fen) in enumerate(what):
-            points, number = less_refunds(term, rate * (fen // 100)), f"{term.no}/{n}"
+    paid = [(day, less_refunds(term, fen // 100)) for day, fen in term.payments]
+    for rule, what in (("premium", paid), ("add_cover", of_more_cover(term))):
+        for n, (day, points) in enumerate(what):
             active_on = max(day, term.cooling_off_end)
-            yield Due(rule, life.policy_no, day, active_on, points, number=number, term_no=term.no)
+            yield Due(rule, life.policy_no, day, active_on, points, number=f"{term.no}/{n}", term_no=term.no)
 
 
-def less_refunds(term: TermTold, points: int) -> int:
+def of_more_cover(term: TermTold) -> list[tuple[date, int]]:
+    """Of each increase what is there, in points, once for the same yuan."""
+    found = []
+    for (day, fen), there in zip(term.increases, still_there(term), strict=True):
+        points = 2 * (fen // 100)
+        points -= points * (fen - there) // fen if fen else 0
+        found.append((day, less_refunds(term, points, sum(fen for _, fen in term.decreases))))
+    return found
+
+
+def still_there(term: TermTold) -> list[int]:
+    """A fen that leaves is the newest that came, or else one of the sale, which is put back before more counts as come."""
+    came = [(day, 1, n, fen) for n, (day, fen) in enumerate(term.increases)]
+    left = [(day, 2, n, fen) for n, (day, fen) in enumerate(term.decreases)]
+    there, order, missing = [0] * len(came), list[int](), 0
+    for _, what, n, fen in sorted([*came, *left]):
+        if what == 1:
+            there[n], missing = max(0, fen - missing), max(0, missing - fen)
+            order.append(n)
+            continue
+        leaves = fen
+        for newest in reversed(order):
+            gone = min(leaves, there[newest])
+            there[newest] -= gone
+            leaves -= gone
+        missing += leaves
+    return there
+
+
+def less_refunds(term: TermTold, points: int, with_less_cover: int = 0) -> int:
+    """What refunds leave; the money that came `with_less_cover` took its own already."""
     paid = sum(fen for _, fen in term.payments)
     refunded = min(sum(fen for _, fen in term.refunds), paid)
-    return points - points * refunded // paid if refunded else points
+    own = min(with_less_cover, refunded)
+    return points - points * (refunded - own) // (paid - own) if refunded > own else points
 
 
 def of_renewal(life: Life, term: TermTold, steps: Steps) -> Iterator[Due]:

@@ -129,8 +129,10 @@ def life_told(policy_no: str, told: list[Saying]) -> Life:
                 by_no[d.term_no] = sold
             case core.PremiumPaid() as d:
                 by_no[d.term_no].payments.append((d.paid_on, d.amount_fen))
-            case core.PolicyEndorsed() as d if d.premium_delta_fen > 0:
-                by_no[d.term_no].increases.append((d.effective, d.premium_delta_fen))
+            case core.PolicyEndorsed() as d:
+                sold = by_no[d.term_no]
+                changes = sold.increases if d.premium_delta_fen > 0 else sold.decreases
+                changes.append((d.effective, abs(d.premium_delta_fen)))
             case core.PremiumRefunded() as d:
                 by_no[d.term_no].refunds.append((d.refunded_on, d.amount_fen))
             case core.PolicyLapsed() as d:

@@ -6,6 +6,7 @@ The invariant: nothing is said that the entry's own figures and the memory of it
 from typing import Any, Final, NamedTuple
 
 from points_ledger.rules.account import Memory
+from points_ledger.rules.added_cover import added_by
 from points_ledger.rules.term_memory import TermMemory
 
 FULL: Final = 100
@@ -78,6 +79,10 @@ def _reason(why: Any, memory: Memory) -> Said:
 def _of_term(why: Any, term: TermMemory) -> Said:
     if term.void:
         return Said("该期保险自始无效", "the policy term never was")
+    added = added_by(why.reference, f"{why.policy_no}/{why.term_no}", term)
+    if added is not None and added.gone_fen:
+        gone, of = f"{added.gone_fen / FEN_PER_CNY:,.2f}", f"{added.fen / FEN_PER_CNY:,.2f}"
+        return Said(f"加保{of}元，其中{gone}元已减保", f"of the cover added for CNY {of}, CNY {gone} was taken away")
     if term.refunded_fen:
         back, paid = f"{term.refunded_fen / FEN_PER_CNY:,.2f}", f"{term.paid_fen / FEN_PER_CNY:,.2f}"
         return Said(f"保费{paid}元已退{back}元", f"CNY {back} of the premium of CNY {paid} was refunded")

@@ -24,6 +24,7 @@ from tenure.contracts.programme import EarningRules
 from tenure.contracts.programme.earning import Rule
 from tenure.contracts.programme.triggers import Trigger
 
+from points_ledger.rules import added_cover
 from points_ledger.rules.account import FOREVER, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import claim, earned_again, under_caps
@@ -210,12 +211,12 @@ def _year(book: Book, rule: Rule, year: str, on: date, term_no: int | None = Non
 
 
 def on_endorsed(book: Book, endorsed: PolicyEndorsed) -> None:
-    """Points for what cover was added; a reduction earns nothing and costs nothing by itself."""
+    """Points for what cover was added, as long as it is there: what was taken away is rewarded again when it is added again."""
     if endorsed.premium_delta_fen <= 0:
         return
     for rule in _of_term(book, "policy.endorsed", endorsed.effective, endorsed.term):
         base = rule.fixed + endorsed.premium_delta_fen // FEN_PER_CNY * rule.per_cny
-        key = f"{endorsed.term.id}+{endorsed.endorsement_no}"
+        key = added_cover.key_of(endorsed.term.id, endorsed.endorsement_no)
         _earn_by_term(book, rule, endorsed.term, key=key, on=endorsed.effective, base=base)
 
 

@@ -16,7 +16,8 @@ _LONG_AGO: Final = datetime(1900, 1, 1, tzinfo=UTC)
 class TermMemory(msgspec.Struct, frozen=True, array_like=True):
     """What the ledger keeps of a policy term: enough to say what its facts are worth today.
 
-    `paid` by instalment; everything else by the version that made it, and at which instant the core recorded it.
+    `paid` by instalment; `endorsed` by endorsement, from which day and by how much the premium changed; everything else by the
+    version that made it, and at which instant the core recorded it.
     """
 
     version: int
@@ -32,11 +33,17 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
     cancelled_at: dict[int, datetime] = {}
     stood_again_at: dict[int, datetime] = {}
     refunded_known_fen: int | None = None
+    endorsed: dict[str, tuple[date, int]] = {}
 
     @property
     def is_whole(self) -> bool:
-        """Neither void nor ended early nor refunded: everything it earned stands."""
-        return not self.void and self.ended is None and not self.refunded_fen
+        """Neither void nor ended early nor refunded, and no cover taken away: everything it earned stands."""
+        return not self.void and self.ended is None and not self.refunded_fen and not self.reduced_fen
+
+    @property
+    def reduced_fen(self) -> int:
+        """By how much endorsements lowered its premium."""
+        return -sum(delta for _, delta in self.endorsed.values() if delta < 0) if self.endorsed else 0
 
     @property
     def paid_fen(self) -> int:

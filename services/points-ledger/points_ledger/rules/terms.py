@@ -13,6 +13,7 @@ from tenure.contracts.policy import (
     NoClaimYearRevoked,
     PolicyAnniversaryRevoked,
     PolicyCancelled,
+    PolicyEndorsed,
     PolicyRescinded,
     PremiumPaid,
     PremiumRefunded,
@@ -22,6 +23,7 @@ from tenure.contracts.policy import (
 from tenure.contracts.programme.triggers import Trigger
 from tenure.contracts.tier import NO_TIER, TierChanged
 
+from points_ledger.rules import added_cover
 from points_ledger.rules.account import Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.earning import is_of
@@ -42,6 +44,8 @@ def learn(book: Book, data: TermEvent) -> None:
     if known is None and book.lots:
         known = _recalled(book, term)
     now = _with(_standing(known, term), data, book.event.time)
+    if isinstance(data, PolicyEndorsed) and data.premium_delta_fen:
+        now = _endorsed(book, now, data)
     rescinded = before.rescinded | {term.policy_no} if isinstance(data, PolicyRescinded) else before.rescinded
     if now == known and rescinded == before.rescinded:
         return
@@ -72,7 +76,7 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
     return now if known is None else replace(now, **{name: getattr(known, name) for name in NUMBERED})
 
 
-NUMBERED: Final = ("paid", "refunds", "refunded_at", "cancelled_at", "stood_again_at")
+NUMBERED: Final = ("paid", "refunds", "refunded_at", "cancelled_at", "stood_again_at", "endorsed")
 """What is kept under its own number, whichever version says how the term stands."""
 
 
@@ -93,6 +97,23 @@ def _with(term: TermMemory, data: TermEvent, at: datetime) -> TermMemory:
         case CancellationReversed():
             return replace(term, stood_again_at={**term.stood_again_at, version: at})
     return term
+
+
+def _endorsed(book: Book, term: TermMemory, data: PolicyEndorsed) -> TermMemory:
+    """With one more endorsement; what was added before such were remembered is read from the lots it earned, in whole yuan."""
+    no = data.endorsement_no
+    earned = {**_added_as_earned(book, data.term.id), **term.endorsed}
+    return replace(term, endorsed={**earned, no: (data.effective, data.premium_delta_fen)})
+
+
+def _added_as_earned(book: Book, term_id: str) -> dict[str, tuple[date, int]]:
+    found: dict[str, tuple[date, int]] = {}
+    for lot in book.lots.values():
+        rule = book.programme.earning.at(lot.earned_on).find(lot.rule)
+        if lot.fact.startswith(key := added_cover.key_of(term_id, "")) and rule is not None and rule.per_cny:
+            fen = (lot.base - rule.fixed) // rule.per_cny * FEN_PER_CNY
+            found[lot.fact.removeprefix(key)] = (lot.earned_on, fen)
+    return found
 
 
 def _recalled(book: Book, term: Term) -> TermMemory | None:

@@ -10,6 +10,7 @@ from tenure.contracts.programme.earning import EarningRules, Rule
 from tenure.contracts.programme.triggers import Trigger
 
 from points_ledger.rules.account import Lot
+from points_ledger.rules.added_cover import added_by
 from points_ledger.rules.book import Book
 from points_ledger.rules.term_memory import TermMemory
 
@@ -47,7 +48,7 @@ PAID_FOR: Final[frozenset[Trigger]] = frozenset({"premium.paid", "policy.renewed
 
 
 def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:
-    """A void term never was; a refund takes its share of what premium earned.
+    """A void term never was; a refund takes its share of what premium earned; cover that was taken away, its own.
 
     What is dated after an early end never came: a completed year, cover that was added. An instalment paid after the end (the
     cancellation was recorded later) did come, and is refunded: its points go by what of the premium is given back, like all others.
@@ -56,9 +57,16 @@ def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:
         return 0
     if term.ended is not None and lot.earned_on > term.ended and (rule is None or rule.trigger not in PAID_FOR):
         return 0
-    if rule is None or rule.refund == "keep" or not term.paid_fen:
+    paid, back = term.paid_fen, min(term.refunded_fen, term.paid_fen)
+    added = added_by(lot.fact, f"{lot.policy_no}/{lot.term_no}", term)
+    if added is not None:
+        amount -= amount * added.gone_fen // added.fen
+        # What was given back with the cover that was taken away is none of what stands.
+        settled = min(back, term.reduced_fen)
+        paid, back = paid - settled, back - settled
+    if rule is None or rule.refund == "keep" or not paid:
         return amount
-    return amount - amount * min(term.refunded_fen, term.paid_fen) // term.paid_fen
+    return amount - amount * back // paid
 
 
 def tier_percent(book: Book, lot: Lot) -> int:
