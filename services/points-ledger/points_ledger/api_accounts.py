@@ -9,7 +9,7 @@ from tenure.edge.bodies import After, MemberId
 from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey
 
-from points_ledger import desk
+from points_ledger import desk, owed
 from points_ledger.bodies import DayIn, MembershipIn
 from points_ledger.commands import LeaveAgent, LinkMembership, ReturnAgent
 from points_ledger.rules.standing import Standing
@@ -66,11 +66,11 @@ def _audits(routes: APIRouter, app: App) -> None:
         del who
         return json_response(await desk.budgets(app.pool))
 
-    @routes.get("/debts", openapi_extra=answers(desk.DebtPage))
+    @routes.get("/debts", openapi_extra=answers(owed.DebtPage))
     async def debts(who: Audits, after: After = "", limit: Annotated[int, Query(ge=3, le=DEBTS_MAX)] = 200) -> Response:
         """Who owes points since when; `put_forward` once a debt is older than the rules let it grow."""
         del who
         today = await app.today()
         age_days_max = (await app.rules()).earning.at(today).debt_age_days_max
-        found = await desk.debts(app.pool, today, age_days_max=age_days_max, after=after, rows_max=limit)
+        found = await owed.page(app.pool, today, age_days_max=age_days_max, after=after, rows_max=limit)
         return json_response(found)

@@ -1,16 +1,12 @@
-"""What operators read: adjustments, how accounts stand and what happened to them, debts by age.
-
-A debt is repaid oldest first, so what is owed today is the newest of what was ever booked as debt; its age is that of the oldest
-booking that is not covered yet.
-"""
+"""What operators read: adjustments, how accounts stand and what happened to them, budgets."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
 
-from points_ledger.rules.account import WALLETS, Memory
+from points_ledger.rules.account import Memory
 from points_ledger.rules.adjustments import AdjustmentView
 
 CHANGES_MAX: Final = 200
@@ -32,19 +28,6 @@ BUDGETS: Final = """
     FROM budgets b FULL JOIN (
       SELECT campaign, max(budget_points_max) AS points_max, count(*) AS claims, sum(points) AS points FROM budget_claims GROUP BY 1
     ) w USING (campaign) ORDER BY 1"""
-_OWED: Final = " UNION ALL ".join(
-    f"SELECT member_id, '{w}' AS wallet, {w}_debt AS owed FROM accounts WHERE {w}_debt > 0 AND member_id > $1"
-    for w in WALLETS
-)
-DEBTS: Final = f"""
-    WITH owed AS (SELECT * FROM ({_OWED}) o ORDER BY member_id, wallet LIMIT $2),
-    booked AS (
-      SELECT o.member_id, o.wallet, o.owed, t.effective,
-             sum(t.amount) OVER later - t.amount AS newer
-      FROM owed o JOIN transfers t ON t.member_id = o.member_id AND t.wallet = o.wallet AND t.debit = 'debt'
-      WINDOW later AS (PARTITION BY o.member_id, o.wallet ORDER BY t.effective DESC, t.transfer_no DESC))
-    SELECT member_id, wallet, owed, min(effective) FILTER (WHERE newer < owed) AS since
-    FROM booked GROUP BY 1, 2, 3 ORDER BY 1, 2"""
 
 
 _memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
@@ -67,22 +50,6 @@ class AccountStory(msgspec.Struct, frozen=True):
     member_id: str
     frozen: bool
     changes: list[Change]
-
-
-class Debt(msgspec.Struct, frozen=True):
-    """What a member owes, how old the oldest of it is, and whether it is old enough to be put forward for a write-off."""
-
-    member_id: str
-    wallet: str
-    points: int
-    since: date
-    age_days: int
-    put_forward: bool
-
-
-class DebtPage(msgspec.Struct, frozen=True):
-    items: list[Debt]
-    next_after: str | None
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -135,20 +102,3 @@ async def story(pool: Any, member_id: str) -> AccountStory:
 
 async def budgets(pool: Any) -> list[Budget]:
     return [Budget(*row) for row in await pool.fetch(BUDGETS)]
-
-
-async def debts(pool: Any, today: date, *, age_days_max: int, after: str, rows_max: int) -> DebtPage:
-    """Debts by member. A member's wallets stay on one page: the last member of a full page comes again on the next."""
-    rows = await pool.fetch(DEBTS, after, rows_max)
-    items = [_debt(row, today, age_days_max) for row in rows]
-    if len(items) < rows_max:
-        return DebtPage(items, None)
-    last = items[-1].member_id
-    whole = [debt for debt in items if debt.member_id != last] or items
-    return DebtPage(whole, whole[-1].member_id)
-
-
-def _debt(row: Any, today: date, age_days_max: int) -> Debt:
-    since = row["since"]
-    age_days = max(timedelta(0), today - since).days
-    return Debt(row["member_id"], row["wallet"], row["owed"], since, age_days, age_days >= age_days_max)
