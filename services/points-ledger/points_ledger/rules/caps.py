@@ -24,6 +24,8 @@ from points_ledger.rules.worth import PERCENT, tier_percent, without_campaign, w
 
 MARGIN_DAYS: Final = 7
 WAITS: Final = "waits for the budget of campaign "
+CUT: Final = "cap"
+"""How what names a cap begins."""
 
 
 def under_caps(book: Book, lot: Lot, rules: EarningRules, campaign: Campaign | None) -> Lot:
@@ -56,10 +58,19 @@ def earned_again(book: Book, lot: Lot) -> Lot:
     campaign = next((one for one in rules.campaigns if one.code == lot.campaign), None)
     room = min((_room(book, lot, cap) for cap in rules.caps_for(lot.rule)), default=None)
     if room is not None and lot.amount_max is not None and room < lot.amount_max:
-        lot = replace(lot, amount_max=room, capped_by="caps, when it was stated again")
+        lot = replace(lot, amount_max=room, capped_by=f"{CUT}s, when it was stated again")
     if campaign is not None and lot.extra_max is not None:
         lot = replace(lot, extra_max=min(_member_room(book, lot, campaign), lot.extra_max))
     return book.put(lot)
+
+
+def rated_anew(book: Book) -> None:
+    """What facts are worth under tiers heard of later takes what the caps have left by now. What a cap cut stays cut."""
+    rated = {lot.no for lot in book.lots.values() if lot.amount_max is not None and not lot.capped_by.startswith(CUT)}
+    for lot in [lot for lot in _first_lots(book) if lot.no in rated] if rated else ():
+        caps = book.programme.earning.at(lot.earned_on).caps_for(lot.rule)
+        whole = replace(lot, amount_max=None, policy_no=None)  # what its term lost leaves its place in the cap
+        book.put(_bounded(book, lot, caps, worth(book, whole)))
 
 
 def read_allotted(book: Book) -> None:
@@ -122,14 +133,18 @@ def _extra_of(book: Book, lot: Lot) -> int:
 
 def _in_caps(book: Book, lot: Lot, caps: tuple[Cap, ...], rules: EarningRules) -> Lot:
     """The narrowest of the caps that cover the rule decides. What a budget may still add is under them, too."""
-    possible = worth(book, lot)
+    covered = [rule for rule in rules.rules if any(rule.code in cap.rules for cap in caps)]
+    until = max(_remembered(lot, _end_of(cap, lot.earned_on), covered) for cap in caps)
+    return replace(_bounded(book, lot, caps, worth(book, lot)), remembered_until=until)
+
+
+def _bounded(book: Book, lot: Lot, caps: tuple[Cap, ...], possible: int) -> Lot:
+    """The lot, of which the caps leave at most so much of what is possible."""
     if lot.capped_by.startswith(WAITS):
         possible += _full_extra(book, lot)
     room, narrowest = min(((_room(book, lot, cap), cap) for cap in caps), key=lambda found: found[0])
-    covered = [rule for rule in rules.rules if any(rule.code in cap.rules for cap in caps)]
-    until = max(_remembered(lot, _end_of(cap, lot.earned_on), covered) for cap in caps)
-    capped_by = f"cap {narrowest.code}" if room < possible else lot.capped_by
-    return replace(lot, amount_max=min(possible, room), remembered_until=until, capped_by=capped_by)
+    capped_by = f"{CUT} {narrowest.code}" if room < possible else lot.capped_by
+    return replace(lot, amount_max=min(possible, room), capped_by=capped_by)
 
 
 def _room(book: Book, lot: Lot, cap: Cap) -> int:

@@ -26,6 +26,7 @@ from tenure.contracts.tier import NO_TIER, TierChanged
 from points_ledger.rules import added_cover
 from points_ledger.rules.account import Memory
 from points_ledger.rules.book import Book
+from points_ledger.rules.caps import rated_anew
 from points_ledger.rules.earning import is_of
 from points_ledger.rules.reversal import revoke, settle_where
 from points_ledger.rules.standing import freeze, rescission
@@ -166,4 +167,5 @@ def on_tier_changed(book: Book, changed: TierChanged) -> None:
     tiers = tuple((step.effective, "" if step.tier == NO_TIER else step.tier) for step in changed.timeline)
     if tiers != book.memory.tiers:
         book.remember(replace(book.memory, tiers=tiers))
+        rated_anew(book)
         settle_where(book, book.day)

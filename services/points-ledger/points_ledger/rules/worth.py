@@ -32,7 +32,7 @@ def worth(book: Book, lot: Lot) -> int:
 
 
 def _capped(book: Book, lot: Lot, amount: int) -> int:
-    """What caps fixed when the fact earned stays fixed: a tier heard of later takes nothing from others' room."""
+    """What the caps left is fixed on the lot: a tier heard of later finds what they have left by then (`caps.rated_anew`)."""
     if lot.extra_max is not None:
         amount = min(amount, without_campaign(book, lot) + lot.extra_max)
     return amount if lot.amount_max is None else min(amount, lot.amount_max)
