@@ -200,11 +200,6 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
         terms = (term for key, term in self.terms.items() if key.rpartition("/")[0] == policy_no)
         return next((term for term in terms if term.start < day <= term.written_end), None)
 
-    def voids_first_term(self, policy_no: str) -> bool:
-        """Whether the policy never was: rescinded, or its first term void."""
-        first = self.terms.get(f"{policy_no}/{FIRST_TERM}")
-        return policy_no in self.rescinded or (first is not None and first.void)
-
 
 class AccountChange(msgspec.Struct, frozen=True):
     """What happened to an account as such, for the audit: who or what did it, why, by which event, counted on which day."""

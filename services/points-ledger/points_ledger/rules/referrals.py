@@ -10,6 +10,7 @@ from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
 
 from points_ledger.rules.book import Book
+from points_ledger.rules.chains import voids_first_term
 from points_ledger.rules.days import must_lie_in_range
 from points_ledger.rules.earning import Fact, earn, rules_for
 from points_ledger.rules.reversal import restate, revoke
@@ -62,7 +63,7 @@ def _follow(referrer: Book, referee: Book, referral: ReferralConverted) -> None:
     if referral.policy_no not in memory.referred_by:
         referred_by = {**memory.referred_by, referral.policy_no: referrer.member_id}
         referee.remember(replace(memory, referred_by=referred_by))
-    if memory.voids_first_term(referral.policy_no):
+    if voids_first_term(memory, referral.policy_no, referee.rules.renewal_gap_days_max):
         _settle(referrer, referral.policy_no, void=True)
 
 

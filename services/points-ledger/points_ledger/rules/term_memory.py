@@ -17,7 +17,7 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
     """What the ledger keeps of a policy term: enough to say what its facts are worth today.
 
     `paid` by instalment; `endorsed` by endorsement, from which day and by how much the premium changed; everything else by the
-    version that made it, and at which instant the core recorded it.
+    version that made it, and at which instant the core recorded it. `continues`: the policy that its policy was sold in place of.
     """
 
     version: int
@@ -34,6 +34,7 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
     stood_again_at: dict[int, datetime] = {}
     refunded_known_fen: int | None = None
     endorsed: dict[str, tuple[date, int]] = {}
+    continues: str | None = None
 
     @property
     def is_whole(self) -> bool:

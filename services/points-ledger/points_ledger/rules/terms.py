@@ -27,6 +27,7 @@ from points_ledger.rules import added_cover
 from points_ledger.rules.account import Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import rated_anew
+from points_ledger.rules.chains import behind, voids_first_term
 from points_ledger.rules.earning import is_of
 from points_ledger.rules.reversal import revoke, settle_where
 from points_ledger.rules.standing import freeze, rescission
@@ -55,9 +56,16 @@ def learn(book: Book, data: TermEvent) -> None:
     book.remember(replace(before, terms=terms, rescinded=rescinded))
     if rescinded != before.rescinded:
         freeze(book, rescission(term.policy_no), actor="insurer core")
-    if not now.is_whole or (known is not None and not known.is_whole) or rescinded != before.rescinded:
-        settle_where(book, min(data.effective, book.day), policy_no=term.policy_no)
-        _tell_referrer(book, before, term.policy_no)
+    is_whole = now.is_whole and (known is None or known.is_whole) and rescinded == before.rescinded
+    if not is_whole or now.continues is not None:
+        _settle_behind(book, before, term.policy_no, min(data.effective, book.day))
+
+
+def _settle_behind(book: Book, before: Memory, policy_no: str, on: date) -> None:
+    """Settle what a policy earned, and those that it continues: what they gave back may be taken up in it."""
+    for no in behind(book.memory.terms, policy_no):
+        settle_where(book, on, policy_no=no)
+        _tell_referrer(book, before, no)
 
 
 def _standing(known: TermMemory | None, term: Term) -> TermMemory:
@@ -73,6 +81,7 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
         void=term.status == "void",
         ended=term.end if term.status == "cancelled" else None,
         refunded_known_fen=term.refunded_fen,
+        continues=term.previous_policy_no if term.previous_policy_no != term.policy_no else None,
     )
     return now if known is None else replace(now, **{name: getattr(known, name) for name in NUMBERED})
 
@@ -131,14 +140,21 @@ def _recalled(book: Book, term: Term) -> TermMemory | None:
 
 def _kept(terms: dict[str, TermMemory], day: date) -> dict[str, TermMemory]:
     oldest = day - timedelta(TERM_KEPT_DAYS)
-    return {key: term for key, term in terms.items() if term.written_end >= oldest or not term.is_whole}
+    return {
+        key: term
+        for key, term in terms.items()
+        if term.written_end >= oldest or not term.is_whole or term.continues is not None
+    }
 
 
 def _tell_referrer(book: Book, before: Memory, policy_no: str) -> None:
     """A referee's policy that turns out void (or not void after all) is news for the referrer's account."""
     referrer = book.memory.referred_by.get(policy_no)
-    void = book.memory.voids_first_term(policy_no)
-    if referrer is not None and void != before.voids_first_term(policy_no):
+    if referrer is None:
+        return
+    gap_days_max = book.rules.renewal_gap_days_max
+    void = voids_first_term(book.memory, policy_no, gap_days_max)
+    if void != voids_first_term(before, policy_no, gap_days_max):
         book.leave_news(referrer, policy_no, void=void)
 
 

@@ -12,6 +12,7 @@ from tenure.contracts.programme.triggers import Trigger
 from points_ledger.rules.account import Lot
 from points_ledger.rules.added_cover import added_by
 from points_ledger.rules.book import Book
+from points_ledger.rules.chains import given_back, not_taken_up
 from points_ledger.rules.term_memory import TermMemory
 
 PERCENT = 100
@@ -28,7 +29,7 @@ def worth(book: Book, lot: Lot) -> int:
     if lot.extra_max is not None or lot.amount_max is not None:
         amount = _capped(book, lot, amount)
     term = book.memory.term_of(lot.policy_no, lot.term_no, lot.earned_on) if lot.policy_no else None
-    return amount if term is None or term.is_whole else _left_of(amount, lot, term, rule)
+    return amount if term is None or term.is_whole else _left_of(book, amount, lot, term)
 
 
 def _capped(book: Book, lot: Lot, amount: int) -> int:
@@ -47,26 +48,30 @@ PAID_FOR: Final[frozenset[Trigger]] = frozenset({"premium.paid", "policy.renewed
 """Facts of the term as a whole: bought for all its days, whichever day they are dated. Their share goes with the money."""
 
 
-def _left_of(amount: int, lot: Lot, term: TermMemory, rule: Rule | None) -> int:
+TAKEN_UP: Final[frozenset[Trigger]] = frozenset({"policy.renewed", "policy.endorsed"})
+"""Facts that a policy which continues another does not earn by again, as it does by its premium: their points go on with it."""
+
+
+def _left_of(book: Book, amount: int, lot: Lot, term: TermMemory) -> int:
     """A void term never was; a refund takes its share of what premium earned; cover that was taken away, its own.
 
     What is dated after an early end never came: a completed year, cover that was added. An instalment paid after the end (the
     cancellation was recorded later) did come, and is refunded: its points go by what of the premium is given back, like all others.
     """
-    if term.void:
-        return 0
+    rules = book.programme.earning.at(lot.earned_on)
+    rule = rules.find(lot.rule)
     if term.ended is not None and lot.earned_on > term.ended and (rule is None or rule.trigger not in PAID_FOR):
         return 0
-    paid, back = term.paid_fen, min(term.refunded_fen, term.paid_fen)
-    added = added_by(lot.fact, f"{lot.policy_no}/{lot.term_no}", term)
+    added, settled_fen = added_by(lot.fact, f"{lot.policy_no}/{lot.term_no}", term), 0
     if added is not None:
-        amount -= amount * added.gone_fen // added.fen
         # What was given back with the cover that was taken away is none of what stands.
-        settled = min(back, term.reduced_fen)
-        paid, back = paid - settled, back - settled
-    if rule is None or rule.refund == "keep" or not paid:
+        amount, settled_fen = amount - amount * added.gone_fen // added.fen, term.reduced_fen
+    if (rule is None or rule.refund == "keep") and not term.void:
         return amount
-    return amount - amount * back // paid
+    lost = given_back(term, settled_fen)
+    if rule is not None and rule.trigger in TAKEN_UP and lot.policy_no is not None:
+        lost *= not_taken_up(book.memory.terms, lot.policy_no, term, rules.renewal_gap_days_max)
+    return amount - amount * lost.numerator // lost.denominator
 
 
 def tier_percent(book: Book, lot: Lot) -> int:

@@ -18,6 +18,8 @@ from tenure.contracts.programme.triggers import Per, Trigger, misplaced
 PERCENT = 100
 PERCENT_MAX = 1_000
 POINTS_MAX = 1_000_000
+GAP_DAYS_ANY = 110_000
+"""More than lie between any two days a fact can have."""
 # Bounds for the published JSON-Schema only: what is out of bounds is refused below, with the rule's name.
 _Points = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": POINTS_MAX})]
 _Days = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
@@ -249,6 +251,12 @@ class EarningRules(_Strict, frozen=True, kw_only=True, dict=True):
     def on(self, trigger: Trigger) -> tuple[Rule, ...]:
         """The rules an event of this kind may earn by."""
         return self._by_trigger.get(trigger, ())
+
+    @cached_property
+    def renewal_gap_days_max(self) -> int:
+        """After how many days without cover what follows still continues what was: by the renewal rule that waits longest."""
+        gaps = [rule.gap_days_max for rule in self.on("policy.renewed")]
+        return max((GAP_DAYS_ANY if gap is None else gap for gap in gaps), default=0)
 
     @cached_property
     def _by_code(self) -> dict[str, Rule]:
