@@ -105,6 +105,10 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
         ends_on = self.expires_on if self.cut_on is None else self.cut_on
         return ends_on is not None and ends_on <= on
 
+    def is_half_known(self, on: date) -> bool:
+        """Whether what belongs to it (its fact's other lots, others in its cap) may be forgotten by then."""
+        return self.remembered_until < on
+
     def is_spendable(self, on: date) -> bool:
         return self.remaining > 0 and not self.is_pending(on) and not self.is_expired(on)
 

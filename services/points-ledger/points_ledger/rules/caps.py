@@ -66,7 +66,11 @@ def earned_again(book: Book, lot: Lot) -> Lot:
 
 def rated_anew(book: Book) -> None:
     """What facts are worth under tiers heard of later takes what the caps have left by now. What a cap cut stays cut."""
-    rated = {lot.no for lot in book.lots.values() if lot.amount_max is not None and not lot.capped_by.startswith(CUT)}
+    rated = {
+        lot.no
+        for lot in book.lots.values()
+        if lot.amount_max is not None and not lot.capped_by.startswith(CUT) and not lot.is_half_known(book.lived_to)
+    }
     for lot in [lot for lot in _first_lots(book) if lot.no in rated] if rated else ():
         caps = book.programme.earning.at(lot.earned_on).caps_for(lot.rule)
         whole = replace(lot, amount_max=None, policy_no=None)  # what its term lost leaves its place in the cap

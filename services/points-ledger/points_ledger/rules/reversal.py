@@ -43,10 +43,10 @@ def restate(book: Book, group: list[Lot], on: date) -> None:
 
 
 def settle_where(book: Book, on: date, *, policy_no: str | None = None) -> None:
-    """Settle all facts of the account, or of one policy."""
+    """Settle all facts of the account, or of one policy, that are known whole: a part would seem to be worth what others had."""
     groups: dict[tuple[str, str, str], list[Lot]] = {}
     for lot in book.lots.values():
-        if lot.base and (policy_no is None or lot.policy_no == policy_no):
+        if lot.base and not lot.is_half_known(book.lived_to) and (policy_no is None or lot.policy_no == policy_no):
             groups.setdefault((lot.rule, lot.wallet, lot.fact), []).append(lot)
     for group in groups.values():
         settle(book, group, on)
