@@ -1,6 +1,10 @@
-"""From publish to visible balance while half of what the ledger can drain comes in, against a null hop and a row committed."""
+"""From publish to visible balance while half of what the ledger can drain comes in, against a null hop and a row committed.
+
+The hand-written loop takes the same load: what it is behind the floor, every Python process is that reads, decodes and writes this.
+"""
 
 import time
+from statistics import median
 
 from tenure_bench import facts
 from tenure_bench.bench import Bench
@@ -10,7 +14,8 @@ from tenure_bench.results import Bounds, Case, case
 from tenure_bench.statistics import percentile
 
 WARM_UP_S = 0.5
-LEGS = ("hop_live", "ledger_live")
+LEGS = ("hop_live", "ledger_live", "loop_live")
+FLOOR = "null hop + one-row commit"
 
 
 def run(bench: Bench) -> list[Case]:
@@ -34,8 +39,10 @@ def run(bench: Bench) -> list[Case]:
         if all(found.values()):
             rounds.append(found)
     return [
-        of_percentile(rounds, 0.5, Bounds(2.0, 1.3, "lower"), wrong),
-        of_percentile(rounds, 0.99, Bounds(4.0, 2.0, "lower"), wrong),
+        of_percentile(rounds, 0.5, "ledger_live", Bounds(2.0, 1.3, "lower"), wrong),
+        of_percentile(rounds, 0.99, "ledger_live", Bounds(4.0, 2.0, "lower"), wrong),
+        of_percentile(rounds, 0.5, "loop_live", Bounds(better="lower"), wrong),
+        of_percentile(rounds, 0.99, "loop_live", Bounds(better="lower"), wrong),
     ]
 
 
@@ -56,9 +63,12 @@ def latencies(seen: Seen) -> list[float]:
     return [(seen.visible[key] - at) * 1e3 for key, at in seen.handed.items() if at >= begun]
 
 
-def of_percentile(rounds: list[dict[str, list[float]]], share: float, bounds: Bounds, wrong: list[str]) -> Case:
-    pairs = [tuple(percentile(r[leg], share) for leg in LEGS) for r in rounds]
-    floor, ours = ([pair[n] for pair in pairs] for n in (0, 1))
-    figures = {"floor ms": sorted(floor)[len(floor) // 2], "ledger ms": sorted(ours)[len(ours) // 2]} if pairs else {}
-    name = f"publish to visible balance at half load, p{share * 100:g}"
-    return case(name, "null hop + one-row commit", [b / a for a, b in pairs], bounds, figures=figures, wrong=wrong)
+def of_percentile(
+    rounds: list[dict[str, list[float]]], share: float, leg: str, bounds: Bounds, wrong: list[str]
+) -> Case:
+    pairs = [tuple(percentile(r[side], share) for side in ("hop_live", leg)) for r in rounds]
+    floor, seen = ([pair[n] for pair in pairs] for n in (0, 1))
+    who = "ledger" if leg == "ledger_live" else "loop"
+    figures = {"floor ms": median(floor), f"{who} ms": median(seen)} if pairs else {}
+    name = f"publish to visible {'balance' if who == 'ledger' else 'row, hand-written loop,'} at half load, p{share * 100:g}"
+    return case(name, FLOOR, [b / a for a, b in pairs], bounds, figures=figures, wrong=wrong)

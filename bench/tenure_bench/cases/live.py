@@ -8,11 +8,11 @@ from tenure.spine.log import Outgoing
 from tenure_bench import children
 from tenure_bench.bench import Bench
 from tenure_bench.cases.ledger import SERVICE
-from tenure_bench.legs import hop_live, publisher, visible
+from tenure_bench.legs import hop_live, publisher, set_based, visible
 from tenure_bench.measure import Measured
 
 SOURCE: Final = "/tenure/policy-sync"
-GROUPS: Final = {"ledger_live": "tenure.points-ledger", "hop_live": hop_live.GROUP}
+GROUPS: Final = {"ledger_live": "tenure.points-ledger", "hop_live": hop_live.GROUP, "loop_live": set_based.GROUP}
 
 
 class Seen(msgspec.Struct):
@@ -41,7 +41,7 @@ class Side:
 
     def consume(self, **more: Any) -> None:
         """Returns when it has joined."""
-        arguments: dict[str, Any] = {"topic": self.topic} if self.leg == "hop_live" else {}
+        arguments: dict[str, Any] = {} if self.leg == "ledger_live" else {"topic": self.topic}
         self._consuming = children.Child(self.leg, self.place, out=str(self._out), **arguments, **more)
         self._consuming.until_ready()
 
