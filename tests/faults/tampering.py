@@ -145,6 +145,11 @@ FACTS, TIERS, LEDGER, BENEFITS = "policy-sync", "tier-engine", "points-ledger", 
 MALL, NOTIFIER, VIEW = "mall", "notifier", "member-view"
 _COPY_FACT = "INSERT INTO facts (key, type, source, id, time, effective, backfill, data) SELECT {} FROM facts LIMIT 1"
 _ONE_ORDER = "order_id = (SELECT min(order_id) FROM orders WHERE status = '{}')"
+_A_MERGER_NOBODY_HEARD_OF = (
+    "INSERT INTO mergers (merged_id, survivor_id, type, source, id, time, backfill, data) "
+    "SELECT member_id, 'H-99', 'CustomerMerged', '/core', 'x', now(), false, json_build_object("
+    "'member_id', 'H-99', 'merged_id', member_id, 'on', '2018-12-31') FROM members"
+)
 _MESSAGE = "message_id = (SELECT min(message_id) FROM message)"
 _A_TRANSFER = (
     "INSERT INTO transfers (member_id, transfer_no, wallet, debit, credit, amount, lot_no, kind, effective, cause, hold_id) "
@@ -252,6 +257,8 @@ TAMPERS: Final[dict[str, Tamper]] = {
     ),
     "each_holder_has_their_cover": Tamper(TIERS, "members", of_a_member(_uncovered)),
     "each_claim_is_with_its_member": Tamper(BENEFITS, "members", _without_claims),
+    "numbers_given_up_hold_nothing": Tamper(FACTS, "mergers", _A_MERGER_NOBODY_HEARD_OF),
+    "numbers_given_up_lead_to_their_person": Tamper(FACTS, "mergers", _A_MERGER_NOBODY_HEARD_OF),
     "benefits_follow_the_tiers": Tamper(BENEFITS, "members", "UPDATE members SET state = '' WHERE member_id = 'H-01'"),
     "benefits_know_who_is_covered": Tamper(
         BENEFITS,

@@ -20,7 +20,7 @@ from tenure.contracts.topics import TOPIC_OF
 from tenure.spine import outbox
 from tenure.spine.codec import decode, event_key
 
-from tenure_local import whose_cover
+from tenure_local import given_up, whose_cover
 from tenure_local.services import SERVICES
 from tenure_local.standings import standings_hold
 
@@ -49,6 +49,7 @@ async def hold_between(connections: Connections, sms: Path, files: Programme) ->
         "what_is_told_is_taken": told.not_taken == 0,
         **await _facts_hold(connections, told),
         **await whose_cover.hold(connections),
+        **await given_up.hold(connections),
         **await _tiers_hold(connections),
         **await standings_hold(connections, files),
         **await _orders_hold(connections),
