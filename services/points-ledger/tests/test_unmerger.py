@@ -30,8 +30,8 @@ THEIRS = term(policy_no="P-2", member_id=OTHER)
 MERGED = CustomerMerged(member_id=M, merged_id=OTHER, effective=D("2026-06-01"))
 
 
-def unmerged(on: str, to: str = M, merged: str = OTHER, survivor: str = M) -> CustomerUnmerged:
-    return CustomerUnmerged(member_id=to, survivor_id=survivor, merged_id=merged, effective=D(on))
+def unmerged(on: str, to: str = "", merged: str = OTHER, survivor: str = M) -> CustomerUnmerged:
+    return CustomerUnmerged(member_id=to or survivor, survivor_id=survivor, merged_id=merged, effective=D(on))
 
 
 def one(world: World) -> None:
@@ -180,6 +180,17 @@ def test_a_merger_can_be_done_undone_and_done_again(world: World) -> None:
     assert world.points() == (0, 800, 0)
     parted(world, "2026-07-03")
     assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
+
+
+def test_what_the_old_number_is_told_of_an_undoing_after_a_second_merger_does_not_undo_that(world: World) -> None:
+    """Another partition brings it, so it may come whenever it likes."""
+    one(world)
+    world.hear(unmerged("2026-07-01"))
+    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
+    world.hear(replace(MERGED, effective=D("2026-07-02")))
+    world.hear(unmerged("2026-07-01", to=OTHER), "2026-07-03")
+    assert (world.points(), world.points(OTHER)) == ((0, 800, 0), (0, 0, 0))
+    assert world.accounts[OTHER].memory.merged_into == M
 
 
 def test_a_chain_of_mergers_is_undone_link_by_link(world: World) -> None:

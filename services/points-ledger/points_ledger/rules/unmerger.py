@@ -26,9 +26,12 @@ _CORE: Final = "insurer core"
 
 
 def on_unmerged(survivor: Book, merged: Book, told: CustomerUnmerged) -> None:
-    """Give back what came. A second telling finds nothing. Raises RefusedError hold_open."""
+    """Give back what came. A second telling finds nothing. Raises RefusedError hold_open.
+
+    It is told to both; the survivor's copy comes after every merger that it follows and before the next one, so that one is heard.
+    """
     absorbed = survivor.memory.absorbed.get(told.merged_id)
-    if absorbed is None or merged.memory.merged_into != survivor.member_id:
+    if survivor.event.key != told.survivor_id or absorbed is None or merged.memory.merged_into != survivor.member_id:
         return
     lots = _going(survivor, absorbed)
     numbers = {lot.no: merged.next_lot_no() for lot in lots}
