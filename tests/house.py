@@ -1,6 +1,6 @@
 """Several services on databases of their own; their outboxes are carried to whoever reads them until nothing more is told."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime, time
 from typing import Any
@@ -16,10 +16,12 @@ from tenure.testing import Under, under_test
 
 
 class House:
-    """The services, and what flowed between them."""
+    """The services, and what flowed between them. What `is_late` is told to nobody before `catch_up`."""
 
     def __init__(self, services: dict[str, Under]) -> None:
         self.services, self.told = services, list[Event]()
+        self.is_late: Callable[[Event], bool] = lambda _: False
+        self.late = list[Event]()
 
     async def say(self, *facts: Data, at: datetime, backfill: bool = False) -> list[Event]:
         """Facts of the core at an instant; returns everything they led to."""
@@ -34,6 +36,12 @@ class House:
             await service.day(day)
             await self._carry()
         return self.told[before:]
+
+    async def catch_up(self) -> None:
+        """What was late is heard, after everything else."""
+        late, self.late, self.is_late = self.late, [], lambda _: False
+        await self._deliver(late)
+        await self._carry()
 
     async def messages(self) -> list[str]:
         """Whatever waits is told; the templates of all that was ever told, in order."""
@@ -54,7 +62,8 @@ class House:
                 events = await service.emitted_events()
                 self.told += events
                 moved = moved or bool(events)
-                await self._deliver(events)
+                self.late += [e for e in events if self.is_late(e)]
+                await self._deliver([e for e in events if not self.is_late(e)])
 
     async def _deliver(self, events: Sequence[Event]) -> None:
         for name, reader in self.services.items():

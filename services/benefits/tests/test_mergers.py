@@ -109,6 +109,20 @@ async def test_a_member_parted_again_has_benefits_of_their_own(t):
     assert await everything(t) == before
 
 
+async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_followed(t):
+    for member, no in (("M-1", "P-1"), ("M-2", "P-2")):
+        await t.feed(cast.issued(member, no=no, end="2022-01-01"), cast.tiers(("2020-01-01", "basic"), member=member))
+    await t.day(D("2020-05-01"))
+    await used(t, "M-2.home_safety.20200101", "2020-05-01")
+    merged = policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01"))
+    first, late = parting("M-1", "M-2", "2020-08-01")
+    await t.feed(merged, first, merged)
+    before = await everything(t)
+    await t.feed(late)
+    assert await everything(t) == before
+    assert (await home_safety(t, "M-1"))[1] == 1
+
+
 async def used(t, grant, on):
     return await t.http.post(f"/v1/benefits/{grant}/use", json={"on": on}, headers=t.auth("operator"))
 

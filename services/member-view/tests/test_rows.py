@@ -89,6 +89,16 @@ async def test_parted_again_the_old_id_is_a_member_s_own(settings: Settings) -> 
         assert answer.json()["points"]["points"]["available"] == 100
 
 
+async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_followed(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        merged = CustomerMerged(member_id="M-9", merged_id=M, effective=D)
+        first, late = (CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M))
+        await t.feed(issued(), grant(100), merged, first, merged, late, grant(5, lot="L-2"))
+        assert await hand_over_once(t.door) == 1
+        assert (await _row(t, "M-9"))[3] == 105
+        assert (await _row(t))[0] is None
+
+
 async def test_an_erased_member_is_not_to_be_seen(settings: Settings) -> None:
     async with under_test(SERVICE, settings) as t:
         await t.feed(*ALL)

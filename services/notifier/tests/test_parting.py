@@ -101,6 +101,15 @@ async def test_a_message_goes_back_by_the_way_it_came(settings: Settings) -> Non
         assert [await merged("M-2", M), await merged(M, "M-2"), await parted_from(M, "M-2")] == ["M-2", M, M]
 
 
+async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_followed(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        merged, (first, late) = CustomerMerged(member_id="M-9", merged_id=M, effective=D), parted()
+        await t.feed(claim())
+        await sending.tell(t.door, None)
+        await t.feed(merged, first, merged, late)
+        assert [m["member_id"] for m in await _inbox(t)] == ["M-9"]
+
+
 @pytest.mark.parametrize("tier_first", [True, False])
 async def test_nobody_is_told_that_a_membership_ended_because_two_became_one(
     settings: Settings, tier_first: bool

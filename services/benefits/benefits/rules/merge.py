@@ -56,9 +56,15 @@ def on_unmerged(states: Any, event: Event, programme: Programme) -> Decision[Any
     """The merged number is a member of their own again: their policies follow, and with them the tier that grants anew.
 
     What was used on a grant of theirs, before the merger or since, counts for them; what was used on the survivor's stays there.
+    Told to both: the survivor's copy comes after every merger that it follows, and before any that follows it; the other may not.
     """
     survivor, merged = states
-    if survivor is None or merged is None or merged.merged_into != event.data.survivor_id:
+    if (
+        event.key != event.data.survivor_id
+        or survivor is None
+        or merged is None
+        or merged.merged_into != event.data.survivor_id
+    ):
         return Decision(states)
     gone = survivor.brought.get(merged.member_id, Brought(holders=frozenset({merged.member_id})))
     left, rest = settle(_rest(survivor, merged.member_id, gone), programme, event.day, ask=not event.backfill)

@@ -31,9 +31,12 @@ def on_merged(states: Both, event: Event, _: Programme) -> Decision[Any]:
 
 
 def on_unmerged(states: Both, event: Event, _: Programme) -> Decision[Any]:
-    """The old number is a member again: policies, tier and points are told to them anew by their own services."""
+    """The old number is a member again: policies, tier and points are told to them anew by their own services.
+
+    Told to both: the survivor's copy comes after every merger that it follows, and before any that follows it; the other may not.
+    """
     kept, merged = states
-    if merged is None or merged.merged_into != event.data.survivor_id:
+    if event.key != event.data.survivor_id or merged is None or merged.merged_into != event.data.survivor_id:
         return Decision(states)
     return Decision((kept, replace(merged, merged_into=None)))
 

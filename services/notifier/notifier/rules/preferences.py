@@ -92,9 +92,12 @@ def on_customer_merged(states: tuple[Member | None, Member | None], event: Event
 
 
 def on_customer_unmerged(states: tuple[Member | None, Member | None], event: Event, _: Programme) -> Decision[object]:
-    """A person of their own again, with what they had been told or were about to be; what the other heard since stays there."""
+    """A person of their own again, with what they had been told or were about to be; what the other heard since stays there.
+
+    Told to both: the survivor's copy comes after every merger that it follows, and before any that follows it; the other may not.
+    """
     survivor, merged = states
-    if survivor is None or merged is None or not merged.book.merged:
+    if event.key != event.data.survivor_id or survivor is None or merged is None or not merged.book.merged:
         return Decision(states)
     came = [p for p in survivor.book.pending if p.handed_by[-1:] == (merged.member_id,)]
     merged = with_book(merged, merged=False)
