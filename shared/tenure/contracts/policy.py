@@ -207,21 +207,29 @@ class CustomerRegistered(Data, frozen=True, kw_only=True):
 
 
 class CustomerMerged(Data, frozen=True, kw_only=True):
+    """`merged_id` is one person with `member_id`, whomever it was merged into before.
+
+    `ties_no` orders what is told of one `merged_id`, mergers and undoings alike: the highest says how it stands, those below it
+    are of the past, whenever they are read. 0: told without an order.
+    """
+
     member_id: str
     merged_id: str
     effective: date
+    ties_no: int = 0
 
 
 class CustomerUnmerged(Data, frozen=True, kw_only=True):
     """`merged_id` is a member of their own again, no longer one with `survivor_id`. Told to both: `member_id` is either of them.
 
-    Each policy that goes back follows as policy.holder_changed, to both.
+    Each policy that goes back follows as policy.holder_changed, to both. `ties_no`: as in customer.merged, the same to both.
     """
 
     member_id: str
     survivor_id: str
     merged_id: str
     effective: date
+    ties_no: int = 0
 
 
 class HouseholdLinked(Data, frozen=True, kw_only=True):

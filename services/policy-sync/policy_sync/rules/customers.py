@@ -18,6 +18,7 @@ from tenure.contracts.programme import Programme
 from policy_sync.commands import KeepContact
 from policy_sync.rules.facts import Fact, fact_of
 from policy_sync.rules.mergers import numbers, standing
+from policy_sync.rules.mergers import told as ties_told
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded, Reheld
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
@@ -88,16 +89,16 @@ def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
     rows: tuple[Any, ...] = (Recorded(key, fact),)
     if isinstance(fact.data, core.CustomerErased):
         rows = (*rows, *map(ContactForgotten, state.numbers))
-    emit = () if _is_stale(fact, state) else _told(fact, state)
-    state = replace(state, facts=(*state.facts, fact))
+    heard = replace(state, facts=(*state.facts, fact))
     if other is None:
-        return Decision(state, emit, rows, {"status": "accepted"})
+        emit = () if _is_stale(fact, state) else _told(fact, state)
+        return Decision(heard, emit, rows, {"status": "accepted"})
     _must_be_there_to_part(state, other, fact)
     tied = _tied(other, fact, state)
     web = {**state.web, **other.web, other.member_id: tied.ties}
-    state, tied = replace(state, web=web), replace(tied, web=web)
-    rows, enrolled = (*rows, Reheld(other.member_id)), _enrolled_by(tied, state, fact)
-    return Decision((state, tied), (*emit, *enrolled), rows, {"status": "accepted"})
+    heard, tied = replace(heard, web=web), replace(tied, web=web)
+    emit = (*ties_told(other.ties, fact), *_enrolled_by(tied, heard, fact))
+    return Decision((heard, tied), emit, (*rows, Reheld(other.member_id)), {"status": "accepted"})
 
 
 def _must_be_there_to_part(state: MemberState, other: MemberState, fact: Fact) -> None:
@@ -164,9 +165,6 @@ def _told(fact: Fact, state: MemberState) -> tuple[Data, ...]:
 
 def _canonical(fact: Fact) -> tuple[Data, ...]:
     match fact.data:
-        case core.CustomerUnmerged(member_id=survivor, merged_id=merged, on=day):
-            told = policy.CustomerUnmerged(member_id=survivor, survivor_id=survivor, merged_id=merged, effective=day)
-            return told, replace(told, member_id=merged)
         case core.CoverageExtensionConfirmed() | core.CoverageExtensionRejected():
             return (_answered(fact),)
         case _:
@@ -179,8 +177,6 @@ def _of_the_person(fact: Fact) -> Data:
             return policy.CustomerRegistered(
                 member_id=d.member_id, effective=d.registered_on, region=d.region, language=d.language
             )
-        case core.CustomerMerged() as d:
-            return policy.CustomerMerged(member_id=d.member_id, merged_id=d.merged_id, effective=d.on)
         case core.HouseholdLinked() as d:
             return policy.HouseholdLinked(member_id=d.member_id, household_id=d.household_id, effective=d.on)
         case core.ConsentChanged() as d:

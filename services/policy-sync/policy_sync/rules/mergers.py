@@ -6,7 +6,9 @@ A ring of mergers is ended by the newest: whom it keeps remains.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from tenure.contracts import core
+from msgspec.structs import replace
+from tenure.contracts import core, policy
+from tenure.contracts.event import Data
 
 from policy_sync.rules.facts import Fact
 
@@ -22,6 +24,29 @@ def standing(ties: Iterable[Fact]) -> Fact | None:
         elif held is not None and held.data.member_id == tie.data.member_id:
             held = None
     return held
+
+
+def told(known: Sequence[Fact], new: Fact) -> tuple[Data, ...]:
+    """What a merger or undoing tells that is heard after those `known` of the same number: how it stands now, if that is other
+    than it stood. What the core has said otherwise since tells nothing, so the last that is told is how it stands.
+    """
+    ties = (*known, new)
+    before, after = standing(known), standing(ties)
+    if _kept(before) == _kept(after):
+        return ()
+    merged = new.data.merged_id
+    if after is not None:
+        into, on = after.data.member_id, after.data.on
+        return (policy.CustomerMerged(member_id=into, merged_id=merged, effective=on, ties_no=len(ties)),)
+    into, on = _kept(before), max(ties, key=lambda f: f.order).data.on
+    parted = policy.CustomerUnmerged(
+        member_id=into, survivor_id=into, merged_id=merged, effective=on, ties_no=len(ties)
+    )
+    return parted, replace(parted, member_id=merged)
+
+
+def _kept(held: Fact | None) -> str:
+    return "" if held is None else held.data.member_id
 
 
 def survivor(member_id: str, ties: Mapping[str, Sequence[Fact]]) -> str:
