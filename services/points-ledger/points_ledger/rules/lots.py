@@ -4,17 +4,17 @@ The invariant: what a lot is on a day follows from its dates alone. `live_throug
 thing with its own date, so that ticks may come early, late, or several at once.
 """
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date
 from functools import lru_cache
-from itertools import groupby
 
 from msgspec.structs import replace
 from tenure.calendar import add_months, end_of_month
 from tenure.contracts.points import PointsActivated, PointsExpired, PointsExpiring, PointsGranted, Wallet
 
-from points_ledger.rules.account import Bucket, Lot
+from points_ledger.rules.account import FOREVER, Bucket, Lot
 from points_ledger.rules.book import Book
+from points_ledger.rules.notices import Notice, changed, notices_of, told_on
 
 
 @lru_cache(maxsize=4_096)
@@ -25,58 +25,66 @@ def expiry_of(wallet: Wallet, activates_on: date, months: int) -> date | None:
 
 def live_through(book: Book, day: date) -> None:
     """Post every activation, notice and expiry up to `day`, in order of date. To be called before anything else changes."""
-    due = book.before.due_on
+    notices, since, due, revealed = notices_of(book.programme.earning), book.lived_to, book.before.due_on, set[date]()
     while due is not None and due <= day:
         book.lived_to, book.changed = due, True
-        _reveal(book, due)
+        _reveal(book, notices, due)
+        revealed.add(due)
         due = next_due(book)
     book.lived_to = max(book.lived_to, day)
+    if changed(notices, since, day):
+        book.changed = True  # it has lived to another notice, and is not told of it again
+        missed = (lot for lot in book.lots.values() if since < _told_on(lot, notices) <= day)
+        _announce(book, [lot for lot in missed if _told_on(lot, notices) not in revealed], day)
 
 
 def next_due(book: Book) -> date | None:
     """The next day after `lived_to` that brings something."""
-    notice, lived_to, first = notice_of(book.rules.expiring_notice_days), book.lived_to, None
+    notices, lived_to, first = notices_of(book.programme.earning), book.lived_to, None
     for lot in book.lots.values():
         if lot.remaining:
-            day = _next_of(lot, notice, lived_to)
+            day = _next_of(lot, notices, lived_to)
             if day is not None and (first is None or day < first):
                 first = day
     return first
 
 
-@lru_cache(maxsize=64)
-def notice_of(days: int) -> timedelta:
-    return timedelta(days)
+def _told_on(lot: Lot, notices: Sequence[Notice]) -> date:
+    """When its expiry is told; what ends on no day, never."""
+    ends_on = lot.ends_on
+    return FOREVER if ends_on is None else told_on(notices, ends_on)
 
 
-def _next_of(lot: Lot, notice: timedelta, lived_to: date) -> date | None:
+def _next_of(lot: Lot, notices: Sequence[Notice], lived_to: date) -> date | None:
     """The first of its activation, notice and expiry after `lived_to`. A notice before the activation would tell nothing."""
     if lot.activates_on > lived_to:
         return lot.activates_on
     ends_on = lot.ends_on
     if ends_on is None or ends_on <= lived_to:
         return None
-    told_on = ends_on - notice
-    return told_on if told_on > lived_to else ends_on
+    told = told_on(notices, ends_on)
+    return told if told > lived_to else ends_on
 
 
-def _reveal(book: Book, day: date) -> None:
+def _reveal(book: Book, notices: Sequence[Notice], day: date) -> None:
     for lot in list(book.lots.values()):
         if lot.remaining and lot.activates_on == day:
             activate(book, lot)
     for no in list(book.lots):
         expire(book, no)
-    _announce(book, day)
+    _announce(book, [lot for lot in book.lots.values() if lot.remaining and _told_on(lot, notices) == day], day)
 
 
-def _announce(book: Book, day: date) -> None:
-    """Tell once for each expiry date, so many days before it, what will expire."""
-    expires_on = day + timedelta(book.rules.expiring_notice_days)
-    expiring = [lot for lot in book.lots.values() if lot.ends_on == expires_on and lot.is_spendable(day)]
-    for wallet, lots in groupby(sorted(expiring, key=lambda lot: lot.wallet), key=lambda lot: lot.wallet):
-        amount = sum(lot.remaining for lot in lots)
+def _announce(book: Book, lots: Iterable[Lot], day: date) -> None:
+    """Tell once for each wallet and expiry date what of these will expire."""
+    amounts: dict[tuple[Wallet, date], int] = {}
+    for lot in lots:
+        ends_on = lot.ends_on
+        if ends_on is not None and lot.is_spendable(day):
+            amounts[lot.wallet, ends_on] = amounts.get((lot.wallet, ends_on), 0) + lot.remaining
+    for (wallet, ends_on), amount in sorted(amounts.items()):
         book.tell(
-            PointsExpiring(member_id=book.member_id, wallet=wallet, amount=amount, effective=day, expires_on=expires_on)
+            PointsExpiring(member_id=book.member_id, wallet=wallet, amount=amount, effective=day, expires_on=ends_on)
         )
 
 
