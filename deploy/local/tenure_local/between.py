@@ -102,7 +102,8 @@ async def _facts_hold(connections: Connections, told: Retained) -> dict[str, boo
     since = await connections["policy-sync"].fetchval("SELECT min(emitted_at) FROM outbox")
     paid = await connections["policy-sync"].fetchval(
         """SELECT count(*) FROM facts f JOIN policies p ON p.policy_no = f.key
-           WHERE f.type = 'PremiumPaid' AND NOT f.backfill AND p.waiting = 0 AND f.recorded_at >= $1""",
+           WHERE f.type = 'PremiumPaid' AND NOT f.backfill AND p.waiting = 0 AND f.recorded_at >= $1
+                  AND NOT EXISTS (SELECT FROM dismissals d WHERE (d.key, d.source, d.id) = (f.key, f.source, f.id))""",
         since,
     )
     earned = Counter(

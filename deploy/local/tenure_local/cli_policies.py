@@ -1,5 +1,6 @@
-"""`tenure policy` and `tenure gaps`: what is known of a policy, what was believed of it, and what of it waits."""
+"""`tenure policy`, `gaps` and `dismiss-gap`: what is known of a policy, what was believed of it, and what of it waits."""
 
+import getpass
 from datetime import date
 from typing import Annotated, Any
 
@@ -60,6 +61,28 @@ def _show(found: dict[str, Any]) -> None:
         )
     if found["waiting"]:
         out.print(f"  {found['waiting']} facts wait for earlier ones (`tenure gaps`)")
+
+
+@policies.command("dismiss-gap")
+def dismiss_gap(
+    policy_no: str,
+    fact_id: Annotated[str, typer.Argument(help="The fact's id, as `tenure gaps` lists it.")],
+    reason: Annotated[str, typer.Option(help="Why it is never to count; kept for good.")],
+    source: Annotated[str | None, typer.Option(help="Who said it, where two facts of the policy have one id.")] = None,
+) -> None:
+    """Take a fact that waits out for good.
+
+    It never counts, whatever is heard later; `GET /v1/reconciliation/gaps/dismissals` lists who dismissed what, and why.
+    """
+    from tenure_local.api import Api, ApiError
+
+    body = {"policy_no": policy_no, "id": fact_id, "source": source, "reason": reason}
+    try:
+        with Api(Home(), getpass.getuser()) as api:
+            api.post("/v1/reconciliation/gaps/dismissals", body)
+    except ApiError as error:
+        fail(str(error))
+    out.print(f"{policy_no}: {fact_id} is dismissed", markup=False)
 
 
 @policies.command()

@@ -19,7 +19,7 @@ from tenure.edge.problems import Problem
 from tenure.spine.codec import latest_of
 from tenure.spine.transact import Item
 
-from policy_sync import beliefs, gap_reads, own, pushed, reads, verify
+from policy_sync import beliefs, own, pushed, reads, verify
 from policy_sync.commands import KeepContact
 from policy_sync.contact import Contact, Seal, phone_of
 
@@ -103,13 +103,6 @@ def _facts(routes: APIRouter, app: App) -> None:
     async def verify_all() -> Response:
         """What must hold for all policies, each sentence with whether it does. Reads every fact: not for every minute."""
         return await app.verified(verify.verify)
-
-    @routes.get("/reconciliation/gaps", openapi_extra=answers(Page[gap_reads.GapView]))
-    async def gaps(_: Counter, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None) -> Response:
-        """Policies with facts that came before what they stand on, the longest waiting first."""
-        after = decode_cursor(cursor, tuple[datetime, str])
-        found = await gap_reads.open_gaps(app.pool, after=after, rows_max=limit + 1)
-        return json_response(page_of(found, limit, key=lambda g: (g.waiting_since, g.policy_no), show=lambda g: g))
 
     @routes.get("/reconciliation", openapi_extra=answers(reads.Reconciliation))
     async def reconcile(_: Counter, on: Day | None = None) -> Response:

@@ -15,6 +15,16 @@ class KeepContact(Data, frozen=True, kw_only=True):
     key_id: str
 
 
+class DismissGap(Data, frozen=True, kw_only=True):
+    """A fact that waits is never to count. `source` None: whoever said it."""
+
+    policy_no: str
+    fact_id: str
+    source: str | None
+    dismissed_by: str
+    reason: str
+
+
 class OpenImport(Data, frozen=True, kw_only=True):
     """A file will come. `declaration` is what says how it is read, as it stands now; `live_from` None: all of it is history."""
 

@@ -1,4 +1,4 @@
-"""Early facts that wait, oldest first: what an operator or the core's team has to close."""
+"""Facts that wait, oldest first: what an operator or the core's team has to close."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

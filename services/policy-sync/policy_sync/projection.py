@@ -12,6 +12,7 @@ from asyncpg.connection import Connection
 
 from policy_sync.rules.canonical import claim_changed
 from policy_sync.rules.claims import Claim
+from policy_sync.rules.facts import standing
 from policy_sync.rules.fold import Policy
 from policy_sync.rules.gaps import gaps
 from policy_sync.rules.milestones import Milestone
@@ -79,8 +80,8 @@ def member_ids(whole: Policy) -> list[str]:
 
 
 def waiting_of(state: PolicyState) -> int:
-    """How many of its facts have no ground yet."""
-    return len(state.facts) - (state.policy.version - state.ties.reheld if state.policy else 0)
+    """How many of its facts have no ground or no room yet, of those that nobody dismissed."""
+    return len(standing(state.facts)) - (state.policy.version - state.ties.reheld if state.policy else 0)
 
 
 async def _since(conn: Connection, states: Sequence[PolicyState]) -> None:

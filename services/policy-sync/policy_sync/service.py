@@ -9,7 +9,7 @@ from tenure.spine import clock
 from tenure.telemetry import metrics
 
 from policy_sync import gap_reads, importing, rules, store
-from policy_sync.commands import KeepContact
+from policy_sync.commands import DismissGap, KeepContact
 from policy_sync.problems import PROBLEMS
 from policy_sync.rules import controls, imports
 
@@ -49,9 +49,9 @@ _CUSTOMER_FACTS = (
 
 
 def routers() -> tuple[RouterOf, ...]:
-    from policy_sync import api, control_api, import_api
+    from policy_sync import api, control_api, gap_api, import_api
 
-    return (api.router, control_api.router, import_api.router)
+    return (api.router, gap_api.router, control_api.router, import_api.router)
 
 
 SERVICE = Service(
@@ -62,6 +62,7 @@ SERVICE = Service(
         **dict.fromkeys(_CUSTOMER_FACTS, rules.on_customer),
         DayReached: rules.on_day,
         KeepContact: rules.on_contact,
+        DismissGap: rules.on_dismissed,
         **imports.rules(),
         **controls.rules(),
     },

@@ -14,7 +14,7 @@ from asyncpg.connection import Connection
 from tenure.contracts.topics import TYPE_OF, TYPES
 from tenure.service import Saved
 
-from policy_sync import control_store, import_store, projection, ties
+from policy_sync import control_store, gap_store, import_store, projection, ties
 from policy_sync.rules.controls import ControlState, control_key, control_of
 from policy_sync.rules.customers import MemberState, member_key, member_of
 from policy_sync.rules.facts import Fact, fact
@@ -23,7 +23,14 @@ from policy_sync.rules.imports import ImportState, import_key, import_of
 from policy_sync.rules.mergers import survivor
 from policy_sync.rules.milestones import Milestone
 from policy_sync.rules.policies import PolicyState
-from policy_sync.rules.recorded import ContactForgotten, ContactKept, ControlTermsKept, Duplicate, Recorded
+from policy_sync.rules.recorded import (
+    ContactForgotten,
+    ContactKept,
+    ControlTermsKept,
+    Duplicate,
+    GapDismissed,
+    Recorded,
+)
 
 State = PolicyState | MemberState | ImportState | ControlState
 
@@ -102,6 +109,7 @@ async def _states(
 async def save(conn: Connection, saved: Saved[State]) -> None:
     await _add_facts(conn, [r for r in saved.rows if isinstance(r, Recorded)])
     await _count_duplicates(conn, [r for r in saved.rows if isinstance(r, Duplicate)])
+    await gap_store.keep(conn, [r for r in saved.rows if isinstance(r, GapDismissed)])
     await _keep_contacts(conn, saved.rows)
     after = [s for s in saved.after.values() if isinstance(s, PolicyState)]
     before = {no: s for no, s in saved.before.items() if isinstance(s, PolicyState)}
@@ -152,16 +160,18 @@ async def _locked_members(conn: Connection, members: list[str]) -> dict[str, dat
 
 
 async def facts_of(conn: Connection, keys: Sequence[str], until: datetime | None = None) -> dict[str, tuple[Fact, ...]]:
-    """All facts of these keys, in the order they were recorded; up to an instant, if one is given."""
+    """All facts of these keys, in the order they were recorded; as known at an instant, if one is given."""
     rows = await conn.fetch(
-        f"""SELECT key, type, source, id, time, backfill, data FROM facts
+        f"""SELECT key, type, source, id, time, backfill, data, coalesce(d.heard, 0)
+            FROM facts LEFT JOIN (SELECT key, source, id, heard FROM dismissals {"WHERE at <= $2" if until else ""}) d
+              USING (key, source, id)
             WHERE key = ANY ($1::text[]) {"AND recorded_at <= $2" if until else ""} ORDER BY key, seq""",
         keys,
         *((until,) if until else ()),
     )
     found: dict[str, list[Fact]] = {}
-    for key, name, source, id_, time, backfill, data in rows:
-        known = fact(id_, source, time, backfill=backfill, data=data_of(name, data))
+    for key, name, source, id_, time, backfill, data, dismissed in rows:
+        known = fact(id_, source, time, backfill=backfill, data=data_of(name, data), dismissed_after=dismissed)
         found.setdefault(key, []).append(known)
     return {key: tuple(facts) for key, facts in found.items()}
 

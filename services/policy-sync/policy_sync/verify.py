@@ -15,7 +15,7 @@ import msgspec
 
 from policy_sync import projection, store
 from policy_sync.reads import TermView
-from policy_sync.rules.facts import Fact, business_key, fact
+from policy_sync.rules.facts import Fact, business_key, fact, standing
 from policy_sync.rules.fold import Policy, Ties, fold
 from policy_sync.rules.grounds import applicable
 from policy_sync.rules.milestones import Milestone, implied
@@ -28,8 +28,8 @@ SELECT json_build_object('policy_no', p.policy_no, 'product_line', p.product_lin
   'member_ids', p.member_ids, 'inception', p.inception, 'inherited', p.inherited, 'version', p.version,
   'waiting', p.waiting, 'survivors', p.survivors, 'reheld', p.reheld,
   'live_from', p.live_from, 'lived_to', p.lived_to, 'due_on', p.due_on,
-  'facts', array(SELECT json_build_array(f.type, f.source, f.id, f.time, f.backfill, f.data)
-    FROM facts f WHERE f.key = p.policy_no ORDER BY f.seq),
+  'facts', array(SELECT json_build_array(f.type, f.source, f.id, f.time, f.backfill, f.data, coalesce(d.heard, 0))
+    FROM facts f LEFT JOIN dismissals d USING (key, source, id) WHERE f.key = p.policy_no ORDER BY f.seq),
   'terms', array(SELECT json_build_object('term_no', t.term_no, 'start', t.start, 'end', t."end",
       'written_end', t.written_end, 'premium_fen', t.premium_fen, 'status', t.status, 'cooling_off_end', t.cooling_off_end,
       'covers', array(SELECT json_build_array(lower(c), upper(c)) FROM unnest(t.covers) c ORDER BY c))
@@ -66,10 +66,12 @@ class StoredFact(msgspec.Struct, frozen=True, array_like=True):
     time: datetime
     backfill: bool
     data: msgspec.Raw
+    dismissed_after: int
 
     def read(self) -> Fact:
         data = store.data_of(self.type, self.data)
-        return fact(self.id, self.source, self.time, backfill=self.backfill, data=data)
+        more = {"backfill": self.backfill, "data": data, "dismissed_after": self.dismissed_after}
+        return fact(self.id, self.source, self.time, **more)
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,14 +123,15 @@ async def verify(pool: Any) -> dict[str, bool]:
 
 def no_fact_is_recorded_twice(stored: Stored, anew: Anew) -> bool:  # noqa: ARG001 - the checks have one shape
     """No business fact stands twice, under whatever ids."""
-    return len({business_key(f) for f in anew.facts}) == len(anew.facts)
+    left = standing(anew.facts)
+    return len({business_key(f) for f in left}) == len(left)
 
 
 def versions_count_the_facts(stored: Stored, anew: Anew) -> bool:
-    """A policy's version is the number of facts folded; those that wait are the rest."""
+    """A policy's version is the number of facts folded; those that wait are the rest, but for those that were dismissed."""
     folded = len(applicable(anew.facts))
     version = folded + stored.reheld if anew.policy else 0
-    return (stored.version, stored.waiting) == (version, len(anew.facts) - folded)
+    return (stored.version, stored.waiting) == (version, len(standing(anew.facts)) - folded)
 
 
 def policies_equal_the_facts(stored: Stored, anew: Anew) -> bool:

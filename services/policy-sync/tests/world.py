@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from policy_sync.commands import DismissGap
 from policy_sync.rules.customers import MemberState, member_of
+from policy_sync.rules.dismissals import on_dismissed
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import Policy, fold
 from policy_sync.rules.policies import PolicyState, keys, on_day, on_fact
@@ -164,6 +166,15 @@ class World:
             self.states[POLICY] = decided.state
             self.told += decided.emit
         return self.told[before:]
+
+    def dismiss(self, id_: str, *, on: str = "2024-12-01") -> list[Data]:
+        """What it tells that an operator dismisses the fact of this id. Raises RefusedError."""
+        said = DismissGap(policy_no=POLICY, fact_id=id_, source=None, dismissed_by="li", reason="TICKET-1")
+        event = Event(id="", source="", type="", key=POLICY, time=start_of(day(on)), data=said)
+        decided = on_dismissed(self._state(POLICY), event, None)  # type: ignore[arg-type]
+        self.states[POLICY] = decided.state
+        self.told += decided.emit
+        return list(decided.emit)
 
     def _state(self, key: str) -> Any:
         member = member_of(key)

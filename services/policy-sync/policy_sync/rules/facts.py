@@ -5,7 +5,7 @@ So facts are put in domain order before they are folded: when the core recorded 
 then what can only follow what.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -89,7 +89,10 @@ _REPEATABLE: Final = frozenset(
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """One raw fact: who said it under which id, when it was recorded there, and what it says."""
+    """One raw fact: who said it under which id, when it was recorded there, and what it says.
+
+    `dismissed_after`: how many facts of its policy had been heard when an operator dismissed it, which waited then; 0: nobody did.
+    """
 
     id: str
     source: str
@@ -99,17 +102,23 @@ class Fact(msgspec.Struct, frozen=True):
     effective: date
     order: Order
     data: Any
+    dismissed_after: int = 0
 
 
 def fact_of(event: Event) -> Fact:
     return fact(event.id, event.source, event.time, backfill=event.backfill, data=event.data)
 
 
-def fact(id_: str, source: str, time: datetime, *, backfill: bool, data: Any) -> Fact:
+def fact(id_: str, source: str, time: datetime, *, backfill: bool, data: Any, dismissed_after: int = 0) -> Fact:
     day = local_date(time)
     effective = effective_of(data) or day
     order = (time, effective, RANK[type(data)], id_)
-    return Fact(id_, source, time, day, backfill, effective, order, data)
+    return Fact(id_, source, time, day, backfill, effective, order, data, dismissed_after)
+
+
+def standing(facts: Iterable[Fact]) -> list[Fact]:
+    """Those that nobody dismissed."""
+    return [f for f in facts if not f.dismissed_after]
 
 
 def effective_of(data: Data) -> date | None:

@@ -24,7 +24,7 @@ def gaps(facts: Iterable[Fact]) -> Iterator[Gap]:
     counting = applicable(facts)
     known, grounds = {id(f) for f in counting}, Grounds(counting)
     for fact in facts:
-        if id(fact) not in known:
+        if id(fact) not in known and not fact.dismissed_after:
             yield Gap(fact, _missing(fact, grounds))
 
 

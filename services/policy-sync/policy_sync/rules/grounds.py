@@ -3,6 +3,8 @@
 Ground: a payment stands on its term, an assessment on its report, a reversal on its cancellation, everything on the issue. Room: a
 term keeps at least a day, and no two terms give cover on one day.
 
+What waits an operator may dismiss; from then on it is as if it had never been said.
+
 The invariants: what counts, counts for ever. Of two facts that exclude each other the one heard first counts, as a term that
 overlaps another is refused; but for that, which facts count does not depend on the order they were heard in.
 """
@@ -14,7 +16,7 @@ from typing import Final
 
 from tenure.contracts import core
 
-from policy_sync.rules.facts import Fact, Opening, Order
+from policy_sync.rules.facts import Fact, Opening, Order, standing
 from policy_sync.rules.terms import have_room
 
 _FOLLOWS: Final[Mapping[type, type]] = MappingProxyType(
@@ -41,16 +43,25 @@ _MOVING: Final = (*_SHAPES, core.ClaimReported)
 def applicable(facts: Iterable[Fact]) -> list[Fact]:
     """The facts that count, in domain order. They are given in the order in which they were heard."""
     facts = list(facts)
-    if not any(introduces(f) for f in facts):
+    left = standing(facts)
+    if not any(introduces(f) for f in left):
         return []
-    grounds = Grounds(facts)
-    counting = [f for f in facts if grounds.carry(f)]
+    grounds = Grounds(left)
+    counting = [f for f in left if grounds.carry(f)]
     if not is_room_for(counting):
-        heard = Heard()
-        for fact in facts:
-            heard.hear(fact)
-        counting = heard.counting
+        counting = _one_after_another(facts)
     return sorted(counting, key=lambda f: f.order)
+
+
+def _one_after_another(facts: Sequence[Fact]) -> list[Fact]:
+    """Those that count after each was heard, and each that was dismissed had waited for as long as it did."""
+    heard, dismissed = Heard(), [f for f in facts if f.dismissed_after]
+    for n, fact in enumerate(facts, start=1):
+        heard.hear(fact)
+        for gone in dismissed:
+            if gone.dismissed_after == n:
+                heard.dismiss(gone)
+    return heard.counting
 
 
 def is_room_for(facts: Sequence[Fact]) -> bool:
@@ -119,6 +130,11 @@ class Heard:
         """Those that begin to count, in the order in which they are told: this one, then those that it gives ground or room."""
         joined = self._one_by_one(fact)
         return [*joined, *self._together()] if self.waiting and isinstance(fact.data, _MOVING) else joined
+
+    def dismiss(self, fact: Fact) -> list[Fact]:
+        """It waits no more. Those that begin to count: what has no room together with it may have it without."""
+        self.waiting = [f for f in self.waiting if f is not fact]
+        return self._together() if self.waiting else []
 
     def _one_by_one(self, fact: Fact) -> list[Fact]:
         if not self._joins(fact):

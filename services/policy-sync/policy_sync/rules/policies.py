@@ -33,7 +33,7 @@ from policy_sync.rules.canonical import reheld
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.controls import control_key
 from policy_sync.rules.customers import MemberState, member_key
-from policy_sync.rules.facts import Fact, Opening, fact_of
+from policy_sync.rules.facts import Fact, Opening, fact_of, standing
 from policy_sync.rules.fold import NO_TIES, Policy, Ties, fold_applicable, fold_next
 from policy_sync.rules.grounds import Heard, applicable
 from policy_sync.rules.imports import import_key
@@ -93,31 +93,29 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
     if (known := duplicate_of(fact, before.facts, (tied.news or tied.ties).survivors)) is not None:
         return Decision(states, rows=(Duplicate(before.policy_no, fact, known),), reply={"status": "duplicate"})
     check(fact, len(before.facts), before.policy)
-    ready, caught_up = _caught_up(tied, fact.day)
+    ready, caught_up = caught_up_to(tied, fact.day)
     ready, passed = _until_yesterday(ready, fact)
     after, emit = _recorded(ready, fact)
-    counted = after.policy is not None and after.policy != ready.policy
+    counts = after.policy is not None and after.policy != ready.policy
     taken, told = handed_over(ready.policy, after.policy, after.told, fact.effective)
     milestones: tuple[Data, ...] = ()
     if not _stands_as_it_stood(before, ready, after):
-        after, milestones = _shown(replace(after, told=told) if taken else after, on=fact.effective)
+        after, milestones = shown_on(replace(after, told=told) if taken else after, on=fact.effective)
     others, enrolled = _enrolled(others, fact, after)
     decided = after if not others else (after, *others)
     emit = (*caught_up, *passed, *enrolled, *emit, *taken, *milestones)
-    return Decision(
-        decided, emit, (Recorded(before.policy_no, fact),), {"status": "accepted" if counted else "waiting"}
-    )
+    return Decision(decided, emit, (Recorded(before.policy_no, fact),), {"status": "accepted" if counts else "waiting"})
 
 
 def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicyState]:
     """Show what fell due up to this day. A policy known from history only begins to live here."""
     day: date = event.data.day
-    state, caught_up = _caught_up(state, day)
+    state, caught_up = caught_up_to(state, day)
     if state.stale and (state.due_on is None or state.due_on > day):  # nothing fell due but to look elsewhere
-        after, milestones = _shown(state, on=day)
+        after, milestones = shown_on(state, on=day)
         return Decision(after, (*caught_up, *milestones))
     lived = max(day, state.lived_to or day)
-    after, milestones = _shown(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
+    after, milestones = shown_on(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
     return Decision(after, (*caught_up, *milestones))
 
 
@@ -136,7 +134,7 @@ def _until_yesterday(state: PolicyState, fact: Fact) -> tuple[PolicyState, tuple
     yesterday = fact.day - DAY
     if fact.backfill or not _moves_on(state, fact) or state.lived_to is None or state.lived_to >= yesterday:
         return state, ()
-    return _shown(replace(state, lived_to=yesterday), on=yesterday)
+    return shown_on(replace(state, lived_to=yesterday), on=yesterday)
 
 
 def _moves_on(state: PolicyState, fact: Fact) -> bool:
@@ -150,13 +148,20 @@ def _moves_on(state: PolicyState, fact: Fact) -> bool:
 
 def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
     """Add the fact; everything that thereby begins to count is told, each as if it had come alone and in order."""
-    counting = _counting(before)
-    whole, emit, new = before.policy, list[Data](), _newly_counting(before, counting, fact)
+    counting = counting_of(before)
+    new = heard_by(before, counting).hear(fact)
+    after, emit = counted(before, counting, new)
+    return _lived(replace(after, facts=(*before.facts, fact)), fact, new), emit
+
+
+def counted(before: PolicyState, counting: list[Fact], new: list[Fact]) -> tuple[PolicyState, tuple[Data, ...]]:
+    """With what begins to count; `counting` is what did before."""
+    whole, emit = before.policy, list[Data]()
     for next_one in new:
         counting = sorted([*counting, next_one], key=lambda f: f.order)
         earlier, whole = whole, _folded(before, whole, counting, next_one)
         emit += told_by(next_one, earlier, whole)
-    return _lived(replace(before, facts=(*before.facts, fact), policy=whole), fact, new), tuple(emit)
+    return replace(before, policy=whole), tuple(emit)
 
 
 def _folded(state: PolicyState, whole: Policy | None, counting: list[Fact], new: Fact) -> Policy:
@@ -165,15 +170,15 @@ def _folded(state: PolicyState, whole: Policy | None, counting: list[Fact], new:
     return fold_next(whole, counting, new, ties=state.ties)
 
 
-def _newly_counting(before: PolicyState, counting: list[Fact], fact: Fact) -> list[Fact]:
-    """The facts that begin to count with this one, in the order in which they are told."""
+def heard_by(before: PolicyState, counting: list[Fact]) -> Heard:
+    """What was heard so far: the facts that count, and those that wait."""
     if len(counting) == len(before.facts):
-        return Heard(counting).hear(fact)
+        return Heard(counting)
     known = {id(f) for f in counting}
-    return Heard(counting, (f for f in before.facts if id(f) not in known)).hear(fact)
+    return Heard(counting, (f for f in standing(before.facts) if id(f) not in known))
 
 
-def _counting(state: PolicyState) -> list[Fact]:
+def counting_of(state: PolicyState) -> list[Fact]:
     """The facts that the policy was folded from: mostly all of them."""
     if state.policy is not None and state.policy.version == len(state.facts) + state.ties.reheld:
         return list(state.facts)
@@ -192,7 +197,7 @@ def _lived(state: PolicyState, fact: Fact, new: list[Fact]) -> PolicyState:
     return replace(state, live_from=live_from, lived_to=max(reached, default=None))
 
 
-def _shown(state: PolicyState, *, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
+def shown_on(state: PolicyState, *, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
     if state.policy is None:
         return replace(state, due_on=None), ()
     if state.live_from is None or state.lived_to is None:
@@ -230,7 +235,7 @@ def _tied(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyState:
     return state if now == state.ties else replace(state, news=now)
 
 
-def _caught_up(state: PolicyState, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
+def caught_up_to(state: PolicyState, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
     """The policy with what it takes from elsewhere as that is now; who holds it by other numbers is told."""
     now = state.news
     if now is None:

@@ -20,6 +20,16 @@ class Duplicate(NamedTuple):
     original: Fact
 
 
+class GapDismissed(NamedTuple):
+    """A fact that waited and will never count: when (after so many facts heard), who said so, and why."""
+
+    key: str
+    fact: Fact
+    heard: int
+    by: str
+    reason: str
+
+
 class ContactKept(NamedTuple):
     """A member's contact data, sealed; the newest replaces the ones before."""
 

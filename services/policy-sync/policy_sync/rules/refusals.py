@@ -32,6 +32,11 @@ PROBLEMS: Final = MappingProxyType(
         ),
         "date_out_of_range": (422, "A date lies outside the years 1900 to 2199.", "日期超出 1900 至 2199 年的范围。"),
         "too_many_facts": (409, "The policy has more facts than are kept.", "该保单的记录数量超过上限。"),
+        "no_such_gap": (
+            404,
+            "No fact of this policy waits under this id, or several do: name its source.",
+            "该保单下没有此编号的待处理记录，或有多条：请指明来源。",
+        ),
         "merge_into_itself": (422, "A customer cannot be merged into itself.", "客户不能与自身合并。"),
         "survivor_merged": (
             409,
@@ -45,11 +50,15 @@ PROBLEMS: Final = MappingProxyType(
 def duplicate_of(fact: Fact, known: Iterable[Fact], persons: Mapping[str, str] = NO_SURVIVORS) -> Fact | None:
     """The same business fact under another id. Raises RefusedError contradicts_known_fact for another content.
 
+    What was dismissed stays so when it is only delivered again; under another id the core means it.
     `persons`: customer numbers given up, and whose they are now.
     """
     key = business_key(fact)
     for other in known:
-        if business_key(other) == key:
+        if other.dismissed_after:
+            if (other.source, other.id) == (fact.source, fact.id):
+                return other
+        elif business_key(other) == key:
             if not says_the_same(fact, other, persons):
                 raise RefusedError("contradicts_known_fact", f"{other.id} said otherwise under the same number")
             return other
