@@ -109,3 +109,14 @@ async def test_an_undoing_whose_other_copy_comes_after_the_next_merger_undoes_on
     await house.catch_up()
     await settled(house, date(2024, 7, 2))
     await all_is_with(house, "M-2")
+
+
+async def test_a_renewal_reminder_outlives_a_merger_in_the_night_before_it_is_told(house: House) -> None:
+    await house.day(date(2025, 2, 1))
+    await house.say(merged("M-2", "M-1", date(2025, 2, 1)), at=at("2025-02-01", 0, 30))
+    await house.day(date(2025, 2, 1))
+    await house.messages()
+    told = await house["notifier"].pool.fetch(
+        "SELECT text_en FROM message WHERE member_id = 'M-2' AND template = 'policy_expiring'"
+    )
+    assert any("P-1" in row["text_en"] for row in told)

@@ -39,7 +39,7 @@ SERVICE: Final = Service[store.State](
         policy.PolicyCancelled: occasions.on_term_settled,
         policy.PolicyLapsed: occasions.on_term_settled,
         policy.PolicyRescinded: occasions.on_term_settled,
-        policy.PolicyHolderChanged: occasions.on_term_settled,
+        policy.PolicyHolderChanged: occasions.on_holder_changed,
         policy.ClaimChanged: occasions.on_claim_changed,
         policy.CoverageExtensionConfirmed: occasions.on_extension_confirmed,
         policy.CoverageExtensionRejected: occasions.on_extension_rejected,

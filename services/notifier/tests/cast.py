@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
 from tenure.calendar import SHANGHAI
 from tenure.contracts import benefit, mall, points, policy, tier
 from tenure.contracts.event import Data, Event
@@ -96,6 +97,15 @@ def expiring(policy_no: str = "P-1", *, effective: date = D) -> policy.PolicyExp
 def renewed(policy_no: str = "P-1", *, effective: date = D) -> policy.PolicyRenewed:
     return policy.PolicyRenewed(
         member_id=M, term=term(policy_no), effective=effective, renewed_on=effective, gap_days=0, days_early=31
+    )
+
+
+def holder_changed(*, covered_to: date | None, policy_no: str = "P-1", to: str = "M-9") -> policy.PolicyHolderChanged:
+    """The member's own copy: their cover ends on that day, None = they never had any."""
+    whole = term(policy_no, version=2)
+    covers = ((whole.start, covered_to),) if covered_to else ()
+    return policy.PolicyHolderChanged(
+        member_id=M, term=replace(whole, covers=covers), effective=D, former_member_id=M, new_member_id=to
     )
 
 

@@ -31,6 +31,7 @@ from .cast import (
     expiring,
     fulfilled,
     granted,
+    holder_changed,
     renewed,
     reversed_points,
     revoked,
@@ -248,6 +249,21 @@ def test_no_reminder_for_what_was_renewed_before_it_went_out(rules: Programme) -
     desk = Desk(rules).hears(expiring("P-1")).hears(renewed("P-1"), at(7))
     assert desk.tells() == []
     assert desk.why_not() == [("policy_expiring", "superseded")]
+
+
+@pytest.mark.parametrize(
+    ("covered_to", "templates"),
+    [
+        (D + timedelta(days=31), ["policy_expiring"]),  # to the term's end: a merger brought it
+        (D + timedelta(days=9), []),  # somebody else has the rest of it
+        (None, []),
+    ],
+)
+def test_who_has_cover_to_the_end_is_reminded_of_it_whoever_had_it_before(
+    rules: Programme, covered_to: date | None, templates: list[str]
+) -> None:
+    desk = Desk(rules).hears(expiring("P-1")).hears(holder_changed(covered_to=covered_to), at(7))
+    assert [told.template for told in desk.tells()] == templates
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,14 @@ def on_term_settled(state: Member | None, event: Event, _: Programme) -> Decided
     return Decision(with_pending(member, kept))
 
 
+def on_holder_changed(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Only whose own cover no longer reaches the term's end needs no reminder of it; a merger changes hands without that."""
+    term = event.data.term
+    if any(end >= term.end for _, end in term.covers):
+        return Decision(member_of(state, event))
+    return on_term_settled(state, event, programme)
+
+
 def _reminds_of(pending: Pending, policy_no: str) -> bool:
     return pending.template == EXPIRING and any(i.id == policy_no for i in pending.items)
 

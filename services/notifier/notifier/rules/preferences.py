@@ -1,5 +1,7 @@
 """What a member agrees to and prefers. The newest word counts, whichever way it came; without one, no marketing."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
@@ -8,7 +10,7 @@ from tenure.contracts.programme.messages import Language
 
 from notifier.commands import SetPreferences
 from notifier.rules.asking import member_of
-from notifier.rules.member import PENDING_MAX, Book, Member, with_book, with_pending
+from notifier.rules.member import PENDING_MAX, Book, Member, Pending, enqueue, with_book, with_pending
 from notifier.rules.tiers import is_about_tier
 
 Decided = Decision[Member]
@@ -79,16 +81,25 @@ def on_customer_merged(states: tuple[Member | None, Member | None], event: Event
     data = event.data
     kept = states[0] or Member(member_id=data.member_id)
     merged = states[1] or Member(member_id=data.merged_id)
-    known = {p.dedupe for p in kept.book.pending}
-    coming = [p for p in merged.book.pending if p.dedupe not in known and not is_about_tier(p)]
+    coming = [p for p in merged.book.pending if not is_about_tier(p)]
     moved = [replace(p, handed_by=way_of(p.handed_by, data.merged_id, data.member_id)) for p in coming]
-    if moved:
-        kept = with_pending(kept, (*kept.book.pending, *moved)[:PENDING_MAX])
+    kept = _joined(kept, moved)
     if kept.book.merged:
         kept = with_book(kept, merged=False)
     if merged.book != Book(merged=True):
         merged = replace(merged, book=Book(merged=True))
     return Decision((kept, merged), rows=(Hand(from_id=data.merged_id, to_id=data.member_id),))
+
+
+def _joined(kept: Member, moved: Sequence[Pending]) -> Member:
+    """What both were about to be told of one day is one message, in the words of who remains."""
+    for new in moved:
+        own = next((p for p in kept.book.pending if p.dedupe == new.dedupe), None)
+        if own is not None:
+            kept = enqueue(kept, replace(new, params=own.params))
+        elif len(kept.book.pending) < PENDING_MAX:
+            kept = enqueue(kept, new)
+    return kept
 
 
 def on_customer_unmerged(states: tuple[Member | None, Member | None], event: Event, _: Programme) -> Decision[object]:
