@@ -153,6 +153,20 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Nothing is kept any more of where the member lives, nor any words."""
 
 
+def forgotten(state: State) -> State:
+    """Words, and where the member lives, go and stay away; what was granted and used stays under the number."""
+    return msgspec.structs.replace(
+        state,
+        uses=tuple(msgspec.structs.replace(use, reference="", slot_region=None) for use in state.uses),
+        terms={i: msgspec.structs.replace(term, region=None) for i, term in state.terms.items()},
+        answers={i: msgspec.structs.replace(answer, reason="") for i, answer in state.answers.items()},
+        brought={i: msgspec.structs.replace(b, region=None, region_since=date.min) for i, b in state.brought.items()},
+        region=None,
+        region_since=date.min,
+        is_erased=True,
+    )
+
+
 def owner_of(grant_id: str) -> str:
     """Whose grant it is: an id is `member.benefit.first-day-of-period`."""
     return grant_id.rsplit(".", 2)[0]

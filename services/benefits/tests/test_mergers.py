@@ -123,6 +123,22 @@ async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_follow
     assert (await home_safety(t, "M-1"))[1] == 1
 
 
+async def test_who_was_erased_before_the_merger_is_heard_of_gets_no_words_and_no_region(t):
+    await t.feed(cast.issued("M-2", no="P-2", end="2022-01-01"), cast.registered("M-2"))
+    await t.feed(cast.tiers(("2020-01-01", "basic"), member="M-2"), cast.anniversary("M-2"))
+    await t.day(D("2020-05-01"))
+    visit = {"grant_id": "M-2.home_safety.20200101", "slot_date": "2020-09-01", "region": "440305"}
+    assert (await t.http.post("/v1/appointments", json=visit, headers=t.auth("operator"))).status_code == 201
+    await t.feed(policy.CustomerErased(member_id="M-1", effective=D("2020-06-01")), cast.issued("M-1"))
+    await t.feed(policy.CustomerErased(member_id="M-1", effective=D("2020-06-02")))
+    await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-06-01")))
+    kept = decode(await t.pool.fetchval("SELECT state FROM members WHERE member_id = 'M-1'"))
+    assert (len(kept.uses), kept.uses[0].slot_region, kept.region) == (1, None, None)
+    assert {term.region for term in kept.terms.values()} == {None}
+    assert await t.pool.fetchval("SELECT count(*) FROM reports") == 0
+    assert await t.pool.fetchval("SELECT region FROM appointments") is None
+
+
 async def used(t, grant, on):
     return await t.http.post(f"/v1/benefits/{grant}/use", json={"on": on}, headers=t.auth("operator"))
 

@@ -54,7 +54,7 @@ SERVICE: Final = Service[View](
         policy.CustomerErased: rule(changes.on_erased),
         policy.CustomerMerged: mergers.on_merged,
         policy.CustomerUnmerged: mergers.on_unmerged,
-        HandOver: mergers.on_merged,
+        HandOver: mergers.on_left_over,
         points.PointsGranted: rule(changes.on_points),
         points.PointsActivated: rule(changes.on_points),
         points.PointsHeld: rule(changes.on_points),

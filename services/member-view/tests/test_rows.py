@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
+import pytest
 from member_view.handing_over import hand_over_once
 from member_view.service import SERVICE
 from tenure.contracts.event import Data
@@ -97,6 +99,32 @@ async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_follow
         assert await hand_over_once(t.door) == 1
         assert (await _row(t, "M-9"))[3] == 105
         assert (await _row(t))[0] is None
+
+
+NAMED = [
+    CustomerMerged(member_id="M-8", merged_id=M, effective=D, ties_no=1),
+    CustomerUnmerged(member_id="M-8", survivor_id="M-8", merged_id=M, effective=D, ties_no=2),
+    CustomerMerged(member_id="M-9", merged_id=M, effective=D, ties_no=3),
+]
+
+
+@pytest.mark.parametrize("order", list(permutations(NAMED)), ids=lambda o: "".join(str(told.ties_no) for told in o))
+async def test_whose_a_number_is_is_what_was_told_last_whenever_it_is_read(settings: Settings, order: Any) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(*order, issued(), grant(100))
+        await hand_over_once(t.door)
+        found = {
+            m: await t.pool.fetchval("SELECT available FROM member_view WHERE member_id = $1", m) for m in (M, "M-9")
+        }
+        assert found == {M: 0, "M-9": 100}
+
+
+async def test_of_two_that_were_merged_into_one_another_the_newest_keeps(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(grant(100), CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await t.feed(CustomerMerged(member_id=M, merged_id="M-9", effective=D))
+        await hand_over_once(t.door)
+        assert (await _row(t))[3] == 100
 
 
 async def test_an_erased_member_is_not_to_be_seen(settings: Settings) -> None:

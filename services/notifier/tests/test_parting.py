@@ -9,7 +9,7 @@ from notifier import sending
 from notifier.service import SERVICE
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageSent
-from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
+from tenure.contracts.policy import CustomerErased, CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
@@ -108,6 +108,17 @@ async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_follow
         await sending.tell(t.door, None)
         await t.feed(merged, first, merged, late)
         assert [m["member_id"] for m in await _inbox(t)] == ["M-9"]
+
+
+async def test_who_was_erased_before_the_merger_is_heard_of_is_told_and_keeps_nothing(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(claim())
+        await sending.tell(t.door, None)
+        await t.feed(fulfilled(), CustomerErased(member_id="M-9", effective=D))
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await sending.tell(t.door, None)
+        assert await _inbox(t) == []
+        assert await t.pool.fetchval("SELECT sum(waiting) FROM member") == 0
 
 
 @pytest.mark.parametrize("tier_first", [True, False])

@@ -30,7 +30,7 @@ from benefits.rules.plan import region_of
 from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
 from benefits.rules.use import on_release, on_use
-from benefits.state import Answer, ClaimKnown, Forgotten, KnownTerm, Report, State
+from benefits.state import Answer, ClaimKnown, Forgotten, KnownTerm, Report, State, forgotten
 
 replace = msgspec.structs.replace
 _json = msgspec.json.Encoder()
@@ -106,19 +106,10 @@ def on_anniversary(state: State | None, event: Event, programme: Programme) -> D
 
 
 def on_erased(state: State | None, event: Event, programme: Programme) -> Decision[Any]:
-    """Words, and where the member lives, go and stay away; what was granted and used stays under the number."""
+    """What was granted and used stays under the number."""
     if state is None:
         return Decision(None)
-    erased = replace(
-        state,
-        uses=tuple(replace(use, reference="", slot_region=None) for use in state.uses),
-        terms={i: replace(term, region=None) for i, term in state.terms.items()},
-        answers={i: replace(answer, reason="") for i, answer in state.answers.items()},
-        brought={i: replace(b, region=None, region_since=date.min) for i, b in state.brought.items()},
-        region=None,
-        region_since=date.min,
-        is_erased=True,
-    )
+    erased = forgotten(state)
     after = state if erased == state else erased
     decided = _settled(state, after, event, programme, matters=False)
     return Decision(decided.state, decided.emit, rows=(Forgotten(state.member_id),))

@@ -20,7 +20,7 @@ from tenure.contracts.programme import Programme
 from benefits.rules.claims import advise
 from benefits.rules.reports import policy_of
 from benefits.rules.settle import answer_of, settle
-from benefits.state import Brought, ClaimKnown, Grant, Handed, State, owner_of
+from benefits.state import Brought, ClaimKnown, Forgotten, Grant, Handed, State, forgotten, owner_of
 
 replace = msgspec.structs.replace
 
@@ -34,6 +34,8 @@ def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
     if merged is None or merged.merged_into is not None:
         return Decision(states)
     united = _united(survivor or State(member_id=data.member_id), merged)
+    erased = (Forgotten(data.member_id),) if united.is_erased else ()
+    united = forgotten(united) if erased else united
     after, told = settle(united, programme, max(event.day, merged.lived_to), ask=not event.backfill)
     after, advised = advise(after, programme)
     left = State(
@@ -48,6 +50,7 @@ def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
         Handed(
             from_id=merged.member_id, to_id=data.member_id, holders=_brought_by(merged).holders, reports=merged.reports
         ),
+        *erased,
     )
     return Decision((after, left), emit=(*_taken_back(merged, data), *told, *advised), rows=rows)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
 from tenure.contracts.points import Wallet
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
 
 from member_view.rules.view import Expiring, Purse, View, blank, settled
@@ -18,12 +19,33 @@ Both = tuple[View | None, View | None]
 
 
 def on_merged(states: Both, event: Event, _: Programme) -> Decision[Any]:
-    """`customer.merged`, and `HandOver` later. A second telling finds nothing to move."""
+    """`customer.merged`. A second telling finds nothing to move; one that is older than what is known moves nothing. Of two that
+    were merged into one another the newest keeps.
+    """
     kept = states[0] or View(member_id=event.data.member_id)
     merged = states[1] or View(member_id=event.data.merged_id)
-    if merged.member_id in (kept.member_id, kept.merged_into):
+    if merged.member_id == kept.member_id or _is_past(event.data, merged):
         return Decision(states)
-    merged = replace(merged, merged_into=kept.member_id)
+    if kept.merged_into == merged.member_id:
+        kept = replace(kept, merged_into=None)
+    merged = replace(merged, merged_into=kept.member_id, ties_no=max(event.data.ties_no, merged.ties_no))
+    return _moved(kept, merged)
+
+
+def on_left_over(states: Both, event: Event, _: Programme) -> Decision[Any]:
+    """What arrived under an old id, unless that is another's by now, or nobody's."""
+    kept, merged = states[0] or View(member_id=event.data.member_id), states[1]
+    if merged is None or merged.merged_into != kept.member_id:
+        return Decision(states)
+    return _moved(kept, merged)
+
+
+def _is_past(told: CustomerMerged | CustomerUnmerged, merged: View) -> bool:
+    """Told before what is known of whose the number is, or the same told again; 0 is told without an order."""
+    return 0 < told.ties_no <= merged.ties_no
+
+
+def _moved(kept: View, merged: View) -> Decision[Any]:
     emptied = blank(merged)
     if kept.erased:
         return Decision((kept, emptied))
@@ -35,10 +57,12 @@ def on_unmerged(states: Both, event: Event, _: Programme) -> Decision[Any]:
 
     Told to both: the survivor's copy comes after every merger that it follows, and before any that follows it; the other may not.
     """
-    kept, merged = states
-    if event.key != event.data.survivor_id or merged is None or merged.merged_into != event.data.survivor_id:
+    kept, merged = states[0], states[1] or View(member_id=event.data.merged_id)
+    if event.key != event.data.survivor_id or _is_past(event.data, merged):
         return Decision(states)
-    return Decision((kept, replace(merged, merged_into=None)))
+    if not event.data.ties_no and merged.merged_into != event.data.survivor_id:
+        return Decision(states)
+    return Decision((kept, replace(merged, merged_into=None, ties_no=event.data.ties_no)))
 
 
 def _united(kept: View, merged: View) -> View:

@@ -142,7 +142,9 @@ class Expiring(Struct, frozen=True, kw_only=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """`lived_to` is the newest day any event told of. `merged_into`: this id is an old one of that member."""
+    """`lived_to` is the newest day any event told of. `merged_into`: this id is an old one of that member. `ties_no`: the newest of
+    what was told of whose it is.
+    """
 
     member_id: str
     lived_to: date = date.min
@@ -160,6 +162,7 @@ class View(Struct, frozen=True, kw_only=True):
     orders: Mapping[str, Order] = {}
     erased: bool = False
     merged_into: str | None = None
+    ties_no: int = 0
 
     @property
     def has_leftovers(self) -> bool:
@@ -177,6 +180,7 @@ def blank(view: View) -> View:
         grants=view.grants if view.merged_into else {},
         requests=view.requests if view.merged_into else {},
         merged_into=view.merged_into,
+        ties_no=view.ties_no,
         erased=view.erased,
     )
 

@@ -77,18 +77,19 @@ def on_customer_erased(state: Member | None, event: Event, _: Programme) -> Deci
 
 
 def on_customer_merged(states: tuple[Member | None, Member | None], event: Event, _: Programme) -> Decision[object]:
-    """One person, one inbox and one queue: those of who remains, whose preferences and whose tier count."""
+    """One person, one inbox and one queue: those of who remains, whose preferences and tier count. Who is erased keeps none."""
     data = event.data
     kept = states[0] or Member(member_id=data.member_id)
     merged = states[1] or Member(member_id=data.merged_id)
     coming = [p for p in merged.book.pending if not is_about_tier(p)]
     moved = [replace(p, handed_by=way_of(p.handed_by, data.merged_id, data.member_id)) for p in coming]
-    kept = _joined(kept, moved)
+    kept = kept if kept.erased else _joined(kept, moved)
     if kept.book.merged:
         kept = with_book(kept, merged=False)
     if merged.book != Book(merged=True):
         merged = replace(merged, book=Book(merged=True))
-    return Decision((kept, merged), rows=(Hand(from_id=data.merged_id, to_id=data.member_id),))
+    row = Forget(member_id=data.merged_id) if kept.erased else Hand(from_id=data.merged_id, to_id=data.member_id)
+    return Decision((kept, merged), rows=(row,))
 
 
 def _joined(kept: Member, moved: Sequence[Pending]) -> Member:
