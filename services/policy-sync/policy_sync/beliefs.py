@@ -16,6 +16,7 @@ from tenure.edge.access import Caller
 from policy_sync import ties
 from policy_sync.own import part
 from policy_sync.projection import member_ids
+from policy_sync.rules.chains import Links, received
 from policy_sync.rules.facts import Fact
 from policy_sync.rules.fold import Policy, Ties, fold, named_ids
 from policy_sync.rules.gaps import gaps
@@ -113,11 +114,11 @@ async def _policy(
         return None, (), {}
     survivors = await _survivors(conn, {*named_ids(facts)}, recorded)
     previous = next((p for f in facts if (p := _previous(f.data)) is not None and p != policy_no), None)
-    inherited = None
+    links: Links = ()
     if previous is not None and links_max:
         continued, *_ = await _policy(conn, previous, recorded, links_max - 1)
-        inherited = continued.inception if continued else None
-    return fold(policy_no, facts, ties=Ties(inherited, survivors)), facts, survivors
+        links = received(policy_no, continued.handed_on(None)) if continued else ()
+    return fold(policy_no, facts, ties=Ties(links, survivors)), facts, survivors
 
 
 async def _survivors(conn: Connection, members: Collection[str], recorded: datetime) -> dict[str, str]:

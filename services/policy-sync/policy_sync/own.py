@@ -20,7 +20,7 @@ from policy_sync.rules.terms import TermState
 from policy_sync.store import facts_of
 
 _TIES: Final = """
-SELECT policy_no, inherited, survivors::text AS survivors, reheld FROM policies WHERE policy_no = ANY ($1::text[])
+SELECT policy_no, links::text AS links, survivors::text AS survivors, reheld FROM policies WHERE policy_no = ANY ($1::text[])
 """
 
 

@@ -47,13 +47,13 @@ async def _policies(conn: Connection, states: Sequence[PolicyState]) -> None:
     whole = [s.policy for s in states]
     await conn.execute(
         """UPDATE policies SET product_line = t.product_line, member_id = t.member_id,
-                  member_ids = string_to_array(t.member_ids, ' '), inception = t.inception, inherited = t.inherited,
+                  member_ids = string_to_array(t.member_ids, ' '), inception = t.inception, links = t.links::json,
                   version = t.version, waiting = t.waiting, live_from = t.live_from, lived_to = t.lived_to, due_on = t.due_on,
                   previous_policy_no = t.previous_policy_no, survivors = t.survivors::json, reheld = t.reheld,
                   waiting_since = NULL
-           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::date[], $7::int[], $8::int[],
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::text[], $7::int[], $8::int[],
                        $9::date[], $10::date[], $11::date[], $12::text[], $13::text[], $14::int[])
-             AS t (policy_no, product_line, member_id, member_ids, inception, inherited, version, waiting,
+             AS t (policy_no, product_line, member_id, member_ids, inception, links, version, waiting,
                    live_from, lived_to, due_on, previous_policy_no, survivors, reheld)
            WHERE policies.policy_no = t.policy_no""",
         [s.policy_no for s in states],
@@ -61,7 +61,7 @@ async def _policies(conn: Connection, states: Sequence[PolicyState]) -> None:
         [p and p.holders[-1].member_id for p in whole],
         [" ".join(member_ids(p)) if p else "" for p in whole],
         [p and p.inception for p in whole],
-        [s.ties.inherited for s in states],
+        [_encode(s.ties.links).decode() for s in states],
         [p.version if p else 0 for p in whole],
         [waiting_of(s) for s in states],
         [s.live_from for s in states],

@@ -15,6 +15,7 @@ from tenure.contracts.topics import TYPE_OF, TYPES
 from tenure.service import Saved
 
 from policy_sync import control_store, gap_store, import_store, projection, ties
+from policy_sync.rules.chains import Links
 from policy_sync.rules.controls import ControlState, control_key, control_of
 from policy_sync.rules.customers import MemberState, member_key, member_of
 from policy_sync.rules.facts import Fact, fact
@@ -37,15 +38,16 @@ State = PolicyState | MemberState | ImportState | ControlState
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = MappingProxyType(
     {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
 )
-_COLUMNS: Final = "policy_no, inherited, live_from, lived_to, due_on, survivors::text AS survivors, reheld"
-_NO_POLICY: Final[Mapping[str, Any]] = MappingProxyType(
-    dict.fromkeys(("inherited", "live_from", "lived_to", "due_on"))
-    | {"survivors": "{}", "reheld": 0, "predecessor": None, "stale": None}
+_COLUMNS: Final = (
+    "policy_no, previous_policy_no, live_from, lived_to, due_on, "
+    "links::text AS links, survivors::text AS survivors, reheld"
 )
-# Read together, by one snapshot: what a note says is out of date is then never older than what is read here.
-_ELSEWHERE: Final = """,
-  (SELECT q.inception FROM policies q WHERE q.policy_no = policies.previous_policy_no) AS predecessor,
-  (SELECT array_agg(id) FROM stale WHERE stale.policy_no = policies.policy_no) AS stale"""
+_NO_POLICY: Final[Mapping[str, Any]] = MappingProxyType(
+    dict.fromkeys(("previous_policy_no", "live_from", "lived_to", "due_on", "stale"))
+    | {"links": "[]", "survivors": "{}", "reheld": 0}
+)
+# Read before what they are about: what a note says is out of date is then never older than what is read after it.
+_NOTES: Final = ", (SELECT array_agg(id) FROM stale WHERE stale.policy_no = policies.policy_no) AS stale"
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -70,7 +72,7 @@ async def peek(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     """The states of these policies and members as they are, for looking only: nothing is locked, nothing begun."""
     policies = [k for k in keys if member_of(k) is None]
     members = [m for k in keys if (m := member_of(k)) is not None]
-    rows = await conn.fetch(f"SELECT {_COLUMNS}{_ELSEWHERE} FROM policies WHERE policy_no = ANY ($1::text[])", policies)
+    rows = await conn.fetch(f"SELECT {_COLUMNS}{_NOTES} FROM policies WHERE policy_no = ANY ($1::text[])", policies)
     enrolled = await conn.fetch(
         "SELECT member_id, enrolled_on FROM members WHERE member_id = ANY ($1::text[])", members
     )
@@ -87,8 +89,9 @@ async def _states(
     told = await _told(conn, list(rows))
     named = {member for no in rows for member in named_ids(facts.get(no, ()))}
     known = await ties.of(conn, named | enrolled.keys(), is_locked=is_locked)
+    handed = await ties.handed(conn, {no for row in rows.values() if (no := row["previous_policy_no"]) is not None})
     states: dict[str, State] = {
-        no: _policy(row, facts.get(no, ()), told.get(no, {}), known) for no, row in rows.items()
+        no: _policy(row, facts.get(no, ()), told.get(no, {}), known, handed) for no, row in rows.items()
     }
     web = await ties.around(conn, enrolled, known)
     erased = await ties.erased_of(conn, web) if enrolled else frozenset[str]()
@@ -141,7 +144,7 @@ async def _locked_policies(conn: Connection, policies: list[str]) -> dict[str, A
         return {}
     await conn.execute("INSERT INTO policies (policy_no) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", policies)
     rows = await conn.fetch(
-        f"""SELECT {_COLUMNS}{_ELSEWHERE} FROM policies
+        f"""SELECT {_COLUMNS}{_NOTES} FROM policies
            WHERE policy_no = ANY ($1::text[]) ORDER BY policy_no FOR UPDATE""",
         policies,
     )
@@ -197,10 +200,14 @@ async def _told(conn: Connection, policies: list[str]) -> dict[str, dict[Milesto
 
 
 def _policy(
-    row: Any, facts: tuple[Fact, ...], told: dict[Milestone, bool], known: Mapping[str, tuple[Fact, ...]]
+    row: Any,
+    facts: tuple[Fact, ...],
+    told: dict[Milestone, bool],
+    known: Mapping[str, tuple[Fact, ...]],
+    handed: Mapping[str, Links],
 ) -> PolicyState:
     then = ties.then(row)
-    now = ties.now(row, then, facts, known)
+    now = ties.now(row, then, facts, known, handed)
     return PolicyState(
         policy_no=row["policy_no"],
         facts=facts,

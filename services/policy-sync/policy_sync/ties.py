@@ -5,21 +5,23 @@ when the policy was decided upon by what was read with it or after it, so no cha
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 from asyncpg.connection import Connection
 from msgspec.structs import replace
+from tenure.calendar import Period
 from tenure.contracts import core
 from tenure.contracts.topics import TYPE_OF
 
+from policy_sync.rules.chains import Link, Links, received
 from policy_sync.rules.customers import member_key, member_of
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import Ties, named_ids
 from policy_sync.rules.mergers import Tie, survivor
-from policy_sync.rules.policies import PolicyState
+from policy_sync.rules.policies import PolicyState, handed_on
 from policy_sync.rules.recorded import Recorded, Reheld
 
 CHAIN_MAX: Final = 16
@@ -53,6 +55,17 @@ _CONTINUED: Final = """
 INSERT INTO stale (policy_no)
 SELECT policy_no FROM policies WHERE previous_policy_no = ANY ($1::text[]) ORDER BY policy_no
 """
+_HANDED: Final = """
+SELECT p.policy_no, p.live_from, p.links::text,
+  (SELECT json_agg(json_build_array(lower(c), upper(c)) ORDER BY c)::text
+   FROM (SELECT unnest(range_agg(t.covers)) AS c FROM terms t WHERE t.policy_no = p.policy_no) AS periods),
+  (SELECT json_agg(json_build_array(c.claim_no, c.loss_date) ORDER BY c.claim_no COLLATE "C")::text
+   FROM claims c WHERE c.policy_no = p.policy_no AND c.counts)
+FROM policies p WHERE p.policy_no = ANY ($1::text[]) AND p.inception IS NOT NULL
+"""
+_links: Final = msgspec.json.Decoder(Links).decode
+_read_covers: Final = msgspec.json.Decoder(tuple[Period, ...]).decode
+_read_losses: Final = msgspec.json.Decoder(tuple[tuple[str, date], ...]).decode
 
 
 async def of(
@@ -107,23 +120,36 @@ def _kept(known: Mapping[str, Sequence[Fact]]) -> set[str]:
 
 def then(row: Any) -> Ties:
     """The ties by which a policy's row was last told."""
-    return Ties(row["inherited"], msgspec.json.decode(row["survivors"]), row["reheld"])
+    return Ties(_links(row["links"]), msgspec.json.decode(row["survivors"]), row["reheld"])
 
 
-def now(row: Any, then: Ties, facts: Sequence[Fact], known: Mapping[str, Sequence[Fact]]) -> Ties:
+async def handed(conn: Connection, policies: Collection[str]) -> dict[str, Links]:
+    """What the policies that continue these take of them, by policy. To be asked after the notes about it were read."""
+    rows = await conn.fetch(_HANDED, sorted(policies)) if policies else []
+    return {
+        no: (Link(no, _read_covers(covers or "[]"), _read_losses(losses or "[]"), live_from), *_links(links))
+        for no, live_from, links, covers, losses in rows
+    }
+
+
+def now(
+    row: Any, then: Ties, facts: Sequence[Fact], known: Mapping[str, Sequence[Fact]], handed: Mapping[str, Links]
+) -> Ties:
     """The ties as they are."""
     persons = {member: survivor(member, known) for member in named_ids(facts)} if known else {}
     survivors = {member: person for member, person in persons.items() if person != member}
-    return replace(then, inherited=row["predecessor"] or then.inherited, survivors=survivors)
+    links = handed.get(row["previous_policy_no"])
+    taken = then.links if links is None else received(row["policy_no"], links)
+    return replace(then, links=taken, survivors=survivors)
 
 
 async def note(
     conn: Connection, before: Mapping[str, PolicyState], after: Sequence[PolicyState], rows: Sequence[Any]
 ) -> None:
-    """Note whom a changed inception or a merger concerns, when the notes that these states answer are gone."""
+    """Note whom a changed policy that they continue, or a merger, concerns, when the notes that these states answer are gone."""
     if answered := [id_ for state in after for id_ in state.stale]:
         await conn.execute("DELETE FROM stale WHERE id = ANY ($1::bigint[])", answered)
-    moved = [s.policy_no for s in after if _inception(s) != _inception(before[s.policy_no])]
+    moved = [s.policy_no for s in after if handed_on(s) != handed_on(before[s.policy_no])]
     if moved:
         await conn.execute(_CONTINUED, moved)
     if tied := [r.fact for r in rows if isinstance(r, Recorded) and isinstance(r.fact.data, Tie)]:
@@ -136,7 +162,3 @@ def _row(tie: Fact) -> tuple[Any, ...]:
     data = tie.data
     body = msgspec.json.encode(data).decode()
     return data.merged_id, data.member_id, TYPE_OF[type(data)], tie.source, tie.id, tie.time, tie.backfill, body
-
-
-def _inception(state: PolicyState) -> Any:
-    return state.policy.inception if state.policy else None

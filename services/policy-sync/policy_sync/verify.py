@@ -15,6 +15,7 @@ import msgspec
 
 from policy_sync import projection, store
 from policy_sync.reads import TermView
+from policy_sync.rules.chains import Links
 from policy_sync.rules.facts import Fact, business_key, fact, standing
 from policy_sync.rules.fold import Policy, Ties, fold
 from policy_sync.rules.grounds import applicable
@@ -25,7 +26,7 @@ PAGE_ROWS: Final = 100
 
 _PAGE: Final = """
 SELECT json_build_object('policy_no', p.policy_no, 'product_line', p.product_line, 'member_id', p.member_id,
-  'member_ids', p.member_ids, 'inception', p.inception, 'inherited', p.inherited, 'version', p.version,
+  'member_ids', p.member_ids, 'inception', p.inception, 'links', p.links, 'version', p.version,
   'waiting', p.waiting, 'survivors', p.survivors, 'reheld', p.reheld,
   'live_from', p.live_from, 'lived_to', p.lived_to, 'due_on', p.due_on,
   'facts', array(SELECT json_build_array(f.type, f.source, f.id, f.time, f.backfill, f.data, coalesce(d.heard, 0))
@@ -82,7 +83,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     member_id: str | None
     member_ids: Sequence[str]
     inception: date | None
-    inherited: date | None
+    links: Links
     version: int
     waiting: int
     survivors: Mapping[str, str]
@@ -111,7 +112,7 @@ async def verify(pool: Any) -> dict[str, bool]:
     holds = dict.fromkeys(CHECKS, True)
     async for stored in _everything(pool):
         facts = [f.read() for f in stored.facts]
-        ties = Ties(stored.inherited, stored.survivors, stored.reheld)
+        ties = Ties(stored.links, stored.survivors, stored.reheld)
         anew = Anew(facts, fold(stored.policy_no, facts, ties=ties))
         for name, check in CHECKS.items():
             holds[name] = holds[name] and check(stored, anew)

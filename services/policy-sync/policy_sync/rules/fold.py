@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from tenure.calendar import Period, union
 from tenure.contracts import core
 
+from policy_sync.rules.chains import Link, Links, covered
 from policy_sync.rules.claims import Claim, fold_claims
 from policy_sync.rules.facts import Fact, Opening
 from policy_sync.rules.grounds import applicable, introduces
@@ -33,7 +34,8 @@ class Holder(msgspec.Struct, frozen=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A whole policy. Terms are in order of start, holders in order of time, `covers` are all terms' days together.
 
-    `holders` are persons as they are numbered now; `named` are all numbers that the core called them by.
+    `holders` are persons as they are numbered now; `named` are all numbers that the core called them by; `links` are the policies
+    that it continues, whose first day of cover is its inception.
     """
 
     policy_no: str
@@ -48,6 +50,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str | None = None
     region: str | None = None
     previous_policy_no: str | None = None
+    links: Links = ()
 
     def term(self, term_no: int) -> TermState:
         return next(t for t in self.terms if t.term_no == term_no)
@@ -60,6 +63,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def covered_through(self, start: date, end: date) -> bool:
         """Whether every day of `[start, end)` had cover."""
         return any(s <= start and end <= e for s, e in self.covers)
+
+    def handed_on(self, live_from: date | None) -> Links:
+        """What a policy takes that continues this one. `live_from`: since when this one's milestones are told."""
+        losses = tuple((c.claim_no, c.loss_date) for c in self.claims if c.counts)
+        return Link(self.policy_no, self.covers, losses, live_from), *self.links
 
     def members_of(self, term: TermState) -> tuple[str, ...]:
         """Everyone who held the policy during the term as sold, in order."""
@@ -80,12 +88,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ties(msgspec.Struct, frozen=True):
-    """What a policy takes from elsewhere: the inception of the one it continues, and whose its holders' numbers are now.
+    """What a policy takes from elsewhere: the policies it continues, nearest first, and whose its holders' numbers are now.
 
     `reheld` counts how often that changed whose it is, so that its version never stands still over such a change.
     """
 
-    inherited: date | None = None
+    links: Links = ()
     survivors: Mapping[str, str] = NO_SURVIVORS
     reheld: int = 0
 
@@ -107,7 +115,7 @@ def fold_applicable(policy_no: str, known: list[Fact], *, ties: Ties = NO_TIES) 
     return Policy(
         policy_no=policy_no,
         product_line=basics.product_line,
-        inception=min(_begun(terms, openings), ties.inherited or date.max),
+        inception=min([_begun(terms, openings), *(start for start, _ in covered(ties.links)[:1])]),
         holders=_holders(openings[0].effective, basics, known, ties.survivors),
         terms=terms,
         claims=fold_claims(known),
@@ -117,6 +125,7 @@ def fold_applicable(policy_no: str, known: list[Fact], *, ties: Ties = NO_TIES) 
         agent_id=_first(openings, "agent_id"),
         region=_first(openings, "region"),
         previous_policy_no=_first(openings, "previous_policy_no"),
+        links=ties.links,
     )
 
 

@@ -7,17 +7,17 @@ A reminder or expiry that stops to stand because a late fact takes its ground aw
 A year is judged on the day it ends, a term's expiry only when its last day's facts are in: a renewal recorded on that day counts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-from tenure.calendar import DAY, add_months, add_years, full_years
+from tenure.calendar import DAY, Period, add_months, add_years, full_years, union
 from tenure.contracts import policy
 from tenure.contracts.event import Data
 
 from policy_sync.rules.canonical import copy_of
-from policy_sync.rules.claims import Claim
+from policy_sync.rules.chains import covered, live_since
 from policy_sync.rules.fold import Policy
 from policy_sync.rules.terms import TermState
 
@@ -92,18 +92,29 @@ def any_ahead(whole: Policy, live_from: date) -> bool:
 
 
 def _years(whole: Policy, live_from: date) -> Iterator[Milestone]:
+    """A year of a chain is that policy's which covered its last day, the earlier one's where two did."""
     if not whole.covers:
         return
-    lossed = [c.loss_date for c in whole.claims if c.counts]
+    earlier, live_from = covered(whole.links), live_since(whole.links, live_from)
+    chain, lossed = union([*earlier, *whole.covers]), [day for _, day in _losses(whole)]
     first = max(1, full_years(whole.inception, max(live_from, whole.inception)))
     for year in range(first, full_years(whole.inception, whole.covers[-1][1]) + 1):
         start, end = add_years(whole.inception, year - 1), add_years(whole.inception, year)
-        if end < live_from:
+        if end < live_from or not whole.covered_through(end - DAY, end) or _through(earlier, end - DAY, end):
             continue
-        if whole.covered_through(start, end) and not any(start <= day < end for day in lossed):
+        if _through(chain, start, end) and not any(start <= day < end for day in lossed):
             yield Milestone(end, "no_claim_year", year)
-        if whole.covered_through(end - DAY, end):
-            yield Milestone(end, "anniversary", year)
+        yield Milestone(end, "anniversary", year)
+
+
+def _through(covers: Iterable[Period], start: date, end: date) -> bool:
+    return any(s <= start and end <= e for s, e in covers)
+
+
+def _losses(whole: Policy) -> Iterator[tuple[str, date]]:
+    """The claims that count, by the day of the loss: its own, and those of the policies that it continues."""
+    yield from ((c.claim_no, c.loss_date) for c in whole.claims if c.counts)
+    yield from (loss for link in whole.links for loss in link.losses)
 
 
 def _runs_out(term: TermState) -> bool:
@@ -180,9 +191,5 @@ def _revoked(whole: Policy, milestone: Milestone, on: date) -> Data:
         product_line=whole.product_line,
         policy_year=milestone.number,
         effective=on,
-        claim_no=next((c.claim_no for c in whole.claims if _breaks(c, start, milestone.day)), ""),
+        claim_no=next((no for no, day in _losses(whole) if start <= day < milestone.day), ""),
     )
-
-
-def _breaks(claim: Claim, start: date, end: date) -> bool:
-    return claim.counts and start <= claim.loss_date < end

@@ -31,6 +31,7 @@ from policy_sync.commands import (
 )
 from policy_sync.rules.canonical import reheld
 from policy_sync.rules.canonical import told as told_by
+from policy_sync.rules.chains import Links, received
 from policy_sync.rules.controls import control_key
 from policy_sync.rules.customers import MemberState, member_key
 from policy_sync.rules.facts import Fact, Opening, fact_of, standing
@@ -225,11 +226,16 @@ def _continued(data: Data) -> str | None:
     return data.previous_policy_no
 
 
+def handed_on(state: PolicyState) -> Links:
+    """What the policies that continue this one take of it."""
+    return state.policy.handed_on(state.live_from) if state.policy else ()
+
+
 def _tied(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyState:
     """With what this fact's companions say: the policy it continues, and whose number the member it introduces has."""
     now = state.news or state.ties
     if _continued(fact.data) is not None and others[-1].policy is not None:
-        now = replace(now, inherited=others[-1].policy.inception)
+        now = replace(now, links=received(state.policy_no, handed_on(others[-1])))
     if others and isinstance(others[0], MemberState) and others[0].survivor is not None:
         now = replace(now, survivors={**now.survivors, others[0].member_id: others[0].survivor})
     return state if now == state.ties else replace(state, news=now)
