@@ -21,6 +21,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
     "hold_not_captured": (409, "Only a captured hold can be refunded.", "只有已扣减的预留才能退还。"),
     "refund_too_large": (409, "Fewer points of this hold are left to refund.", "可退还的积分少于所要退还的积分。"),
     "activity_in_future": (422, "The activity lies in the future.", "活动日期晚于今天。"),
+    "too_many_waiting": (
+        409,
+        "Too much waits under a number that was given up for whoever the person is now.",
+        "该编号已并入其他客户，等待转交的事项过多。",
+    ),
     "date_out_of_range": (422, "A date lies outside the years 1900 to 2199.", "日期超出 1900 至 2199 年的范围。"),
     "activity_too_late": (422, "The activity is reported too late to count.", "活动上报过晚，不再计分。"),
     "no_session": (422, "This activity counts once a session: name the session.", "该活动按场次计分，请提供场次编号。"),

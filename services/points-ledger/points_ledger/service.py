@@ -11,9 +11,10 @@ from tenure.telemetry import metrics
 from points_ledger import commands, store, timers
 from points_ledger.problems import PROBLEMS
 from points_ledger.proof import sealer
-from points_ledger.rules import activities, adjustments, decide, earning, holds, standing, terms
+from points_ledger.rules import activities, adjustments, decide, earning, given_up, holds, standing, terms
 from points_ledger.rules.account import Account
 from points_ledger.rules.decide import rule
+from points_ledger.rules.given_up import told
 from points_ledger.rules.unmerger import on_unmerged
 
 
@@ -30,20 +31,20 @@ SERVICE: Final = Service[Account](
     package="points_ledger",
     rules={
         # Insuring and staying: learn of the term, settle what changed, earn.
-        policy.PolicyIssued: rule(decide.on_term),
-        policy.PolicyRenewed: rule(decide.on_term),
-        policy.PremiumPaid: rule(decide.on_term),
-        policy.PremiumRefunded: rule(decide.on_term),
-        policy.PolicyEndorsed: rule(decide.on_term),
-        policy.PolicyCancelled: rule(decide.on_term),
-        policy.CancellationReversed: rule(decide.on_term),
-        policy.PolicyRescinded: rule(decide.on_term),
-        policy.PolicyLapsed: rule(decide.on_term),
-        policy.PolicyReinstated: rule(decide.on_term),
-        policy.PolicyAnniversary: rule(earning.on_anniversary),
-        policy.PolicyAnniversaryRevoked: rule(terms.on_anniversary_revoked),
-        policy.NoClaimYearCompleted: rule(earning.on_no_claim_year),
-        policy.NoClaimYearRevoked: rule(terms.on_no_claim_year_revoked),
+        policy.PolicyIssued: told(decide.on_term),
+        policy.PolicyRenewed: told(decide.on_term),
+        policy.PremiumPaid: told(decide.on_term),
+        policy.PremiumRefunded: told(decide.on_term),
+        policy.PolicyEndorsed: told(decide.on_term),
+        policy.PolicyCancelled: told(decide.on_term),
+        policy.CancellationReversed: told(decide.on_term),
+        policy.PolicyRescinded: told(decide.on_term),
+        policy.PolicyLapsed: told(decide.on_term),
+        policy.PolicyReinstated: told(decide.on_term),
+        policy.PolicyAnniversary: told(earning.on_anniversary),
+        policy.PolicyAnniversaryRevoked: told(terms.on_anniversary_revoked),
+        policy.NoClaimYearCompleted: told(earning.on_no_claim_year),
+        policy.NoClaimYearRevoked: told(terms.on_no_claim_year_revoked),
         tier.TierChanged: rule(terms.on_tier_changed),
         policy.CustomerMerged: decide.on_merger,
         policy.CustomerUnmerged: decide.rule_of_two(on_unmerged),
@@ -64,7 +65,7 @@ SERVICE: Final = Service[Account](
         commands.LeaveAgent: rule(standing.on_left),
         commands.ReturnAgent: rule(standing.on_returned),
         commands.LinkMembership: decide.on_link,
-        DayReached: rule(decide.on_day),
+        DayReached: given_up.on_due,
     },
     ignores=frozenset(
         {

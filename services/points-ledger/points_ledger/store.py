@@ -18,7 +18,7 @@ from asyncpg import Record, SerializationError, UniqueViolationError
 from asyncpg.connection import Connection
 from tenure.service import Saved
 
-from points_ledger import budgets, day_limits
+from points_ledger import budgets, day_limits, hand_overs
 from points_ledger import columns as c
 from points_ledger.rules.account import (
     BALANCES,
@@ -94,15 +94,16 @@ INSERT_CLAIMS: Final = c.inserted("budget_claims", c.CLAIM)
 LEAVE_ALLOTTED: Final = c.inserted("budget_news", c.ALLOTTED)
 DROP_ALLOTTED: Final = f"""
     DELETE FROM budget_news n USING {c.unnested(c.ALLOTTED)} WHERE n.member_id = t.member_id AND n.lot_id = t.lot_id"""
-DUE: Final = """
+DUE: Final = f"""
     WITH dated AS (
       SELECT member_id FROM accounts WHERE due_on <= $1 ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED),
     told AS (
       SELECT member_id FROM accounts
       WHERE member_id IN (
         (SELECT member_id FROM referral_news LIMIT $2) UNION (SELECT member_id FROM budget_news LIMIT $2))
-      FOR UPDATE SKIP LOCKED)
-    SELECT member_id FROM dated UNION SELECT member_id FROM told LIMIT $2"""
+      FOR UPDATE SKIP LOCKED),
+    given_up AS ({hand_overs.KEYS})
+    SELECT member_id FROM dated UNION SELECT member_id FROM told UNION SELECT key FROM given_up LIMIT $2"""
 
 
 async def load(conn: Connection, keys: Sequence[str]) -> dict[str, Account]:
@@ -193,6 +194,7 @@ async def _save_rare(conn: Connection, saved: Saved[Account], pairs: "Pairs") ->
     await _write(conn, DROP_ALLOTTED, [msgspec.structs.astuple(news) for news in read])
     changes = [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, AccountChange)]
     await _append(conn, "account_changes", c.CHANGE, changes)
+    await hand_overs.keep(conn, saved.rows)
     await day_limits.count(conn, (row for row in saved.rows if isinstance(row, AdjustmentUse)))
     for kind, sql in ((BudgetClaim, INSERT_CLAIMS), (BudgetNews, LEAVE_ALLOTTED)):
         await _write(conn, sql, [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, kind)])
@@ -317,6 +319,6 @@ def _proposal_row(member_id: str, proposal: Proposal) -> tuple[Any, ...]:
 
 
 async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
-    """Accounts to which `day` brings something, or for which news waits."""
+    """Accounts to which `day` brings something, or for which news waits; numbers given up whose turn was asked for."""
     await budgets.serve(conn, keys_max)
     return [row["member_id"] for row in await conn.fetch(DUE, day, keys_max)]

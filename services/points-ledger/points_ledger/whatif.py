@@ -19,6 +19,7 @@ from tenure.contracts.topics import key_of
 from points_ledger.budgets import allot
 from points_ledger.rules.account import Account, BudgetClaim, BudgetNews
 from points_ledger.rules.decide import keys
+from points_ledger.rules.waiting import SEPARATOR, HandOver
 from points_ledger.service import SERVICE
 
 OWN: Final = "/tenure/points-ledger"
@@ -99,6 +100,9 @@ class Side:
         after = (decided.state,) if len(names) == 1 else decided.state
         self.accounts.update((name, state) for name, state in zip(names, after, strict=True) if state is not None)
         self.claims += [row for row in decided.rows if isinstance(row, BudgetClaim)]
+        for row in decided.rows:
+            if isinstance(row, HandOver):
+                self.hear(SERVICE.day_reached(f"{row.member_id}{SEPARATOR}{row.others}", event.day))
         for told in decided.emit:
             if type(told) in SERVICE.rules:
                 self.hear(replace(event, key=key_of(told), data=told))

@@ -67,7 +67,7 @@ UNSEALED_TABLES = {
     "account_changes": "the audit: append-only by trigger, not sealed",
     "lot_cuts": "when an agent's leaving was known: append-only by trigger, and written by one",
     "adjustment_days": "what was used of a day's limits; over when the day is",
-    "budget_claims": "a queue", "budget_news": "a queue", "referral_news": "a queue",
+    "budget_claims": "a queue", "budget_news": "a queue", "referral_news": "a queue", "hand_overs": "a queue",
     "rule_drafts": "rules have two persons and a log of their own", "rule_log": "append-only",
     **dict.fromkeys(("inbox", "outbox", "published", "progress", "parked", "parked_log", "idempotency", "calendar"), "the spine's"),
     "alembic_version": "the schema's",

@@ -182,17 +182,6 @@ def test_a_merger_can_be_done_undone_and_done_again(world: World) -> None:
     assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
 
 
-def test_what_the_old_number_is_told_of_an_undoing_after_a_second_merger_does_not_undo_that(world: World) -> None:
-    """Another partition brings it, so it may come whenever it likes."""
-    one(world)
-    world.hear(unmerged("2026-07-01"))
-    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 300, 0))
-    world.hear(replace(MERGED, effective=D("2026-07-02")))
-    world.hear(unmerged("2026-07-01", to=OTHER), "2026-07-03")
-    assert (world.points(), world.points(OTHER)) == ((0, 800, 0), (0, 0, 0))
-    assert world.accounts[OTHER].memory.merged_into == M
-
-
 def test_a_chain_of_mergers_is_undone_link_by_link(world: World) -> None:
     one(world)
     world.hear(

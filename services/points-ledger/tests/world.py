@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.decide import keys
+from points_ledger.rules.waiting import HandOver
 from points_ledger.service import SERVICE
 from tenure.calendar import start_of
 from tenure.contracts import activity, policy, tier
@@ -154,6 +155,7 @@ class World:
         self.accounts: dict[str, Account] = {}
         self.told: list[Data] = []
         self.rows: list[Any] = []
+        self.seen = 0
         self._ids = count(1)
 
     def hear(self, data: Data, at: str | date | None = None, *, key: str = M, backfill: bool = False) -> Any:
@@ -187,6 +189,21 @@ class World:
 
     def day(self, day: str | date, member: str = M) -> None:
         self.hear(DayReached(key=member, day=D(day) if isinstance(day, str) else day), day)
+
+    def turns(self) -> None:
+        """Let every number given up that asked for its turn have it, until none does: due work."""
+        asked = {row.member_id: row.others for row in self._asked() if isinstance(row, HandOver)}
+        while asked:
+            member_id, others = asked.popitem()
+            self.day(
+                max(account.lived_to or D("2026-01-01") for account in self.accounts.values()), f"{member_id} {others}"
+            )
+            asked |= {row.member_id: row.others for row in self._asked() if isinstance(row, HandOver)}
+
+    def _asked(self) -> list[Any]:
+        """The rows since the last time."""
+        asked, self.seen = self.rows[self.seen :], len(self.rows)
+        return asked
 
     def balance(self, name: str, member: str = M) -> int:
         account = self.accounts.get(member)

@@ -15,6 +15,7 @@ from tenure.contracts.points import Wallet
 
 from points_ledger.commands import Purpose
 from points_ledger.rules.term_memory import TermMemory
+from points_ledger.rules.waiting import Waiting
 
 FOREVER: Final = date.max
 WALLETS: Final[tuple[Wallet, ...]] = ("points", "growth", "agent")
@@ -172,7 +173,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became.
 
     `frozen` says why nothing may be redeemed, `frozen_also` why else; `persons` are other accounts of the same person; `left_on`
-    when an agent left.
+    when an agent left; `waiting` what is told under this number and is for `merged_into` to hear.
     """
 
     tiers: tuple[tuple[date, str], ...] = ()
@@ -185,6 +186,11 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     left_on: date | None = None
     absorbed: dict[str, Absorbed] = {}
     frozen_also: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+
+    def given_up(self, to: str) -> "Memory":
+        """What this number alone still remembers when it is another's: its tiers are told to it, merged or not."""
+        return Memory(tiers=self.tiers if self.merged_into else (), merged_into=to, waiting=self.waiting)
 
     @property
     def freezes(self) -> tuple[str, ...]:

@@ -145,8 +145,8 @@ class Book:
         """Everything this account held and knew is another's now."""
         if self.lots or self.holds or self.proposals:
             self.lots, self.holds, self.proposals, self.changed = {}, {}, {}, True
-        if self.memory != Memory(merged_into=merged_into):
-            self.remember(Memory(merged_into=merged_into))
+        if self.memory != (left := self.memory.given_up(merged_into)):
+            self.remember(left)
 
     def note(self, what: Any, reason: str, actor: str) -> None:
         """Write what happened to the account itself into its audit."""

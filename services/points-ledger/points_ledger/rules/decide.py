@@ -26,8 +26,9 @@ from points_ledger.rules import caps, earning, referrals, standing, terms
 from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import live_through, next_due
-from points_ledger.rules.merger import on_merged
+from points_ledger.rules.merger import take_over
 from points_ledger.rules.standing import Standing
+from points_ledger.rules.waiting import SEPARATOR
 
 Decide = Callable[[Book, Any], Any]
 Rule = Callable[[Any, Event, Programme], Decision[Any]]
@@ -45,22 +46,29 @@ def rule(decide: Decide) -> Rule:
 
 
 def rule_of_two(decide: Callable[[Book, Book, Any], None]) -> Rule:
-    """A rule of two accounts, which live to the same day first."""
+    """A rule of two accounts."""
 
     def decided(
         found: tuple[Account | None, Account | None], event: Event, programme: Programme
     ) -> Decision[tuple[Account, Account]]:
-        states = [state or new_account(key) for state, key in zip(found, keys(event), strict=True)]
-        day = max(event.day, *(state.lived_to or event.day for state in states))
-        one, other = (_opened(state, event, programme, day) for state in states)
-        decide(one, other, event.data)
-        return Decision(
-            state=(one.account(next_due(one)), other.account(next_due(other))),
-            emit=(*one.told, *other.told),
-            rows=(*one.rows, *other.rows),
-        )
+        one, other = (state or new_account(key) for state, key in zip(found, keys(event), strict=True))
+        return of_two(lambda first, second: decide(first, second, event.data), (one, other), event, programme)
 
     return decided
+
+
+def of_two(
+    decide: Callable[[Book, Book], None], states: tuple[Account, Account], event: Event, programme: Programme
+) -> Decision[tuple[Account, Account]]:
+    """What is decided of two accounts, which live to the same day first."""
+    day = max(event.day, *(state.lived_to or event.day for state in states))
+    one, other = (_opened(state, event, programme, day) for state in states)
+    decide(one, other)
+    return Decision(
+        state=(one.account(next_due(one)), other.account(next_due(other))),
+        emit=(*one.told, *other.told),
+        rows=(*one.rows, *other.rows),
+    )
 
 
 def _opened(state: Account, event: Event, programme: Programme, day: date | None = None) -> Book:
@@ -99,6 +107,8 @@ def keys(event: Event) -> tuple[str, ...]:
             return (survivor, merged)
         case CustomerMerged(member_id=survivor, merged_id=merged) if survivor != merged:
             return (survivor, merged)
+        case DayReached(key=key):
+            return tuple(key.split(SEPARATOR))
     return (event.key,)
 
 
@@ -123,4 +133,4 @@ def on_merger(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     """A customer merged with itself is no change."""
     if not isinstance(state, tuple):
         return Decision(state=state)
-    return rule_of_two(on_merged)(state, event, programme)
+    return rule_of_two(lambda survivor, merged, _: take_over(survivor, merged))(state, event, programme)

@@ -7,21 +7,20 @@ from typing import Final
 
 from msgspec.structs import replace
 from tenure.contracts.points import PointsAdjusted, Wallet
-from tenure.contracts.policy import CustomerMerged
 
 from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Bucket, Lot, Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay, spendable
 from points_ledger.rules.standing import freeze
+from points_ledger.rules.waiting import HandOver
 
 MERGED: Final = "customer_merged"
 _WITHOUT_LOT: Final = 0
 _CORE: Final = "insurer core"
 
 
-def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
-    """Move everything; a second telling finds nothing to move."""
-    assert (survivor.member_id, merged.member_id) == (told.member_id, told.merged_id)
+def take_over(survivor: Book, merged: Book) -> None:
+    """Move whatever there is; a second telling finds nothing to move. A survivor that was merged passes it on in its turn."""
     numbers = {no: survivor.next_lot_no() for no in merged.lots}
     for lot in list(merged.lots.values()):
         move_lot(survivor, merged, lot, numbers)
@@ -38,6 +37,9 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
     if merged.memory.merged_into != survivor.member_id:
         survivor.note("merged", f"took over {merged.member_id}", _CORE)
         merged.note("merged", f"became {survivor.member_id}", _CORE)
+    elif merged.rows:
+        survivor.note("merged", f"took over what came to {merged.member_id}", _CORE)
+        merged.note("merged", f"handed on to {survivor.member_id}", _CORE)
     united = _united(survivor.memory, merged.memory)
     if _took_over(merged.memory, survivor.member_id):
         united = replace(united, merged_into="")
@@ -45,6 +47,13 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
     for reason in merged.memory.freezes:
         freeze(survivor, reason, actor=_CORE)
     merged.empty(merged_into=survivor.member_id)
+    if survivor.memory.merged_into:
+        survivor.rows.append(turn_of(survivor.member_id, survivor.memory))
+
+
+def turn_of(number: str, memory: Memory) -> HandOver:
+    """A number given up asks for its turn with who it is now."""
+    return HandOver.to(number, [memory.merged_into])
 
 
 def _took_over(memory: Memory, number: str) -> bool:
@@ -54,11 +63,24 @@ def _took_over(memory: Memory, number: str) -> bool:
 
 def _absorbed(memory: Memory, merged: Book, numbers: dict[int, int]) -> Absorbed:
     """What is taken over now, beside what was taken over of the same customer before: a merger may be told again."""
-    lots, holds = {new: old for old, new in numbers.items()}, frozenset(merged.holds)
+    now = Absorbed({new: old for old, new in numbers.items()}, frozenset(merged.holds), merged.memory)
     known = memory.absorbed.get(merged.member_id)
-    if known is None:
-        return Absorbed(lots, holds, merged.memory)
-    return Absorbed({**known.lots, **lots}, known.holds | holds, known.memory)
+    return now if known is None else _joined(known, now)
+
+
+def _joined(known: Absorbed, now: Absorbed) -> Absorbed:
+    """What came of one number first, and what came later: all of it goes back together."""
+    one, more = known.memory, now.memory
+    again = {name: _joined(one.absorbed[name], new) for name, new in more.absorbed.items() if name in one.absorbed}
+    memory = replace(
+        one.frozen_for((*one.freezes, *more.freezes)),
+        terms={**one.terms, **more.terms},
+        rescinded=one.rescinded | more.rescinded,
+        referred_by=more.referred_by | one.referred_by,
+        persons=one.persons | more.persons,
+        absorbed={**one.absorbed, **more.absorbed, **again},
+    )
+    return Absorbed({**known.lots, **now.lots}, known.holds | now.holds, memory)
 
 
 def move_lot(survivor: Book, merged: Book, lot: Lot, numbers: dict[int, int]) -> None:
@@ -104,8 +126,6 @@ def _repay(survivor: Book, wallet: Wallet) -> None:
 
 def _united(one: Memory, other: Memory) -> Memory:
     """Terms and referrals of both; the tiers of the survivor stand until tier-engine tells them anew."""
-    if other == Memory(merged_into=other.merged_into):
-        return one
     return replace(
         one,
         terms=other.terms | one.terms,

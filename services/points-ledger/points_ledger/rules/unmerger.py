@@ -97,7 +97,9 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
     merged.remember(
         replace(
             theirs.frozen_for(()),
+            tiers=merged.memory.tiers or theirs.tiers,
             merged_into="",
+            waiting=merged.memory.waiting,
             terms={**theirs.terms, **moved},
             rescinded=theirs.rescinded | (mine.rescinded & policies),
             absorbed={name: _renumbered(one, back) for name, one in theirs.absorbed.items()},

@@ -1,0 +1,133 @@
+"""What reaches a number that was given up goes on to who the person is by now, whatever order the log tells things in.
+
+The invariants: a number given up holds and earns nothing for longer than it waits for its turn (`HandOver`); a fact told under it
+is decided by the account of whoever remains, beside what that one has; what it brought goes back with it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec.structs import replace
+from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.event import Event
+from tenure.contracts.policy import (
+    NoClaimYearCompleted,
+    NoClaimYearRevoked,
+    PolicyAnniversary,
+    PolicyAnniversaryRevoked,
+)
+from tenure.contracts.programme import Programme
+
+from points_ledger.rules import earning, terms
+from points_ledger.rules.account import Account, Memory, new_account
+from points_ledger.rules.book import Book
+from points_ledger.rules.decide import Decide, Rule, keys, of_two, on_day, on_term, rule
+from points_ledger.rules.merger import take_over, turn_of
+from points_ledger.rules.waiting import SEPARATOR, HandedOver, Waiting
+
+WAITING_MAX: Final = 1_000
+_MILESTONES: Final[dict[type, Decide]] = {
+    PolicyAnniversary: earning.on_anniversary,
+    PolicyAnniversaryRevoked: terms.on_anniversary_revoked,
+    NoClaimYearCompleted: earning.on_no_claim_year,
+    NoClaimYearRevoked: terms.on_no_claim_year_revoked,
+}
+_on_day: Final = rule(on_day)
+
+
+def told(decide: Decide) -> Rule:
+    """A rule of what is told of policies: under a number given up it waits for whoever the person is by now.
+
+    Raises RefusedError too_many_waiting.
+    """
+    decided_here = rule(decide)
+
+    def decided(state: Account | None, event: Event, programme: Programme) -> Decision[Account]:
+        if state is None or not state.memory.merged_into:
+            return decided_here(state, event, programme)
+        return _kept(state, event)
+
+    return decided
+
+
+def _kept(account: Account, event: Event) -> Decision[Account]:
+    waiting = account.memory.waiting
+    if len(waiting) >= WAITING_MAX:
+        raise RefusedError("too_many_waiting", f"{WAITING_MAX} facts wait under this number for who it is now")
+    memory = replace(account.memory, waiting=(*waiting, Waiting.of(event)))
+    return Decision(replace(account, memory=memory), rows=(turn_of(account.member_id, memory),))
+
+
+def on_due(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """A day came for an account; or the turn of a number given up, together with those it is tied to."""
+    if not isinstance(state, tuple):
+        return _on_day(state, event, programme)
+    return _Turn(state, event, programme).decide()
+
+
+class _Turn:
+    """One number given up, and what waits there."""
+
+    def __init__(self, found: tuple[Account | None, ...], event: Event, programme: Programme) -> None:
+        self.found, self.event, self.programme = found, event, programme
+        self.number, *self.others = keys(event)
+        names = (self.number, *self.others)
+        self.accounts = {name: state or new_account(name) for name, state in zip(names, found, strict=True)}
+        self.emit: list[Any] = []
+        self.rows: list[Any] = []
+
+    @property
+    def memory(self) -> Memory:
+        return self.accounts[self.number].memory
+
+    def decide(self) -> Decision[Any]:
+        now = self.memory.merged_into
+        if now and now not in self.others:  # it was merged into another since: that one has to be there
+            return Decision(self.found, rows=(turn_of(self.number, self.memory),))
+        if now and _holds_anything(self.accounts[self.number]):
+            self._two(take_over, now)
+        self._hear(now or self.number)
+        self.rows.append(HandedOver(self.number, SEPARATOR.join(self.others)))
+        return Decision(tuple(self.accounts.values()), emit=tuple(self.emit), rows=tuple(self.rows))
+
+    def _two(self, step: Callable[[Book, Book], None], other: str) -> None:
+        """One step between the number and another; each is the cause of its own entries."""
+        old = self.accounts[self.number]
+        event = replace(self.event, id=f"{self.event.id}.{old.transfers_no}")
+        decided = of_two(step, (self.accounts[other], old), event, self.programme)
+        self.accounts[other], self.accounts[self.number] = decided.state
+        self._say(decided)
+
+    def _hear(self, owner: str) -> None:
+        """Let whoever remains hear what waits, each fact with its own name and time."""
+        waiting = self.memory.waiting
+        self._remember(self.number, replace(self.memory, waiting=()))
+        for one in waiting:
+            event = one.event(owner)
+            decided = told(_MILESTONES.get(type(event.data), on_term))(self.accounts[owner], event, self.programme)
+            self.accounts[owner] = decided.state
+            self._say(decided)
+            self._bring(owner, event.data)
+
+    def _bring(self, owner: str, data: Any) -> None:
+        """A term that is heard of only now came with this number: it goes back with it."""
+        memory = self.accounts[owner].memory
+        brought, term = memory.absorbed.get(self.number), getattr(data, "term", None)
+        if brought is None or term is None or term.id in brought.memory.terms or term.id not in memory.terms:
+            return
+        theirs = replace(brought.memory, terms={**brought.memory.terms, term.id: memory.terms[term.id]})
+        absorbed = {**memory.absorbed, self.number: replace(brought, memory=theirs)}
+        self._remember(owner, replace(memory, absorbed=absorbed))
+
+    def _remember(self, name: str, memory: Memory) -> None:
+        self.accounts[name] = replace(self.accounts[name], memory=memory)
+
+    def _say(self, decided: Decision[Any]) -> None:
+        self.emit += decided.emit
+        self.rows += decided.rows
+
+
+def _holds_anything(account: Account) -> bool:
+    memory = account.memory
+    held = account.lots or account.holds or account.proposals or any(account.balances.values())
+    return bool(held) or memory != memory.given_up(memory.merged_into)
