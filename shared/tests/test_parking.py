@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import date
+from typing import Any
 
 import pytest
+from asyncpg.connection import Connection
 from tenure.contracts.event import WrongEventError
 from tenure.contracts.message import MessageRequested
-from tenure.spine import jobs
+from tenure.spine import inbox, jobs
 from tenure.spine.consumer import Consumer
 from tenure.spine.log import Record, open_log
 from tenure.spine.park import Which, drain, replay, replay_all
@@ -74,6 +76,27 @@ async def test_what_arrives_while_its_key_is_replayed_is_not_left_behind_nothing
         await asyncio.gather(replay(toy.door, member), *(toy.deliver(records) for records in arriving))
     assert await toy.parked() == []
     assert set((await totals(toy)).values()) == {25}
+
+
+async def test_a_batch_that_met_a_parked_key_looks_again_once_the_replay_is_over(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saw the key parked; before it parks behind that, a replay drains the key."""
+    await toy.feed(grant("M-1", 13), grant("M-1", 1))
+    await discard_first(toy)
+    claim, drained = inbox.claim, list[int]()
+
+    async def slow(conn: Connection, keys: Any, **more: Any) -> inbox.Claims:
+        found = await claim(conn, keys, **more)
+        if found.blocked and not drained:
+            drained.append(0)
+            drained.append(await replay(toy.door, "M-1"))
+        return found
+
+    monkeypatch.setattr(inbox, "claim", slow)
+    await toy.feed(grant("M-1", 2))
+    assert drained == [0, 1]
+    assert (await toy.parked(), await totals(toy)) == ([], {"M-1": 3})
 
 
 async def test_a_replay_goes_on_past_nothing_the_database_refuses_and_other_keys_are_drained(toy: Under) -> None:

@@ -1,9 +1,10 @@
 """Where reading goes on: what the database recorded is what counts, whatever the group's offsets say and whoever had the partition."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from tenure.contracts import message
@@ -14,7 +15,7 @@ from tenure.spine.log import Consumer, Log, Outgoing, Position, Record, TopicPar
 from tenure.spine.memory_log import MemoryLog
 from tenure.spine.progress import Progress, Reached, RecordWentBackError
 from tenure.spine.runtime import Runtime
-from tenure.spine.transact import Item
+from tenure.spine.transact import Door, Item, Outcome
 from tenure.testing import Under
 
 from .test_delivery import outgoing, until
@@ -196,6 +197,22 @@ async def test_a_batch_that_is_halved_has_no_half_an_effect_on_a_database_that_w
     with pytest.raises(RecordWentBackError):
         await intake.apply(read(2, *outgoing(3, member="M-3"), *outgoing(7, member="M-7")))
     assert await toy.pool.fetchval("SELECT count(*) FROM inbox") == 0
+
+
+async def test_the_first_half_of_a_batch_does_not_say_that_the_second_was_read(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await toy.pool.execute("ALTER TABLE totals ADD CHECK (amount <> 7)")
+    once, committed = Door.transact, list[tuple[int, int | None]]()
+
+    async def looking(door: Door, items: Sequence[Item], **more: Any) -> list[Outcome]:
+        outcomes = await once(door, items, **more)
+        committed.append((len(items), await recorded(toy)))
+        return outcomes
+
+    monkeypatch.setattr(Door, "transact", looking)
+    await Intake(toy.door, progress_of(toy)).apply(read(0, *outgoing(3, member="M-3"), *outgoing(7, member="M-7")))
+    assert committed == [(1, None), (1, 2)]
 
 
 def read(first: int, *sent: Outgoing) -> list[Record]:

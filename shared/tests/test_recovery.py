@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 import asyncpg
@@ -11,7 +12,7 @@ from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
 from tenure.spine import jobs, outbox
 from tenure.spine.codec import event_of
-from tenure.spine.log import Log
+from tenure.spine.log import Log, Position
 from tenure.spine.memory_log import MemoryConsumer, MemoryLog
 from tenure.spine.progress import Reached
 from tenure.spine.runtime import RESTARTS_MAX, Runtime
@@ -95,6 +96,40 @@ async def test_a_log_that_forgot_and_was_filled_past_its_former_end_is_noticed_t
             heard: set[int] = set()
             while heard != set(range(1, 11)):
                 heard |= set(await read_all(log, "message.v1", 1))
+
+
+async def test_a_log_that_forgot_is_filled_again_though_nothing_new_is_told(
+    toy: Under, log: Log, settings: Settings
+) -> None:
+    assert isinstance(log, MemoryLog)
+    producer = await log.producer()
+    async with Runtime(toy.door, log, settings):
+        await producer.send(outgoing(1, 2, 3))
+        await until(lambda: toy.pool.fetchval("SELECT sum(events) = 3 FROM outbox WHERE published"), toy)
+        log.forget()
+        await ensure_topics(log)
+        async with asyncio.timeout(15):
+            assert await read_all(log, "message.v1", 3) == [1, 3, 6]
+
+
+async def test_offsets_are_told_only_of_what_the_database_has(
+    toy: Under, log: Log, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, had = MemoryConsumer.commit, list[tuple[int, int]]()
+
+    async def looking(client: MemoryConsumer, positions: Iterable[Position]) -> None:
+        told = list(positions)
+        had.append((sum(p.next_offset for p in told), await toy.pool.fetchval("SELECT count(*) FROM inbox")))
+        await commit(client, told)
+
+    monkeypatch.setattr(MemoryConsumer, "commit", looking)
+    producer = await log.producer()
+    async with Runtime(toy.door, log, settings):
+        for n in range(3):
+            await producer.send(outgoing(n))
+            await until(lambda: toy.pool.fetchval("SELECT sum(next_offset) > $1 FROM progress", n), toy)  # noqa: B023
+    assert had
+    assert all(done >= told for told, done in had)
 
 
 async def test_who_was_just_given_partitions_has_not_caught_up(

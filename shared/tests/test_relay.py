@@ -1,18 +1,22 @@
 """A relay that lost its lead without noticing, and one that is cut off in the middle: they repeat, and never reorder."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
 import pytest
 from asyncpg.connection import Connection
+from tenure.spine import floor, outbox, relay
 from tenure.spine.codec import decode
+from tenure.spine.floor import Floor
 from tenure.spine.leading import TRY_LOCK, leading, lost_sessions
 from tenure.spine.log import Log, Outgoing, Position, Producer
+from tenure.spine.memory_log import MemoryLog
 from tenure.spine.relay import LOCK, Relay
 from tenure.spine.retry import WORLD_DOWN
+from tenure.spine.topics import ensure_topics
 from tenure.testing import Under
 
 from .toy import grant
@@ -117,3 +121,73 @@ async def test_asking_for_the_lead_ends_with_the_asker(toy: Under) -> None:
 async def _ask(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     async with leading(pool, LOCK, asyncio.Event(), lost_sessions()):
         raise AssertionError("somebody else leads")
+
+
+async def test_a_repair_that_is_cut_off_is_done_again(toy: Under, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log forgot; the relay has put one of three rows back to be told again when it is cut off. Another finds it unfinished."""
+    assert isinstance(log, MemoryLog)
+    monkeypatch.setattr(relay, "REPAIR_ROWS_MAX", 1)
+    for _ in range(3):
+        await toy.feed(grant("M-1", 1))
+    async with at_work([Relay("mall", toy.pool, log)]):
+        await heard(log, 3)
+        async with asyncio.timeout(10):
+            while not await toy.pool.fetchval("SELECT bool_and(published) FROM outbox"):
+                await asyncio.sleep(0.02)
+    log.forget()
+    await ensure_topics(log)
+    once, pages = outbox.publish_again, []
+
+    async def cut_off(conn: Connection, *, rows_max: int) -> int:
+        pages.append(rows_max)
+        if len(pages) == 2:
+            raise ConnectionResetError
+        return await once(conn, rows_max=rows_max)
+
+    monkeypatch.setattr(outbox, "publish_again", cut_off)
+    async with at_work([Relay("mall", toy.pool, log)]):
+        assert sorted({amount for _, amount in await heard(log, 3)}) == [1, 2, 3]
+    assert len(pages) > 2, "cut off, and done again"
+
+
+@dataclass
+class Asked:
+    """A connection of whoever looks where the floor is; after its first question, somebody begins to write."""
+
+    conn: Connection
+    begins: Callable[[], Awaitable[None]]
+    begun: bool = False
+
+    async def fetch(self, sql: str) -> list[asyncpg.Record]:
+        return await self.conn.fetch(sql)
+
+    async def fetchval(self, sql: str) -> int:
+        if not self.begun:
+            self.begun = True
+            await self.begins()
+        return int(await self.conn.fetchval(sql))
+
+
+async def test_who_begins_between_the_two_questions_is_among_the_writers(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How far `seq` was drawn is asked before who writes: a row that is drawn in between has its writer among them."""
+    monkeypatch.setattr(floor, "LOOK_EVERY_S", 0.0)
+    async with toy.pool.acquire() as asker, toy.pool.acquire() as writer:
+        late = writer.transaction()
+
+        async def begins() -> None:
+            await late.start()
+            await writer.execute(outbox.EMIT, outbox.pack([]), 1)
+
+        looks, asked = Floor(), Asked(asker, begins)  # type: ignore[arg-type]
+        for _ in range(3):
+            await looks.look(asked)  # type: ignore[arg-type]
+            looks.rise(None)
+        assert asked.begun
+        assert looks.seq == 0, "the first row may still come"
+        await late.commit()
+        for _ in range(2):
+            await looks.look(asked)  # type: ignore[arg-type]
+            looks.rise(None)
+        assert looks.seq == 1
