@@ -70,7 +70,11 @@ def test_each_service_has_a_container_that_runs_its_package(service: Service[Any
 
 
 def test_no_container_runs_a_service_the_code_does_not_have() -> None:
-    assert {name for name, c in CONTAINERS.items() if c["image"] == OURS} == {s.name for s in SERVICES} | {"init"}
+    assert {name for name, c in CONTAINERS.items() if c["image"] == OURS} == {
+        *(s.name for s in SERVICES),
+        "init",
+        "tenure",
+    }
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -105,9 +109,10 @@ def sources(service: Service[Any]) -> Iterator[Path]:
 
 
 def test_only_who_needs_a_secret_has_it() -> None:
-    """The signing key is in one volume, which only `init` mounts; PostgreSQL's data is where its image keeps it."""
+    """The signing key is in one volume, which only `init` and the operator's command mount; PostgreSQL's data is where its image keeps it."""
     mounts = {name: [v.split(":")[0] for v in c.get("volumes", ())] for name, c in CONTAINERS.items()}
-    assert {name for name, volumes in mounts.items() if "signing" in volumes} == {"init"}
+    assert {name for name, volumes in mounts.items() if "signing" in volumes} == {"init", "tenure"}
+    assert CONTAINERS["tenure"]["profiles"] == ["operator"], "it is not up with the others"
     assert all("keys:/var/lib/tenure/keys:ro" in CONTAINERS[s.name]["volumes"] for s in SERVICES)
     assert "postgres:/var/lib/postgresql" in CONTAINERS["postgres"]["volumes"]
 
@@ -155,6 +160,20 @@ def test_init_makes_the_keys_the_settings_name_and_keeps_the_signing_one(
 
     keys.main([str(tmp_path / "keys")])
     assert {p.name: p.read_text() for p in (tmp_path / "keys").iterdir()} == handed, "a second run changed a key"
+
+
+def test_the_operators_command_is_told_where_everything_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment("tenure").items():
+        monkeypatch.setenv(name, value)
+    home, inside = Home(), settings_of(SERVICES[0].name)
+    assert (home.addresses().url, str(home.folder)) == (inside.service_url, environment("init")["TENURE_DATA_DIR"])
+    assert str(home.sms) == environment("notifier")["TENURE_SMS_FILE"]
+    settings = home.settings()
+    assert (settings.database_url, settings.kafka, settings.clock) == (inside.database_url, inside.kafka, "wall")
+    monkeypatch.setenv("TENURE_DATA_DIR", str(tmp_path))
+    Home().prepare()
+    gate = Gate(trusted_keys(tmp_path / "keys" / "public.pem"), issuer=inside.jwt_issuer)
+    assert gate.caller_of(Home().bearer("me", "operator")).roles == {"operator"}
 
 
 # The image.

@@ -32,7 +32,7 @@ class Api:
     """A client in one role. Raises ApiError for problems, httpx.HTTPError when nobody answers."""
 
     def __init__(self, home: Home, subject: str = "cli", *roles: str, book: list[str] | None = None) -> None:
-        token = home.token(subject, *(roles or ("operator",)), book=book)
+        token = home.bearer(subject, *(roles or ("operator",)), book=book)
         self._http = httpx.Client(
             base_url=home.addresses().url, headers={"Authorization": f"Bearer {token}"}, timeout=60
         )

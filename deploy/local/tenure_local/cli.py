@@ -6,6 +6,7 @@ answered at once.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from types import FrameType
@@ -26,7 +27,7 @@ from tenure_local.cli_rules import rules
 from tenure_local.cli_simulate import simulate
 from tenure_local.cli_verify import verify
 from tenure_local.console import err, fail, out, print_json, tell
-from tenure_local.home import Home, NotUpError
+from tenure_local.home import DATABASE_URL, KAFKA, URL, Home, NotUpError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for group in (platform, imports, contract, policies, reconciling, data, ledger):
@@ -43,8 +44,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.callback()
-def tenure() -> None:
+def tenure(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help=f"The gateway of a platform elsewhere ({URL}); what reads its databases needs {DATABASE_URL} and {KAFKA}, too.",
+        ),
+    ] = None,
+) -> None:
     """Tenure: an event-driven loyalty platform for insurers."""
+    if url is None:
+        return
+    if not url.startswith(("http://", "https://")):
+        fail(f"--url {url} must begin with http:// or https://", status=WRONG_WORDS)
+    os.environ[URL] = url
 
 
 @app.command()

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -15,7 +16,7 @@ from tenure.embedded.postgres_root import reachable_binaries
 from tenure.spine.log import WorldDown, open_log
 
 from tenure_local.drained import Targets, watch
-from tenure_local.home import Addresses, Home, NotUpError
+from tenure_local.home import Addresses, Home, NotNamedError, NotUpError
 from tenure_local.moving import left
 from tenure_local.platform import PORT, port_is_free
 
@@ -42,6 +43,8 @@ class Finding:
 
 async def examine(home: Home) -> list[Finding]:
     """The machine first, then the platform if one is meant to be up."""
+    if home.elsewhere:
+        return await _examine_elsewhere(home)
     findings = [_python(), _wheels(), _kafka(), _folder(home.folder), _disk(home.folder), _programme(home)]
     try:
         addresses = home.addresses()
@@ -54,6 +57,27 @@ async def examine(home: Home) -> list[Finding]:
         _process(home, "worker", addresses.worker_url),
     )
     return findings if not all(f.ok for f in findings) else [*findings, *await _work(home)]
+
+
+async def _examine_elsewhere(home: Home) -> list[Finding]:
+    """Of a platform that somebody else runs: what is named of it, and whether that answers."""
+    addresses = home.addresses()
+    findings = [_python(), _programme(home), await _gateway(addresses.url)]
+    try:
+        home.settings()
+    except NotNamedError as missing:
+        return [*findings, Finding("databases and log", False, "not named", str(missing))]
+    findings += await asyncio.gather(_postgres(addresses.database_url), _broker(addresses))
+    return findings if not all(f.ok for f in findings) else [*findings, *await _work(home)]
+
+
+async def _gateway(url: str) -> Finding:
+    try:
+        async with httpx.AsyncClient(timeout=ANSWER_WITHIN_S) as http:
+            answer = await http.get(f"{url}/health/live")
+    except httpx.HTTPError as error:
+        return Finding("gateway", False, f"{url} does not answer ({type(error).__name__})", "is it the gateway's URL?")
+    return Finding("gateway", answer.is_success, f"{url} answers {answer.status_code}")
 
 
 def _python() -> Finding:
@@ -115,15 +139,18 @@ def _port() -> Finding:
 
 
 async def _postgres(url: str) -> Finding:
+    where = urlsplit(url).netloc.rpartition("@")[2]  # nobody's password
     try:
         conn = await asyncpg.connect(f"{url}/postgres", timeout=ANSWER_WITHIN_S)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         mend = "start it, or unset TENURE_DATABASE_URL" if "TENURE_DATABASE_URL" in os.environ else START_ANEW
-        return Finding("PostgreSQL", False, f"{url}: {error}", mend)
+        return Finding("PostgreSQL", False, f"{where}: {error}", mend)
     version = conn.get_server_version()
     await conn.close()
     ok = version.major >= POSTGRES_MIN
-    return Finding("PostgreSQL", ok, f"{version.major}.{version.minor} at {url}", "" if ok else "15 or newer is needed")
+    return Finding(
+        "PostgreSQL", ok, f"{version.major}.{version.minor} at {where}", "" if ok else "15 or newer is needed"
+    )
 
 
 async def _broker(addresses: Addresses) -> Finding:

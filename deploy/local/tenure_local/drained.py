@@ -71,9 +71,12 @@ class Watch:
     async def _lag(self) -> int:
         """How many records the worker's consumers know of and have not read, whoever published them.
 
-        Raises WorkerGoneError, ConsumerHaltedError. A worker that is too busy to answer is there.
+        Raises WorkerGoneError, ConsumerHaltedError. A worker that is too busy to answer is there. Of a platform elsewhere nobody
+        is asked: only what its services told one another is known then.
         """
         self._checked_at = asyncio.get_running_loop().time()
+        if not self._worker_url:
+            return 0
         async with httpx.AsyncClient(timeout=WORKER_ANSWER_TIMEOUT_S) as http:
             try:
                 answer = await http.get(f"{self._worker_url}/health/live")

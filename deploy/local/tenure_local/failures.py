@@ -15,10 +15,10 @@ from tenure.spine.log import PartitionsDiffer, WorldDown
 from tenure_local.api import ApiError
 from tenure_local.drained import ConsumerHaltedError, WorkerGoneError
 from tenure_local.holding import HeldError
-from tenure_local.home import NobodyError, NotUpError
+from tenure_local.home import NobodyError, NotNamedError, NotUpError
 from tenure_local.moving import NotDrainedError
 from tenure_local.park_desk import NoSuchParkedError
-from tenure_local.platform import AlreadyUpError
+from tenure_local.platform import AlreadyUpError, ElsewhereError
 from tenure_local.playback import CalendarError
 
 _CAUSES: Final = ("fatal", "error", "exception", "panic")
@@ -52,7 +52,7 @@ _LINES: Final[tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseExcepti
         (AlreadyUpError, ApiError, CalendarError, HeldError, NoSuchParkedError, NotDrainedError, NotUpError),
         _one_line,
     ),
-    ((NobodyError, ProgrammeError, ConsumerHaltedError, WorkerGoneError), _one_line),
+    ((ElsewhereError, NobodyError, NotNamedError, ProgrammeError, ConsumerHaltedError, WorkerGoneError), _one_line),
     ((ServerFailedError,), lambda error: server_failed(str(error))),
     ((NoDurableKafkaError,), lambda error: f"no Apache Kafka can be had here: {_one_line(error)}"),
     ((SettingsError,), lambda error: f"a setting is wrong: {_one_line(error)}"),

@@ -1,6 +1,9 @@
 """The folder of one embedded platform: its data, its keys, and a note of what is running where.
 
 `TENURE_DATA_DIR` names another folder than `.tenure` beside the project. Nothing outside it is written.
+
+`TENURE_SERVICE_URL` (`tenure --url`) names a platform elsewhere instead, by its gateway; the environment then says where the rest
+of it is, as it does for the platform's own processes. What a command needs and nobody named is said, never guessed.
 """
 
 import os
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SERVICE_TOKEN_TTL_S: Final = 10 * 365 * 86_400
+URL: Final = "TENURE_SERVICE_URL"
+DATABASE_URL: Final = "TENURE_DATABASE_URL"
+KAFKA: Final = "TENURE_KAFKA"
+BEARER: Final = "TENURE_TOKEN"
+KEY_FILE: Final = "TENURE_JWT_PRIVATE_KEY_FILE"
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +36,10 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     clock: str
 
 
+class NotNamedError(Exception):
+    """A platform elsewhere is named, and not all of it that this command needs; the message says what to name."""
+
+
 class NobodyError(ValueError):
     """A token was asked for whom nobody can be; the message says why."""
 
@@ -36,7 +48,9 @@ class NotUpError(Exception):
     """No platform is up; start one with `tenure up --detach` or `tenure demo`."""
 
     def __init__(self) -> None:
-        super().__init__("no platform is up here; start one with `tenure up --detach` or `tenure demo`")
+        super().__init__(
+            "no platform is up here; start one with `tenure up --detach` or `tenure demo`, or name one: `tenure --url URL ...`"
+        )
 
 
 class Home:
@@ -51,7 +65,9 @@ class Home:
         self.contact_key = self.folder / "keys" / "contact.key"
         self.targets = self.folder / "published.json"
         self.log_name = self.folder / "log-name"
-        self.sms = self.folder / "sms.ndjson"
+        self.elsewhere = os.environ.get(URL, "").rstrip("/")
+        told = os.environ.get("TENURE_SMS_FILE") if self.elsewhere else None
+        self.sms = Path(told) if told else self.folder / "sms.ndjson"
 
     def has_data(self) -> bool:
         """Whether an earlier run left something."""
@@ -70,18 +86,43 @@ class Home:
             _write_private(self.service_token, self.token("tenure", "service", ttl_s=SERVICE_TOKEN_TTL_S).encode())
 
     def token(self, subject: str, *roles: str, ttl_s: int = 3_600, book: list[str] | None = None) -> str:
-        """A token this platform trusts. Raises NotUpError before the first `up`, NobodyError for what nobody may have."""
-        if not self.private_key.exists():
-            raise NotUpError
+        """A token this platform trusts. Raises NotUpError before the first `up`, NobodyError for what nobody may have.
+
+        Raises NotNamedError where a platform elsewhere is named and no key that signs for it.
+        """
+        key = self._signing_key()
         from tenure.edge.access import mint
 
         try:
-            return mint(self.private_key.read_bytes(), subject, roles, ttl_s, book=book)
+            return mint(key.read_bytes(), subject, roles, ttl_s, book=book)
         except ValueError as error:
             raise NobodyError(str(error)) from None
 
+    def bearer(self, subject: str, *roles: str, book: list[str] | None = None) -> str:
+        """What a command shows the platform: the token somebody gave it for a platform elsewhere, or one of its own."""
+        given = os.environ.get(BEARER, "") if self.elsewhere else ""
+        return given or self.token(subject, *roles, book=book)
+
+    def _signing_key(self) -> Path:
+        given = os.environ.get(KEY_FILE) if self.elsewhere else None
+        key = Path(given) if given else self.private_key
+        if given or key.exists():
+            return key
+        if self.elsewhere:
+            raise NotNamedError(f"nothing here signs a token for {self.elsewhere}: set {BEARER}, or {KEY_FILE}")
+        raise NotUpError
+
     def addresses(self) -> Addresses:
-        """Where the running platform is. Raises NotUpError."""
+        """Where the running platform is; of one elsewhere what is not named is empty. Raises NotUpError."""
+        if self.elsewhere:
+            return Addresses(
+                url=self.elsewhere,
+                worker_url="",
+                database_url=os.environ.get(DATABASE_URL, ""),
+                kafka=os.environ.get(KAFKA, ""),
+                broker="configured",
+                clock=os.environ.get("TENURE_CLOCK") or "wall",
+            )
         if not self.note.exists():
             raise NotUpError
         return msgspec.json.decode(self.note.read_bytes(), type=Addresses)
@@ -109,10 +150,16 @@ class Home:
         }
 
     def settings(self) -> "Settings":
-        """Settings as the running platform's processes have them. Raises NotUpError, SettingsError."""
+        """Settings as the running platform's processes have them. Raises NotUpError, NotNamedError, SettingsError."""
         from tenure.settings import Settings, load_settings
 
         addresses = self.addresses()
+        if self.elsewhere:
+            if missing := [name for name in (DATABASE_URL, KAFKA) if not os.environ.get(name)]:
+                raise NotNamedError(
+                    f"this asks more than {self.elsewhere} answers over REST: set {' and '.join(missing)}"
+                )
+            return load_settings(programme_dir=Path(self.environment_programme()))
         names = self.environment(addresses, port=0)
         fields = {k.removeprefix("TENURE_").lower(): v for k, v in names.items() if k.startswith("TENURE_")}
         return load_settings(**{k: v for k, v in fields.items() if k in Settings.model_fields})

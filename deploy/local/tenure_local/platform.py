@@ -33,6 +33,13 @@ class AlreadyUpError(Exception):
     """A platform is up in this folder already."""
 
 
+class ElsewhereError(Exception):
+    """A platform elsewhere is named, and one is to be started here."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"TENURE_SERVICE_URL (or --url) names {url}; this starts a platform here: leave it out")
+
+
 class Node(Server):
     """A process of services, ready when it answers on its health port."""
 
@@ -77,8 +84,10 @@ class Platform:
     def start(self, say: Say, *, clean: bool = False) -> Addresses:
         """Start everything, in order; each step says what it does. `clean` forgets an earlier run first.
 
-        Raises AlreadyUpError, HeldError, ServerFailedError, NoDurableKafkaError.
+        Raises AlreadyUpError, ElsewhereError, HeldError, ServerFailedError, NoDurableKafkaError.
         """
+        if self.home.elsewhere:
+            raise ElsewhereError(self.home.elsewhere)
         try:
             self._stack.enter_context(held(self.home))
             refuse_a_second(self.home)
