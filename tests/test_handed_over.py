@@ -133,6 +133,19 @@ async def test_a_claim_is_with_whose_it_is_and_open_nowhere_else(
     assert await open_claims(house) == {"M-1": [], "M-2": []}
 
 
+async def test_a_merger_undone_before_its_policies_were_looked_at_leaves_nothing_behind(whole_house: House) -> None:
+    house = whole_house
+    await house.say(ISSUED, OWN, at=at("2024-03-01"))
+    await house.say(REPORTED, at=at("2024-04-06"))
+    await house.say(MERGED, at=at("2024-06-01"))
+    await house.say(PARTED, at=at("2024-07-01"))
+    await house.day(date(2024, 7, 2))
+    await hand_over_once(house["member-view"].door)
+    assert await agrees(house)
+    assert await open_claims(house) == {"M-1": ["C-1 no survey"], "M-2": []}
+    assert (await asked(house["benefits"], "/v1/claims/C-1/entitlements"))["member_id"] == "M-1"
+
+
 @pytest.mark.parametrize(("how", "facts", "owner"), OF_ANOTHER, ids=[row[0] for row in OF_ANOTHER])
 @pytest.mark.parametrize("paid", [[], [claim(core.ClaimPaid, "2024-04-20", amount_fen=900_00)]], ids=["open", "paid"])
 async def test_history_is_no_news_when_it_turns_out_to_be_another_s(

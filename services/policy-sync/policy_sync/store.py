@@ -47,7 +47,8 @@ _NO_POLICY: Final[Mapping[str, Any]] = MappingProxyType(
     | {"links": "[]", "survivors": "{}", "reheld": 0}
 )
 # Read before what they are about: what a note says is out of date is then never older than what is read after it.
-_NOTES: Final = ", (SELECT array_agg(id) FROM stale WHERE stale.policy_no = policies.policy_no) AS stale"
+_NOTES: Final = """, (SELECT json_agg(json_build_array(s.id, s.merged_id, s.survivor_id) ORDER BY s.id)
+   FROM stale s WHERE s.policy_no = policies.policy_no) AS stale"""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -90,8 +91,9 @@ async def _states(
     named = {member for no in rows for member in named_ids(facts.get(no, ()))}
     known = await ties.of(conn, named | enrolled.keys(), is_locked=is_locked)
     handed = await ties.handed(conn, {no for row in rows.values() if (no := row["previous_policy_no"]) is not None})
+    given_up = ties.given_up(known)
     states: dict[str, State] = {
-        no: _policy(row, facts.get(no, ()), told.get(no, {}), known, handed) for no, row in rows.items()
+        no: _policy(row, facts.get(no, ()), told.get(no, {}), known, handed, given_up) for no, row in rows.items()
     }
     web = await ties.around(conn, enrolled, known)
     erased = await ties.erased_of(conn, web) if enrolled else frozenset[str]()
@@ -205,6 +207,7 @@ def _policy(
     told: dict[Milestone, bool],
     known: Mapping[str, tuple[Fact, ...]],
     handed: Mapping[str, Links],
+    given_up: frozenset[str],
 ) -> PolicyState:
     then = ties.then(row)
     now = ties.now(row, then, facts, known, handed)
@@ -214,7 +217,8 @@ def _policy(
         policy=fold(row["policy_no"], facts, ties=then),
         ties=then,
         news=None if now == then else now,
-        stale=tuple(row["stale"] or ()),
+        stale=ties.notes(row),
+        given_up=given_up,
         live_from=row["live_from"],
         lived_to=row["lived_to"],
         told=told,

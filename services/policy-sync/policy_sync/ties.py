@@ -23,11 +23,13 @@ from policy_sync.rules.fold import Ties, named_ids
 from policy_sync.rules.mergers import Tie, survivor
 from policy_sync.rules.policies import PolicyState, handed_on
 from policy_sync.rules.recorded import Recorded, Reheld
+from policy_sync.rules.reheld import Note
 
 CHAIN_MAX: Final = 16
 _TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
     {"CustomerMerged": core.CustomerMerged, "CustomerUnmerged": core.CustomerUnmerged}
 )
+_notes: Final = msgspec.json.Decoder(tuple[Note, ...]).decode
 _OF: Final = """
 SELECT merged_id, type, source, id, time, backfill, data::text FROM mergers
 WHERE merged_id = ANY ($1::text[]) AND ($2::timestamptz IS NULL OR recorded_at <= $2) ORDER BY seq
@@ -39,10 +41,10 @@ _HOLD: Final = "SELECT FROM members WHERE member_id = ANY ($1::text[]) ORDER BY 
 # Every number that is, or ever was, merged into this one, however far down.
 _REHELD: Final = """
 WITH RECURSIVE merged (id) AS (
-  SELECT unnest($1::text[])
+  SELECT $1::text
   UNION SELECT g.merged_id FROM merged m JOIN mergers g ON g.survivor_id = m.id)
-INSERT INTO stale (policy_no)
-SELECT policy_no FROM policies WHERE member_ids && (SELECT array_agg(id) FROM merged) ORDER BY policy_no
+INSERT INTO stale (policy_no, merged_id, survivor_id)
+SELECT policy_no, $1, $2 FROM policies WHERE member_ids && (SELECT array_agg(id) FROM merged) ORDER BY policy_no
 """
 _BELOW: Final = """
 WITH RECURSIVE merged (id) AS (
@@ -118,6 +120,16 @@ def _kept(known: Mapping[str, Sequence[Fact]]) -> set[str]:
     return {f.data.member_id for facts in known.values() for f in facts}
 
 
+def given_up(known: Mapping[str, Sequence[Fact]]) -> frozenset[str]:
+    """Those of the numbers that are others' now."""
+    return frozenset(number for number in known if survivor(number, known) != number)
+
+
+def notes(row: Any) -> tuple[Note, ...]:
+    """Why a policy is to be looked at again."""
+    return _notes(row["stale"]) if row["stale"] else ()
+
+
 def then(row: Any) -> Ties:
     """The ties by which a policy's row was last told."""
     return Ties(_links(row["links"]), msgspec.json.decode(row["survivors"]), row["reheld"])
@@ -147,15 +159,15 @@ async def note(
     conn: Connection, before: Mapping[str, PolicyState], after: Sequence[PolicyState], rows: Sequence[Any]
 ) -> None:
     """Note whom a changed policy that they continue, or a merger, concerns, when the notes that these states answer are gone."""
-    if answered := [id_ for state in after for id_ in state.stale]:
+    if answered := [id_ for state in after for id_ in state.answered]:
         await conn.execute("DELETE FROM stale WHERE id = ANY ($1::bigint[])", answered)
     moved = [s.policy_no for s in after if handed_on(s) != handed_on(before[s.policy_no])]
     if moved:
         await conn.execute(_CONTINUED, moved)
     if tied := [r.fact for r in rows if isinstance(r, Recorded) and isinstance(r.fact.data, Tie)]:
         await conn.executemany(_TIED, [_row(f) for f in tied])
-    if reheld := [r.member_id for r in rows if isinstance(r, Reheld)]:
-        await conn.execute(_REHELD, reheld)
+    if reheld := [r for r in rows if isinstance(r, Reheld)]:
+        await conn.executemany(_REHELD, reheld)
 
 
 def _row(tie: Fact) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from policy_sync.rules.fold import Policy
 from policy_sync.rules.terms import TermState
 
 Copies = dict[tuple[int, str], policy.Term]
+NOBODY: Final[Mapping[int, Collection[str]]] = MappingProxyType({})
 
 
 def copy_of(whole: Policy, term: TermState, member_id: str) -> policy.Term:
@@ -127,7 +128,7 @@ def _changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]
     """
     own = getattr(fact.data, "term_no", None)
     always = isinstance(fact.data, (core.PremiumRefunded, core.PolicyEndorsed, core.PolicyRescinded))
-    for part in sorted(_parts(before, after), key=lambda part: part.copy.term_no != own):
+    for part in sorted(parts(before, after), key=lambda part: part.copy.term_no != own):
         is_own = own in (None, part.copy.term_no)
         if part.is_held and (part.is_other or (always and is_own)):
             yield _event(fact.data, part.copy, is_own=is_own, after=after)
@@ -164,7 +165,7 @@ def _event(data: Any, copy: policy.Term, *, is_own: bool, after: Policy) -> Data
             return _PLAIN[type(data)](**about, effective=data.effective)
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """What one member has of one term, and what it was; `is_held`: they hold the policy at some time of it."""
 
     copy: policy.Term
@@ -181,24 +182,25 @@ class _Part(NamedTuple):
         return self.copy.covers != (self.was.covers if self.was else ())
 
 
-def _parts(before: Policy | None, after: Policy) -> Iterator[_Part]:
-    """Of each term, in order, the parts of all who hold it or did before."""
+def parts(before: Policy | None, after: Policy, others: Mapping[int, Collection[str]] = NOBODY) -> Iterator[Part]:
+    """Of each term, in order, the parts of all who hold it or did before, and of `others`."""
     earlier = _copies(before) if before else {}
     for term in after.terms:
         holding = after.members_of(term)
-        for member in dict.fromkeys([*(m for no, m in earlier if no == term.term_no), *holding]):
-            yield _Part(copy_of(after, term, member), earlier.get((term.term_no, member)), member in holding)
+        before_it = (m for no, m in earlier if no == term.term_no)
+        for member in dict.fromkeys([*before_it, *holding, *sorted(others.get(term.term_no, ()))]):
+            yield Part(copy_of(after, term, member), earlier.get((term.term_no, member)), member in holding)
 
 
 def _held_by_others(opened: policy.TermEvent, before: Policy | None, after: Policy) -> Iterator[Data]:
     """A term becomes known: also to who takes it over later, and to whom it makes another's holder."""
-    for part in _parts(before, after):
+    for part in parts(before, after):
         is_told = (part.copy.id, part.copy.member_id) == (opened.term.id, opened.member_id)
         if part.is_other_cover and not is_told:
             yield _handed_over(before, after, part)
 
 
-def _handed_over(before: Policy | None, after: Policy, part: _Part) -> policy.PolicyHolderChanged:
+def _handed_over(before: Policy | None, after: Policy, part: Part) -> policy.PolicyHolderChanged:
     """From the first day that is, or was, this member's: by whom it was held so far, else on the day before."""
     covers = part.copy.covers or (part.was.covers if part.was else ())
     day = covers[0][0]
@@ -212,7 +214,7 @@ def _handed_over(before: Policy | None, after: Policy, part: _Part) -> policy.Po
 def _holder_changed(fact: Fact, before: Policy | None, after: Policy) -> Iterator[Data]:
     """To the former and the new holder, each with their own part of every term that changed hands."""
     day = fact.data.effective
-    for part in _parts(before, after):
+    for part in parts(before, after):
         if part.is_other:
             yield policy.PolicyHolderChanged(
                 member_id=part.copy.member_id,
@@ -223,24 +225,6 @@ def _holder_changed(fact: Fact, before: Policy | None, after: Policy) -> Iterato
             )
 
 
-def reheld(before: Policy, after: Policy, given_up: Collection[str], on: date) -> Iterator[Data]:
-    """Whose it is changed without a fact of its own, by a merger or its undoing: to everyone whose part is other than it was.
-
-    Whose number was given up hears nothing: the merger itself has moved what they had.
-    """
-    for part in _parts(before, after):
-        if part.is_other and (part.is_held or part.copy.member_id not in given_up):
-            last = max(part.copy.end, part.copy.written_end) - date.resolution
-            yield policy.PolicyHolderChanged(
-                member_id=part.copy.member_id,
-                term=part.copy,
-                effective=on,
-                former_member_id=before.holder_on(last).member_id,
-                new_member_id=after.holder_on(last).member_id,
-            )
-    yield from _claims_changed(before, after, given_up)
-
-
 def _copies(whole: Policy) -> Copies:
     return {
         (term.term_no, member): replace(copy_of(whole, term, member), version=0)
@@ -249,14 +233,13 @@ def _copies(whole: Policy) -> Copies:
     }
 
 
-def _claims_changed(before: Policy | None, after: Policy, given_up: Collection[str] = ()) -> Iterator[Data]:
+def _claims_changed(before: Policy | None, after: Policy) -> Iterator[Data]:
     """What happened to each claim, to its member; one that is another's now, to both."""
     earlier = {c.claim_no: claim_changed(before, c) for c in before.claims} if before else {}
     for claim in after.claims:
         now, was = claim_changed(after, claim), earlier.get(claim.claim_no)
         if was is not None and was.member_id != now.member_id:
-            if was.member_id not in given_up:
-                yield replace(was, handed_over="from")
+            yield replace(was, handed_over="from")
             is_news = replace(now, member_id=was.member_id) != was
             yield now if is_news else replace(now, handed_over="to")
         elif now != was:

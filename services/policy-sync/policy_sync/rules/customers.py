@@ -97,8 +97,10 @@ def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
     tied = _tied(other, fact, state)
     web = {**state.web, **other.web, other.member_id: tied.ties}
     heard, tied = replace(heard, web=web), replace(tied, web=web)
-    emit = (*ties_told(other.ties, fact), *_enrolled_by(tied, heard, fact))
-    return Decision((heard, tied), emit, (*rows, Reheld(other.member_id)), {"status": "accepted"})
+    told = ties_told(other.ties, fact)
+    again = Reheld(other.member_id, told[0].member_id if told else None)
+    emit = (*told, *_enrolled_by(tied, heard, fact))
+    return Decision((heard, tied), emit, (*rows, again), {"status": "accepted"})
 
 
 def _must_be_there_to_part(state: MemberState, other: MemberState, fact: Fact) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 from tenure.contracts import core, policy
-from tenure.contracts.event import Data
 
 from policy_sync.rules.facts import Fact
 
 Tie = core.CustomerMerged | core.CustomerUnmerged
+Told = policy.CustomerMerged | policy.CustomerUnmerged
 
 
 def standing(ties: Iterable[Fact]) -> Fact | None:
@@ -26,7 +26,7 @@ def standing(ties: Iterable[Fact]) -> Fact | None:
     return held
 
 
-def told(known: Sequence[Fact], new: Fact) -> tuple[Data, ...]:
+def told(known: Sequence[Fact], new: Fact) -> tuple[Told, ...]:
     """What a merger or undoing tells that is heard after those `known` of the same number: how it stands now, if that is other
     than it stood. What the core has said otherwise since tells nothing, so the last that is told is how it stands.
     """

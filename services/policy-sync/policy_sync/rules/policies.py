@@ -29,7 +29,6 @@ from policy_sync.commands import (
     SettleDifferences,
     StartImport,
 )
-from policy_sync.rules.canonical import reheld
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.chains import Links, received
 from policy_sync.rules.controls import control_key
@@ -42,6 +41,8 @@ from policy_sync.rules.mergers import Tie
 from policy_sync.rules.milestones import Milestone, any_ahead, handed_over, show
 from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
+from policy_sync.rules.reheld import Note, moved
+from policy_sync.rules.reheld import told as told_anew
 
 _NONE_TOLD: Final[Mapping[Milestone, bool]] = MappingProxyType({})
 
@@ -51,7 +52,8 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
 
     `live_from`: from which day its milestones are told, the day of its first fact that is not history. `lived_to`: the last
     day it is known to have reached. `ties`: what it takes from elsewhere, as last told; `news`: as it is now, if that is other
-    or may be (`stale` names the notes that said so, and that are done with when this state is saved).
+    or may be: `stale` are the notes that say so; those `answered` are done with when this state is saved.
+    `given_up`: which of the numbers that its holders ever went by are others' now.
     """
 
     policy_no: str
@@ -63,7 +65,9 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     told: Mapping[Milestone, bool] = msgspec.field(default_factory=lambda: _NONE_TOLD)
     due_on: date | None = None
     news: Ties | None = None
-    stale: tuple[int, ...] = ()
+    stale: tuple[Note, ...] = ()
+    answered: tuple[int, ...] = ()
+    given_up: frozenset[str] = frozenset()
 
 
 def keys(event: Event) -> tuple[str, ...]:
@@ -111,8 +115,9 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
 def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicyState]:
     """Show what fell due up to this day. A policy known from history only begins to live here."""
     day: date = event.data.day
+    is_noted = bool(state.stale)
     state, caught_up = caught_up_to(state, day)
-    if state.stale and (state.due_on is None or state.due_on > day):  # nothing fell due but to look elsewhere
+    if is_noted and (state.due_on is None or state.due_on > day):  # nothing fell due but to look elsewhere
         after, milestones = shown_on(state, on=day)
         return Decision(after, (*caught_up, *milestones))
     lived = max(day, state.lived_to or day)
@@ -242,18 +247,20 @@ def _tied(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyState:
 
 
 def caught_up_to(state: PolicyState, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
-    """The policy with what it takes from elsewhere as that is now; who holds it by other numbers is told."""
-    now = state.news
-    if now is None:
+    """The policy with what it takes from elsewhere as that is now; whoever has it by other numbers, or had in between, is told."""
+    if state.news is None and not state.stale:
         return state, ()
-    if state.policy is None:
-        return replace(state, ties=replace(now, reheld=state.ties.reheld), news=None), ()
-    before = state.policy
-    is_reheld = _holders_by(before.named, now) != _holders_by(before.named, state.ties)
-    ties = replace(now, reheld=state.ties.reheld + is_reheld)
-    after = fold_applicable(state.policy_no, applicable(state.facts), ties=ties)
-    told = tuple(reheld(before, after, ties.survivors, on)) if is_reheld else ()
-    return replace(state, policy=after, ties=ties, news=None), told
+    now, before = replace(state.news or state.ties, reheld=state.ties.reheld), state.policy
+    ready = replace(state, news=None, stale=(), answered=(*state.answered, *(note.id for note in state.stale)))
+    if before is None:
+        return replace(ready, ties=now), ()
+    counting = applicable(state.facts)
+    as_named = fold_applicable(state.policy_no, counting)
+    between = moved(as_named, state.ties.survivors, state.stale, state.given_up | now.survivors.keys())
+    is_reheld = bool(between) or _holders_by(before.named, now) != _holders_by(before.named, state.ties)
+    ties = replace(now, reheld=now.reheld + is_reheld)
+    after = fold_applicable(state.policy_no, counting, ties=ties)
+    return replace(ready, policy=after, ties=ties), tuple(told_anew(before, after, between, on)) if is_reheld else ()
 
 
 def _holders_by(named: tuple[str, ...], ties: Ties) -> list[str]:

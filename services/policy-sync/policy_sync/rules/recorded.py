@@ -69,9 +69,13 @@ class FindingsForgotten(NamedTuple):
 
 
 class Reheld(NamedTuple):
-    """Whose this number is has changed: the policies under it are to be looked at again."""
+    """Whose this number is may have changed: the policies under it are to be looked at again.
+
+    `survivor_id`: into whom or from whom it was told to be; None if nothing was told.
+    """
 
     member_id: str
+    survivor_id: str | None
 
 
 class ControlTermsKept(NamedTuple):
