@@ -1,4 +1,7 @@
-"""One member's life, told step by step to the rules of the ledger and to the plain model: both must say the same at every step."""
+"""One member's life, told step by step to the rules of the ledger and to the plain model: both must say the same at every step.
+
+Another number may turn out to be the same person's, and later not to be after all.
+"""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +14,7 @@ from points_ledger.commands import (
     CaptureHold,
     PlaceHold,
     ProposeAdjustment,
+    Purpose,
     RefundHold,
     ReleaseHold,
 )
@@ -19,6 +23,7 @@ from tenure import programme
 from tenure.contracts import policy
 from tenure.contracts.decision import DayReached, RefusedError
 from tenure.contracts.event import Data
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.testing import PROGRAMME_DIR
 
 from .plain_model import Model
@@ -26,6 +31,7 @@ from .world import M, World, did, term
 
 FIRST = date(2026, 1, 1)
 WALL = datetime(2040, 1, 1, tzinfo=UTC)
+OTHER = "M-2"
 RULES = cache(programme.load)
 
 
@@ -38,7 +44,7 @@ class Life:
         self.terms: list[policy.Term] = []
         self.paid = Counter[str]()
         self.whole: dict[int, policy.Term] = {}
-        self.count = 0
+        self.count, self.joined, self.ever_joined = 0, False, False
         self.activity("article")  # nobody adjusts the account of somebody unknown
 
     def tell(self, data: Data) -> bool:
@@ -147,6 +153,15 @@ class Life:
         return self.terms[n]
 
     def adjust(self, points: int) -> None:
+        assert self._by_two(points, "correct") == self.model.adjust(points)
+
+    def freeze(self) -> None:
+        """Or unfreeze, if it is frozen."""
+        assert self._by_two(0, "unfreeze" if self.model.frozen else "freeze")
+        self.model.frozen = not self.model.frozen
+
+    def _by_two(self, points: int, purpose: Purpose) -> bool:
+        """One person proposes, another approves. Whether that was accepted."""
         self.count += 1
         name = f"J-{self.count}"
         self.tell(
@@ -158,9 +173,25 @@ class Life:
                 reason="test",
                 ticket="T",
                 proposed_by="op-1",
+                purpose=purpose,
             )
         )
-        assert self.tell(ApproveAdjustment(adjustment_id=name, approved_by="op-2")) == self.model.adjust(points)
+        return self.tell(ApproveAdjustment(adjustment_id=name, approved_by="op-2"))
+
+    def join(self) -> None:
+        """The other number, which has been to a class, turns out to be the same person's."""
+        if not self.ever_joined:
+            self.tell(replace(did("class", self.model.today, session_id="S-0"), member_id=OTHER))
+        self.tell(CustomerMerged(member_id=M, merged_id=OTHER, effective=self.model.today))
+        self.model.join()
+        self.joined = self.ever_joined = True
+
+    def part(self) -> None:
+        """They were two after all."""
+        parted = CustomerUnmerged(member_id=M, survivor_id=M, merged_id=OTHER, effective=self.model.today)
+        done = self.tell(parted)
+        assert done == self.model.part()
+        self.joined = not done
 
     def hold(self, hold_id: str, points: int) -> None:
         place = PlaceHold(hold_id=hold_id, member_id=M, wallet="points", points=points, reference="", expires_at=WALL)

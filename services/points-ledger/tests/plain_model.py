@@ -3,7 +3,8 @@
 It shares no code with the rules. What it knows of them is what DESIGN 5.3 says: earliest expiry first, pending until cooling-off
 ends, a void policy gives back what it earned and a refunded premium its share of it (pending coins first, then the policy's own,
 then others, then a debt), and earnings repay a debt first. What was taken goes back where it was when a cancellation is taken back, or
-when more is paid and the refund is a smaller share of it: last taken, first returned.
+when more is paid and the refund is a smaller share of it: last taken, first returned. A person who turns out to be the same brings
+their coins; when they turn out to be another after all, what is left of these goes with them, and no coin returns to them.
 """
 
 from collections import Counter
@@ -102,6 +103,10 @@ class Model:
     lots: int = 0
     done: Counter[tuple[str, date]] = field(default_factory=Counter)
     policies: dict[str, Policy] = field(default_factory=dict)
+    frozen: bool = False
+    theirs: list[Coin] = field(default_factory=list)
+    came: int = 0
+    gone: set[int] = field(default_factory=set)
 
     # --- what is there ---
 
@@ -229,7 +234,7 @@ class Model:
         for grant in reversed(payment.grants):
             for lot in reversed(list(grant.taken)):
                 taken = grant.taken[lot]
-                back = min(due, len(taken), self.debt if lot == DEBT else due)
+                back = 0 if lot in self.gone else min(due, len(taken), self.debt if lot == DEBT else due)
                 returned = [taken.pop() for _ in range(back)]
                 due -= back
                 if lot == DEBT:
@@ -257,11 +262,35 @@ class Model:
             coin.place = "adjusted"
         return True
 
+    # --- one person or two ---
+
+    def join(self) -> None:
+        """Another number is the same person's: whoever it was had been to a class, which earned growth, too."""
+        if not self.came and not self.theirs:
+            expires_on = end_of_month(add_months(self.today, 24))
+            self.theirs = [Coin(expires_on, self.today, 0, "available", self.today) for _ in range(50)]
+        self.came, self.lots = self.lots + 1, self.lots + 2
+        for coin in self.theirs:
+            coin.lot = self.came
+        self.coins, self.theirs = [*self.coins, *self.theirs], []
+        self._expire(self.today)
+        self._repay(sorted(self.at("available"), key=lambda c: c.order))
+
+    def part(self) -> bool:
+        """They were two after all. What is reserved of theirs has to be resolved first."""
+        own = [coin for coin in self.coins if coin.lot == self.came]
+        if any(coin.place == "held" for coin in own):
+            return False
+        self.theirs = [coin for coin in own if coin.place in ("available", "expired")]
+        self.coins = [coin for coin in self.coins if coin not in self.theirs]
+        self.gone.add(self.came)
+        return True
+
     # --- reservations ---
 
     def hold(self, hold_id: str, points: int) -> bool:
         free = sorted(self.at("available"), key=lambda c: c.order)
-        if hold_id in self.holds or self.debt or len(free) < points:
+        if hold_id in self.holds or self.frozen or self.debt or len(free) < points:
             return False
         self.holds[hold_id] = Held(free[:points], self.today)
         for coin in free[:points]:
@@ -304,10 +333,11 @@ class Model:
         fresh: dict[int, int] = {}
         for coin in reversed(back):
             coin.place = "available"
-            if coin.expires_on <= self.today and not coin.grace:
+            if coin.lot in self.gone or (coin.expires_on <= self.today and not coin.grace):
                 if coin.lot not in fresh:
                     self.lots += 1
                     fresh[coin.lot] = self.lots
+                coin.earned_on = held.placed_on if coin.lot in self.gone else coin.earned_on
                 coin.lot, coin.grace = fresh[coin.lot], True
                 coin.expires_on, coin.active_on, coin.policy = self.today + GRACE, self.today, ""
         self._repay(reversed(back))

@@ -109,8 +109,23 @@ class LedgerMachine(RuleBasedStateMachine):
         self.life.refund(hold_id, points)
         self.life.agree()
 
+    @rule()
+    def freeze(self) -> None:
+        """Nothing is redeemed meanwhile; everything else goes on."""
+        self.life.freeze()
+        self.life.agree()
+
+    @rule()
+    def merge(self) -> None:
+        """Another number is the same person's; or, if it was said to be, it is not after all."""
+        if self.life.joined:
+            self.life.part()
+        else:
+            self.life.join()
+        self.life.agree()
+
     def teardown(self) -> None:
-        assert_books(self.life.world)
+        assert_books(self.life.world, told_all=not self.life.ever_joined)
 
 
 TestLedger = LedgerMachine.TestCase
@@ -124,7 +139,7 @@ TestLedger.settings = settings(
 
 OF_POLICIES = ("insure", "insure", "pay", "pay_back", "pay_back", "cut_short", "cancel", "stand_again")
 OF_ORDERS = ("hold", "hold", "hold", "capture", "capture", "release", "refund")
-CHOICES = ("day", "earn", "earn", "adjust", *OF_POLICIES, *OF_ORDERS)
+CHOICES = ("day", "earn", "earn", "adjust", "freeze", *OF_POLICIES, *OF_ORDERS)
 
 
 def lived(seed: int) -> Life:
@@ -138,6 +153,8 @@ def lived(seed: int) -> Life:
             insure(life, r, what)
         elif what == "day":
             life.day(r.choice([0, 1, 7, 16, 31, 180, 370]))
+        elif what == "freeze":
+            life.freeze()
         elif what == "earn":
             life.activity(r.choice(["quiz", "article", "class"]))
         else:
