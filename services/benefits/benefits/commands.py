@@ -1,4 +1,6 @@
-"""What callers ask for over HTTP. `today` is the business date the edge filled in; the dates decide, never the arrival."""
+"""What callers ask for over HTTP, and benefits of itself. `today` is the business date the edge filled in; the dates decide, never
+the arrival.
+"""
 
 from datetime import date
 
@@ -22,3 +24,15 @@ class ReleaseUse(Data, frozen=True, kw_only=True):
     use_id: str
     today: date
     grant_id: str | None = None
+
+
+class Gather(Data, frozen=True, kw_only=True):
+    """What `member_id` had brought comes back by way of those it went through, and all it has goes to `to_id`; None: is its own."""
+
+    member_id: str
+    through: tuple[str, ...] = ()
+    to_id: str | None = None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(n for n in (self.member_id, *self.through, self.to_id) if n is not None))

@@ -8,17 +8,19 @@ from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Event
 from tenure.service import RouterOf, Service
 
-from benefits import commands, rules, store
+from benefits import commands, gathering, rules, store
 from benefits.problems import PROBLEMS
 from benefits.state import State
 
 
 def keys(event: Event) -> tuple[str, ...]:
-    """Two members meet when they are merged or parted; every other event is one member's."""
+    """Members meet when they are merged or parted; every other event is one member's."""
     if isinstance(event.data, policy.CustomerMerged) and event.data.merged_id != event.data.member_id:
         return event.data.member_id, event.data.merged_id
     if isinstance(event.data, policy.CustomerUnmerged):
         return event.data.survivor_id, event.data.merged_id
+    if isinstance(event.data, commands.Gather):
+        return event.data.numbers
     return (event.key,)
 
 
@@ -55,6 +57,7 @@ SERVICE: Final[Service[State]] = Service(
         policy.CoverageExtensionRejected: rules.on_rejected,
         tier.TierChanged: rules.on_tier_changed,
         DayReached: rules.on_day,
+        commands.Gather: rules.on_gather,
         commands.UseBenefit: rules.on_use,
         commands.ReleaseUse: rules.on_release,
     },
@@ -75,6 +78,7 @@ SERVICE: Final[Service[State]] = Service(
     due=store.due,
     keys=keys,
     routers=routers,
+    background=(gathering.gather,),
     problems=PROBLEMS,
     follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",

@@ -131,7 +131,11 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One member. `lived_to`: the last day up to which everything implied was told. `due_on`: the next day that implies more."""
+    """One member. `lived_to`: the last day up to which everything implied was told. `due_on`: the next day that implies more.
+
+    `merged_into`: whose the number is, as told last (`ties_no`: its place among what was told of that). `lies_with`: who still has
+    what it had brought, if that is somebody else by now.
+    """
 
     member_id: str
     lived_to: date = date.min
@@ -148,9 +152,30 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answers: Mapping[str, Answer] = {}
     reports: tuple[str, ...] = ()
     merged_into: str | None = None
+    lies_with: str | None = None
+    ties_no: int = 0
     brought: Mapping[str, Brought] = {}
     is_erased: bool = False
     """Nothing is kept any more of where the member lives, nor any words."""
+
+    @property
+    def with_whom(self) -> str | None:
+        """Under which number its things are; None: its own."""
+        return self.lies_with or self.merged_into
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether anything of the person's lies under another number than the one they go by, here or elsewhere."""
+        if self.lies_with is not None or self.merged_into is None:
+            return self.lies_with is not None
+        kept = any(is_worth_keeping(grant, self.answers) for grant in self.grants.values())
+        return kept or any((self.terms, self.claims, self.uses, self.answers, self.reports))
+
+
+def is_worth_keeping(grant: Grant, answers: Mapping[str, Answer]) -> bool:
+    """A grant goes with its member if it was used or endorsed; the rest of it is the survivor's to have anew."""
+    answer = answers.get(grant.request_id) if grant.request_id else None
+    return bool(grant.used) or grant.is_kept or (answer is not None and answer.is_confirmed)
 
 
 def forgotten(state: State) -> State:

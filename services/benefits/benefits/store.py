@@ -21,7 +21,15 @@ OPEN: Final = frozenset({"active", "requested", "used"})
 Row = TypeVar("Row")
 _ROWS: Final = Rows(
     "members",
-    {"member_id": "text", "due_on": "date", "tier": "text", "open_grants": "int", "used": "int", "state": "bytea"},
+    {
+        "member_id": "text",
+        "due_on": "date",
+        "tier": "text",
+        "open_grants": "int",
+        "used": "int",
+        "state": "bytea",
+        "astray": "bool",
+    },
     blank="kept.state = ''",
 )
 
@@ -58,6 +66,7 @@ def _row(state: State) -> tuple[Any, ...]:
         sum(is_open(g.status, state.lived_to, g.period_end) for g in grants),
         len(state.uses),
         _encode(state),
+        state.is_astray,
     )
 
 
@@ -84,8 +93,9 @@ async def state_of(pool: Any, member_id: str) -> State | None:
 
 async def person_of(pool: Any, member_id: str) -> State | None:
     """The member, or whoever the person is now if that number was merged into another."""
-    state = await state_of(pool, member_id)
-    while state is not None and state.merged_into is not None:
+    state, seen = await state_of(pool, member_id), {member_id}
+    while state is not None and state.merged_into is not None and state.merged_into not in seen:
+        seen.add(state.merged_into)
         state = await state_of(pool, state.merged_into)
     return state
 

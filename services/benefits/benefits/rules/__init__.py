@@ -25,10 +25,10 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.tier import TierChanged
 
 from benefits.rules.claims import advise, take_claim
-from benefits.rules.merge import on_merged, on_unmerged
 from benefits.rules.plan import region_of
 from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
+from benefits.rules.ties import on_gather, on_merged, on_unmerged
 from benefits.rules.use import on_release, on_use
 from benefits.state import Answer, ClaimKnown, Forgotten, KnownTerm, Report, State, forgotten
 
@@ -67,11 +67,13 @@ def on_registered(state: State | None, event: Event, programme: Programme) -> De
 
 
 def on_claim(state: State | None, event: Event, programme: Programme) -> Decision[State]:
+    """What is told late, under a number that was given up, is on its way to who remains (`is_astray`)."""
     data: ClaimChanged = event.data
     before = _known(state, data.member_id)
     after = take_claim(before, data, backfill=event.backfill)
     decided = _settled(before, after, event, programme, matters=False)
-    if data.handed_over == "from" or (data.claim_no in before.claims and data.handed_over is None):
+    is_anothers = data.handed_over == "from" or before.merged_into is not None
+    if is_anothers or (data.claim_no in before.claims and data.handed_over is None):
         return decided
     return Decision(decided.state, decided.emit, rows=(ClaimKnown(data.claim_no, data.member_id),))
 
@@ -180,6 +182,7 @@ __all__ = [
     "on_confirmed",
     "on_day",
     "on_erased",
+    "on_gather",
     "on_merged",
     "on_registered",
     "on_rejected",

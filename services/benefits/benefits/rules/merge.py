@@ -1,4 +1,4 @@
-"""Two members were the same person: the history of one moves to the other, who remains (customer.merged).
+"""Two members were the same person: the history of one moves to the other, who remains, and back if they are two after all.
 
 The invariant: no use is lost and none is counted twice, whether they stay one or turn out to be two after all: then each use goes
 to whoever's grant it was made on, and with it the core's answers and the reports on their policies. What was open under the
@@ -6,75 +6,75 @@ merged number is taken back there; the survivor's own tier, once tier-engine has
 Terms move with version 0, so that whatever policy-sync says of them under the survivor's number replaces them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
 
 import msgspec
 from tenure.contracts.benefit import BenefitRevoked
 from tenure.contracts.decision import Decision
-from tenure.contracts.event import Event
-from tenure.contracts.policy import CustomerMerged
+from tenure.contracts.event import Data
 from tenure.contracts.programme import Programme
 
 from benefits.rules.claims import advise
 from benefits.rules.reports import policy_of
-from benefits.rules.settle import answer_of, settle
-from benefits.state import Brought, ClaimKnown, Forgotten, Grant, Handed, State, forgotten, owner_of
+from benefits.rules.settle import settle
+from benefits.state import (
+    Brought,
+    ClaimKnown,
+    Forgotten,
+    Grant,
+    Handed,
+    KnownClaim,
+    State,
+    forgotten,
+    is_worth_keeping,
+    owner_of,
+)
 
 replace = msgspec.structs.replace
 
 
-def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
-    """`states`: the survivor's and the merged member's, or one state for a member merged with itself, which changes nothing."""
-    data: CustomerMerged = event.data
-    if not isinstance(states, tuple):
-        return Decision(states)
-    survivor, merged = states
-    if merged is None or merged.merged_into is not None:
-        return Decision(states)
-    united = _united(survivor or State(member_id=data.member_id), merged)
-    erased = (Forgotten(data.member_id),) if united.is_erased else ()
-    united = forgotten(united) if erased else united
-    after, told = settle(united, programme, max(event.day, merged.lived_to), ask=not event.backfill)
-    after, advised = advise(after, programme)
+def merge(
+    survivor: State, merged: State, programme: Programme, day: date, *, ask: bool
+) -> Decision[tuple[State, State]]:
+    """All of one number's goes to the survivor. One who was merged into another only keeps it until it is handed on."""
+    united = _united(survivor, merged)
+    erased = (Forgotten(united.member_id),) if united.is_erased else ()
+    after = forgotten(united) if erased else united
+    told: Sequence[Data] = ()
+    if after.merged_into is None:
+        after, settled = settle(after, programme, max(day, merged.lived_to), ask=ask)
+        after, advised = advise(after, programme)
+        told = (*settled, *advised)
     left = State(
         member_id=merged.member_id,
         lived_to=merged.lived_to,
-        merged_into=data.member_id,
-        brought=_without(merged.brought, data.member_id),
+        merged_into=united.member_id,
+        ties_no=merged.ties_no,
+        brought=_without(merged.brought, united.member_id),
         is_erased=merged.is_erased,
     )
-    rows = (
-        *(ClaimKnown(claim_no, data.member_id) for claim_no in merged.claims),
-        Handed(
-            from_id=merged.member_id, to_id=data.member_id, holders=_brought_by(merged).holders, reports=merged.reports
-        ),
-        *erased,
+    handed = Handed(
+        from_id=merged.member_id, to_id=united.member_id, holders=_brought_by(merged).holders, reports=merged.reports
     )
-    return Decision((after, left), emit=(*_taken_back(merged, data), *told, *advised), rows=rows)
+    rows = (*(ClaimKnown(claim_no, united.member_id) for claim_no in merged.claims), handed, *erased)
+    return Decision((after, left), emit=(*_taken_back(merged, day), *told), rows=rows)
 
 
-def on_unmerged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
-    """The merged number is a member of their own again: their policies follow, and with them the tier that grants anew.
+def part(holders: Sequence[State], merged: State) -> Decision[tuple[tuple[State, ...], State]]:
+    """What the number had brought comes back. `holders`: the survivor, whoever took over from them, and so on.
 
     What was used on a grant of theirs, before the merger or since, counts for them; what was used on the survivor's stays there.
-    Told to both: the survivor's copy comes after every merger that it follows, and before any that follows it; the other may not.
     """
-    survivor, merged = states
-    if (
-        event.key != event.data.survivor_id
-        or survivor is None
-        or merged is None
-        or merged.merged_into != event.data.survivor_id
-    ):
-        return Decision(states)
-    gone = survivor.brought.get(merged.member_id, Brought(holders=frozenset({merged.member_id})))
-    left, rest = settle(_rest(survivor, merged.member_id, gone), programme, event.day, ask=not event.backfill)
-    back, told = settle(_given_back(survivor, merged, gone), programme, event.day, ask=not event.backfill)
-    reports = tuple(r for r in survivor.reports if r not in left.reports)
-    handed = Handed(from_id=survivor.member_id, to_id=back.member_id, holders=gone.holders, reports=reports)
-    return Decision((left, back), emit=(*rest, *told), rows=(handed,))
+    gone = holders[0].brought.get(merged.member_id, Brought(holders=frozenset({merged.member_id})))
+    back, rest, rows = replace(merged, merged_into=None, lies_with=None), list[State](), list[Handed]()
+    for holder in holders:
+        left = _rest(holder, merged.member_id, gone)
+        back = _given_back(holder, back, gone)
+        reports = tuple(r for r in holder.reports if r not in left.reports)
+        rows.append(Handed(from_id=holder.member_id, to_id=merged.member_id, holders=gone.holders, reports=reports))
+        rest.append(left)
+    return Decision((tuple(rest), back), rows=tuple(rows))
 
 
 def _rest(survivor: State, merged_id: str, gone: Brought) -> State:
@@ -88,8 +88,12 @@ def _rest(survivor: State, merged_id: str, gone: Brought) -> State:
         reports=tuple(r for r in survivor.reports if policy_of(r) not in gone.policies),
         region=None if lived_there else survivor.region,
         region_since=date.min if lived_there else survivor.region_since,
-        brought=_without(survivor.brought, merged_id),
+        brought={i: _less(b, gone) for i, b in survivor.brought.items() if i != merged_id},
     )
+
+
+def _less(brought: Brought, gone: Brought) -> Brought:
+    return replace(brought, holders=brought.holders - gone.holders, policies=brought.policies - gone.policies)
 
 
 def _given_back(survivor: State, merged: State, gone: Brought) -> State:
@@ -105,7 +109,6 @@ def _given_back(survivor: State, merged: State, gone: Brought) -> State:
         reports=tuple(dict.fromkeys((*merged.reports, *reports))),
         region=merged.region if lives_elsewhere else gone.region,
         region_since=merged.region_since if lives_elsewhere else gone.region_since,
-        merged_into=None,
     )
 
 
@@ -116,22 +119,45 @@ def _on_its_own(grant: Grant, gone: Brought) -> Grant:
 
 
 def _united(survivor: State, merged: State) -> State:
-    moved_terms = {i: replace(term, version=0) for i, term in merged.terms.items()}
+    brought = _brought_by(merged, to=survivor.member_id)
+    told = {i for i, term in survivor.terms.items() if term.version}
+    moved_terms = {i: replace(term, version=0) for i, term in merged.terms.items() if i not in told}
     moved_grants = {
-        i: replace(grant, status="revoked") for i, grant in merged.grants.items() if _is_worth(grant, merged)
+        i: replace(grant, status="revoked")
+        for i, grant in merged.grants.items()
+        if is_worth_keeping(grant, merged.answers)
     }
     return replace(
         survivor,
-        terms={**moved_terms, **survivor.terms},
-        claims={**merged.claims, **survivor.claims},
+        terms={**survivor.terms, **moved_terms},
+        claims={**merged.claims, **{no: _newer(c, merged.claims.get(no)) for no, c in survivor.claims.items()}},
         grants={**moved_grants, **survivor.grants},
         uses=(*survivor.uses, *merged.uses),
         answers={**merged.answers, **survivor.answers},
         reports=(*survivor.reports, *(r for r in merged.reports if r not in survivor.reports)),
         region=survivor.region or merged.region,
         region_since=survivor.region_since if survivor.region else merged.region_since,
-        merged_into=None,
-        brought={**survivor.brought, merged.member_id: _brought_by(merged, to=survivor.member_id)},
+        brought={**survivor.brought, merged.member_id: _beside(survivor.brought.get(merged.member_id), brought)},
+    )
+
+
+def _newer(known: KnownClaim, other: KnownClaim | None) -> KnownClaim:
+    """What the survivor knows of a claim, unless something newer was told under the other number."""
+    if other is None or other.as_of <= known.as_of:
+        return known
+    return replace(other, reported_on=min(known.reported_on, other.reported_on), advised=known.advised)
+
+
+def _beside(known: Brought | None, more: Brought) -> Brought:
+    """What the number brings now, beside what it had brought before."""
+    if known is None:
+        return more
+    lives = known if known.region else more
+    return Brought(
+        holders=known.holders | more.holders,
+        policies=known.policies | more.policies,
+        region=lives.region,
+        region_since=lives.region_since,
     )
 
 
@@ -151,19 +177,13 @@ def _without(brought: Mapping[str, Brought], member_id: str) -> dict[str, Brough
     return {i: b for i, b in brought.items() if i != member_id}
 
 
-def _is_worth(grant: Grant, merged: State) -> bool:
-    """A grant moves if it was used or endorsed; the rest of it is the survivor's to have anew."""
-    answer = answer_of(grant, merged.answers)
-    return bool(grant.used) or grant.is_kept or (answer is not None and answer.is_confirmed)
-
-
-def _taken_back(merged: State, data: CustomerMerged) -> list[BenefitRevoked]:
+def _taken_back(merged: State, day: date) -> list[BenefitRevoked]:
     return [
         BenefitRevoked(
             member_id=merged.member_id,
             grant_id=grant.id,
             benefit=grant.benefit,
-            effective=data.effective,
+            effective=day,
             reason="merged",
         )
         for grant in merged.grants.values()
