@@ -1,9 +1,10 @@
-"""Which states a command or an event touches: members, shelves, orders and codes, each under a key of its own kind."""
+"""Which states a command or an event touches: members, persons, shelves, orders and codes, each under a key of its own kind."""
 
 from typing import Final
 
 from tenure.contracts.event import Event
 from tenure.contracts.points import PointsReleased
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 
 from mall.commands import (
     AdjustStock,
@@ -16,9 +17,10 @@ from mall.commands import (
     PlaceOrder,
     SweepQuotes,
 )
-from mall.states import Code, Member, Order, Shelf, State
+from mall.states import Code, Member, Order, Person, Shelf, State
 
 MEMBER: Final = "m/"
+PERSON: Final = "p/"
 SHELF: Final = "s/"
 ORDER: Final = "o/"
 CODE: Final = "c/"
@@ -29,13 +31,14 @@ def keys(event: Event) -> tuple[str, ...]:  # noqa: PLR0911 - a table
     data = event.data
     match data:
         case PlaceOrder():
-            return MEMBER + data.quote.member_id, SHELF + data.quote.sku, ORDER + data.order_id
+            number = data.quote.member_id
+            return MEMBER + number, SHELF + data.quote.sku, ORDER + data.order_id, PERSON + number
         case LastStepAnswered():
             return ORDER + data.order_id, SHELF + data.sku, MEMBER + data.member_id
         case OrderCommand():
             return (ORDER + data.order_id,)
         case MakeQuote():
-            return (MEMBER + data.member_id,)
+            return MEMBER + data.member_id, PERSON + data.member_id
         case PointsReleased():
             return (ORDER + data.hold_id,)
         case OpenCodeShelf() | LoadCodes():
@@ -44,6 +47,8 @@ def keys(event: Event) -> tuple[str, ...]:  # noqa: PLR0911 - a table
             return (SHELF + data.sku,)
         case SweepQuotes():
             return ()
+        case CustomerMerged() | CustomerUnmerged():
+            return (MEMBER + data.merged_id,)
     return (MEMBER + event.key,)
 
 
@@ -51,6 +56,8 @@ def key_of(state: State) -> str:
     match state:
         case Member():
             return MEMBER + state.member_id
+        case Person():
+            return PERSON + state.member_id
         case Shelf():
             return SHELF + state.sku
         case Order():

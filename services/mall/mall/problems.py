@@ -27,6 +27,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = MappingProxyType(
             "The order is still being worked on; ask again shortly.",
             "订单处理中，请稍后再试。",
         ),
+        "member_merged": (
+            409,
+            "This number was merged into another: use that one.",
+            "该编号已并入另一客户编号，请使用合并后的编号。",
+        ),
         "not_shippable": (409, "This order cannot be shipped now.", "该订单当前不能发货。"),
         "not_deliverable": (409, "This order cannot be delivered now.", "该订单当前不能签收。"),
         "stock_is_codes": (409, "The stock of this item is its codes.", "该商品的库存由兑换码决定。"),

@@ -1,4 +1,4 @@
-"""What the API reads, one statement each, without locks."""
+"""What the API reads, without locks: one statement each, and one more where numbers were merged."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -7,8 +7,9 @@ import asyncpg
 import msgspec
 from tenure.contracts.tier import Step
 
-from mall.states import Member, Order, Quote
-from mall.store import order_of, quote_of
+from mall.persons import persons
+from mall.states import Member, Order, Person, Quote
+from mall.store import ORDERS, orders_of, quote_of
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -20,31 +21,36 @@ async def quote(pool: Pool, quote_id: str) -> Quote | None:
 
 async def order(pool: Pool, order_id: str) -> Order | None:
     """The order without its codes: those are shown by a command only."""
-    row = await pool.fetchrow("SELECT * FROM orders WHERE order_id = $1", order_id)
-    return order_of(row) if row else None
+    found = await orders_of(pool, await pool.fetch(f"{ORDERS} WHERE order_id = $1", order_id))
+    return found[0] if found else None
 
 
-async def orders_of(pool: Pool, member_id: str, *, before: str | None, limit: int) -> list[Order]:
-    """A member's orders, newest first, up to one more than `limit`."""
+async def person(pool: Pool, member_id: str) -> Person:
+    """Whoever has this number; anyone may be asked about."""
+    return (await persons(pool, (member_id,)))[member_id]
+
+
+async def orders(pool: Pool, whose: Person, *, before: str | None, limit: int) -> list[Order]:
+    """A person's orders, newest first, up to one more than `limit`: under whatever number of theirs."""
     rows = await pool.fetch(
-        """SELECT * FROM orders WHERE member_id = $1 AND ($2::text IS NULL OR order_id < $2)
-           ORDER BY order_id DESC LIMIT $3 + 1""",
-        member_id,
+        f"""{ORDERS} WHERE member_id = ANY ($1::text[]) AND ($2::text IS NULL OR order_id < $2)
+            ORDER BY order_id DESC LIMIT $3 + 1""",
+        whose.numbers,
         before,
         limit,
     )
-    return [order_of(row) for row in rows]
+    return await orders_of(pool, rows)
 
 
 async def to_deliver(pool: Pool, *, after: str, limit: int) -> list[Order]:
     """Goods and services that are paid and not delivered yet, oldest first, up to one more than `limit`."""
     rows = await pool.fetch(
-        """SELECT * FROM orders WHERE kind <> 'code' AND status IN ('fulfilled', 'shipped') AND order_id > $1
-           ORDER BY order_id LIMIT $2 + 1""",
+        f"""{ORDERS} WHERE kind <> 'code' AND status IN ('fulfilled', 'shipped') AND order_id > $1
+            ORDER BY order_id LIMIT $2 + 1""",
         after,
         limit,
     )
-    return [order_of(row) for row in rows]
+    return await orders_of(pool, rows)
 
 
 async def history(pool: Pool, order_id: str) -> list[Mapping[str, Any]]:

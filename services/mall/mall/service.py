@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tenure.contracts.points import PointsReleased
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.tier import TierChanged
 from tenure.service import RouterOf, Service
 
@@ -24,6 +25,8 @@ SERVICE = Service[State](
     package="mall",
     rules={
         TierChanged: members.on_tier,
+        CustomerMerged: members.on_merged,
+        CustomerUnmerged: members.on_unmerged,
         PointsReleased: steps.on_points_released,
         commands.MakeQuote: quotes.on_quote,
         commands.SweepQuotes: quotes.on_sweep,
@@ -42,6 +45,31 @@ SERVICE = Service[State](
     },
     ignores=frozenset(
         {
+            "policy.issued",
+            "policy.renewed",
+            "premium.paid",
+            "premium.refunded",
+            "policy.endorsed",
+            "policy.cancelled",
+            "policy.cancellation_reversed",
+            "policy.lapsed",
+            "policy.reinstated",
+            "policy.rescinded",
+            "policy.holder_changed",
+            "policy.expiring",
+            "policy.expired",
+            "policy.anniversary",
+            "policy.anniversary_revoked",
+            "no_claim_year.completed",
+            "no_claim_year.revoked",
+            "member.enrolled",
+            "claim.changed",
+            "customer.registered",
+            "customer.household_linked",
+            "customer.consent_changed",
+            "customer.erased",
+            "coverage_extension.confirmed",
+            "coverage_extension.rejected",
             "tier.progressed",
             "tier.at_risk",
             "points.granted",

@@ -34,15 +34,33 @@ AT_ONCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """`taken`: units of limited items this member holds, by "sku window"."""
+    """`taken`: units of limited items that were ordered under this number and are kept, by "sku window".
+
+    `merged_into` is the number this one was given up for, since `tied_at`; `ties_no` the newest that was told of it.
+    """
 
     member_id: str
     timeline: tuple[Step, ...] = ()
     taken: Mapping[str, int] = {}
+    merged_into: str | None = None
+    tied_at: datetime | None = None
+    ties_no: int = 0
 
     def tier_on(self, day: date) -> str:
         steps = [s for s in self.timeline if s.effective <= day]
         return max(steps, key=lambda s: s.effective).tier if steps else NO_TIER
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Whoever has the number `member_id`, as the mergers stand: `numbers` are all of theirs, `goes_by` the one they go by now.
+
+    `beside`: what was taken under the others.
+    """
+
+    member_id: str
+    goes_by: str
+    numbers: tuple[str, ...]
+    beside: Mapping[str, int] = {}
 
 
 class Shelf(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +95,10 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """`next_try_at` is set exactly while there is a step to do; `taken_under` is the limit window it counts in, if any."""
+    """`next_try_at` is set exactly while there is a step to do; `taken_under` is the limit window it counts in, if any.
+
+    `member_id` is the number it was placed under, which stays; `goes_by` the one that person goes by now, if it is another.
+    """
 
     order_id: str
     member_id: str
@@ -96,6 +117,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     next_try_at: datetime | None
     give_up_at: datetime
     codes: tuple[str, ...] = ()
+    goes_by: str | None = None
+
+    @property
+    def owner(self) -> str:
+        return self.goes_by or self.member_id
 
     @property
     def step(self) -> SagaStep | None:
@@ -106,7 +132,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, codes=()) if self.codes else self
 
 
-State = Member | Shelf | Order | Code
+State = Member | Person | Shelf | Order | Code
 
 
 class Answer(msgspec.Struct, frozen=True):

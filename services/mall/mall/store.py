@@ -1,7 +1,8 @@
 """The mall's tables: a locked read and a set-based write, a few statements however many orders a transaction holds.
 
 Locks are taken in one order everywhere: members, shelves, orders; codes only by skipping what is locked. So no two transactions
-wait for each other in a ring.
+wait for each other in a ring. Persons are read last, without locks: an order is only placed under the number a person goes by,
+whose row is locked, and what was taken under their others can but become less.
 """
 
 from collections import defaultdict
@@ -13,7 +14,8 @@ from asyncpg.connection import Connection
 from tenure.contracts.tier import Step
 from tenure.service import Saved
 
-from mall.keys import CODE, MEMBER, ORDER, SHELF, code_of, key_of
+from mall.keys import CODE, MEMBER, ORDER, PERSON, SHELF, code_of, key_of
+from mall.persons import persons
 from mall.states import (
     Code,
     CodesReturned,
@@ -81,8 +83,22 @@ _SAVE_ORDERS: Final = _insert(
 _ADD_QUOTES: Final = _insert("quotes", QUOTE_COLUMNS)
 
 
-def order_of(row: Any, held: Sequence[str] = ()) -> Order:
-    return Order(**{column: row[column] for column in ORDER_COLUMNS}, codes=tuple(held))
+ORDERS: Final = "SELECT o.*, m.merged_into FROM orders o LEFT JOIN members m USING (member_id)"
+"""How orders are read: with a word on whether the number they were placed under was given up."""
+
+
+async def orders_of(conn: Any, rows: Sequence[Any], held: Mapping[str, Sequence[str]] = {}) -> list[Order]:
+    """The orders of these rows of `ORDERS`, each with whose it is now."""
+    given_up = {row["member_id"] for row in rows if row["merged_into"] is not None}
+    known = await persons(conn, given_up) if given_up else {}
+    return [
+        Order(
+            **{column: row[column] for column in ORDER_COLUMNS},
+            codes=tuple(held.get(row["order_id"], ())),
+            goes_by=known[row["member_id"]].goes_by if row["member_id"] in known else None,
+        )
+        for row in rows
+    ]
 
 
 def quote_of(row: Any) -> Quote:
@@ -99,6 +115,7 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     found |= await _load_shelves(conn, wanted[SHELF])
     found |= await _load_orders(conn, wanted[ORDER])
     found |= await _load_codes(conn, wanted[CODE])
+    found |= await _load_persons(conn, wanted[PERSON])
     return found
 
 
@@ -110,7 +127,14 @@ async def _load_members(conn: Connection, ids: list[str]) -> dict[str, State]:
         "SELECT * FROM members WHERE member_id = ANY ($1::text[]) ORDER BY member_id FOR UPDATE", ids
     )
     members = (
-        Member(member_id=r["member_id"], timeline=_timeline.decode(r["timeline"]), taken=_taken.decode(r["taken"]))
+        Member(
+            member_id=r["member_id"],
+            timeline=_timeline.decode(r["timeline"]),
+            taken=_taken.decode(r["taken"]),
+            merged_into=r["merged_into"],
+            tied_at=r["tied_at"],
+            ties_no=r["ties_no"],
+        )
         for r in rows
     )
     return {key_of(member): member for member in members}
@@ -129,16 +153,21 @@ async def _load_orders(conn: Connection, ids: list[str]) -> dict[str, State]:
     """An order that does not exist needs no row to lock: it is only ever placed under the lock of its member."""
     if not ids:
         return {}
-    rows = await conn.fetch("SELECT * FROM orders WHERE order_id = ANY ($1::text[]) ORDER BY order_id FOR UPDATE", ids)
+    rows = await conn.fetch(f"{ORDERS} WHERE order_id = ANY ($1::text[]) ORDER BY order_id FOR UPDATE OF o", ids)
     held = await codes.held_by(conn, [r["order_id"] for r in rows if r["kind"] == "code" and r["status"] != "placed"])
-    orders = (order_of(row, held.get(row["order_id"], ())) for row in rows)
-    return {key_of(order): order for order in orders}
+    return {key_of(order): order for order in await orders_of(conn, rows, held)}
 
 
 async def _load_codes(conn: Connection, keys: list[str]) -> dict[str, State]:
     if not keys:
         return {}
     return {key_of(code): code for code in await codes.known(conn, [code_of(key) for key in keys])}
+
+
+async def _load_persons(conn: Connection, ids: list[str]) -> dict[str, State]:
+    if not ids:
+        return {}
+    return {key_of(person): person for person in (await persons(conn, ids)).values()}
 
 
 async def save(conn: Connection, saved: Saved[State]) -> None:
@@ -155,10 +184,12 @@ async def save(conn: Connection, saved: Saved[State]) -> None:
 async def _save_members(conn: Connection, members: list[Member]) -> None:
     if members:
         await conn.execute(
-            """UPDATE members SET timeline = t.timeline, taken = t.taken
-               FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS t (member_id, timeline, taken)
+            """UPDATE members SET timeline = t.timeline, taken = t.taken, merged_into = t.merged_into, tied_at = t.tied_at,
+                 ties_no = t.ties_no
+               FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::int[], $5::bytea[], $6::bytea[])
+                 AS t (member_id, merged_into, tied_at, ties_no, timeline, taken)
                WHERE members.member_id = t.member_id""",
-            [m.member_id for m in members],
+            *_arrays(members, ("member_id", "merged_into", "tied_at", "ties_no")),
             [_encode(m.timeline) for m in members],
             [_encode(m.taken) for m in members],
         )

@@ -33,6 +33,7 @@ class Bank:
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     troubles: deque[Trouble] = field(default_factory=deque)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    merged: set[str] = field(default_factory=set)
 
     def give(self, member: str, points: int) -> None:
         self._transfer("world", member, points)
@@ -55,11 +56,26 @@ class Bank:
         self._transfer("held", member, points)
         self.holds[order_id][2] = "released"
 
+    def merge(self, kept: str, given_up: str) -> None:
+        """As the ledger does: points and holds move to the survivor, and nothing more is held for the other number."""
+        self.merged.add(given_up)
+        for hold in self.holds.values():
+            hold[0] = kept if hold[0] == given_up else hold[0]
+        if points := self.accounts[given_up]:
+            self._transfer(given_up, kept, points)
+
+    def part(self, number: str, points: int) -> None:
+        """The merger is undone: the number is a member's again, with so many points."""
+        self.merged.discard(number)
+        self.give(number, points)
+
     def captured(self) -> dict[str, int]:
         """Points taken, by order."""
         return {order_id: points for order_id, (_, points, state) in self.holds.items() if state == "captured"}
 
     def _hold(self, order: Order) -> Answer:
+        if order.member_id in self.merged:
+            return Answer("refused", "member_merged")
         if self.accounts[order.member_id] < order.points:
             return Answer("refused", "insufficient_points")
         self._transfer(order.member_id, "held", order.points)
@@ -70,19 +86,20 @@ class Bank:
         return self._resolve(order, "captured", "held", "mall")
 
     def _release(self, order: Order) -> Answer:
-        return self._resolve(order, "released", "held", order.member_id)
+        return self._resolve(order, "released", "held")
 
     def _refund(self, order: Order) -> Answer:
-        return self._resolve(order, "refunded", "mall", order.member_id, was="captured")
+        return self._resolve(order, "refunded", "mall", was="captured")
 
-    def _resolve(self, order: Order, to: str, debit: str, credit: str, *, was: str = "held") -> Answer:
+    def _resolve(self, order: Order, to: str, debit: str, credit: str = "", *, was: str = "held") -> Answer:
+        """What is credited to nobody else is to whoever the hold is of."""
         hold = self.holds.get(order.order_id)
         if hold is None:
             return Answer("refused", "not_found")
         if hold[2] != was:
             return Answer("refused", "hold_resolved")
         hold[2] = to
-        self._transfer(debit, credit, hold[1])
+        self._transfer(debit, credit or hold[0], hold[1])
         return Answer("done")
 
     def _transfer(self, debit: str, credit: str, points: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mall.commands import AskRefund, LastStepAnswered, MakeQuote, PlaceOrder, StepAnswered, ViewCode
 from mall.rules import orders, quotes, steps
-from mall.states import ENDING, STEP_OF, Member, Order, Quote, QuoteMade, Shelf
+from mall.states import ENDING, STEP_OF, Member, Order, Person, Quote, QuoteMade, Shelf
 from msgspec.structs import replace
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.event import Event
@@ -40,6 +40,11 @@ def an_order(**fields: Any) -> Order:
     }
     order = Order(**known | fields)
     return order if order.status in STEP_OF else replace(order, next_try_at=None)
+
+
+def alone(**fields: Any) -> Person:
+    """Somebody of one number, unless `fields` say more."""
+    return Person(**{"member_id": "M-1", "goes_by": "M-1", "numbers": ("M-1",)} | fields)
 
 
 def verdict(rule: Any, *arguments: Any) -> str:
@@ -161,10 +166,10 @@ def test_quotes(
     asked = MakeQuote(member_id="M-1", quote_id="Q-1", sku=sku, quantity=quantity, on=DAY, valid_until=LATER)
     if isinstance(expected, str):
         with pytest.raises(RefusedError) as refused:
-            quotes.on_quote(member, event(asked), rules)
+            quotes.on_quote((member, alone()), event(asked), rules)
         assert refused.value.code == expected
     else:
-        (row,) = quotes.on_quote(member, event(asked), rules).rows
+        (row,) = quotes.on_quote((member, alone()), event(asked), rules).rows
         assert isinstance(row, QuoteMade)
         assert row.quote.points == expected
 
@@ -203,14 +208,14 @@ def test_placing(
     quote: Quote = new_quote(quantity=quantity, valid_until=NOON + timedelta(seconds=600))
     at = NOON + timedelta(seconds=seconds_after_quote)
     asked = PlaceOrder(order_id="O-1", quote=quote, on=DAY, at=at, next_try_at=LATER, give_up_at=LATER)
-    states = (Member(member_id="M-1"), Shelf(sku=quote.sku, stocked=5, available=available), None)
+    states = (Member(member_id="M-1"), Shelf(sku=quote.sku, stocked=5, available=available), None, alone())
     if isinstance(expected, str):
         with pytest.raises(RefusedError) as refused:
             orders.on_order(states, event(asked), rules)
         assert refused.value.code == expected
     else:
         decided = orders.on_order(states, event(asked), rules)
-        _, shelf, order = decided.state
+        _, shelf, order, _ = decided.state
         assert shelf is not None
         assert order is not None
         assert (shelf.available, order.status) == (expected, "placed")

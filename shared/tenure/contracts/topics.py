@@ -117,7 +117,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         partitions=MEMBER_PARTITIONS,
         retention_days=90,
         producer="policy-sync",
-        consumers=("points-ledger", "tier-engine", "benefits", "notifier", "member-view"),
+        consumers=("points-ledger", "tier-engine", "benefits", "mall", "notifier", "member-view"),
         types=MappingProxyType(
             {
                 "policy.issued": policy.PolicyIssued,

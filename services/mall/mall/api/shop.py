@@ -38,7 +38,7 @@ from mall.limits import INLINE_DEADLINE_S, LEASE_S, QUOTE_TTL_S
 from mall.ports.ledger import HttpLedger, Ledger
 from mall.rules.quotes import may_have
 from mall.saga import Saga, new_quote_id, order_id_of
-from mall.states import Order, Quote
+from mall.states import Order, Person, Quote
 
 Member = Annotated[Caller, Depends(caller("member"))]
 Reader = Annotated[Caller, Depends(caller("member", "agent", "operator", "sre", "service"))]
@@ -82,7 +82,7 @@ class Shop:
     async def refund(self, request: Request, order_id: str, reason: str, who: Caller) -> Response:
         """Ask for the points back, and see how far it comes."""
         idempotency = await self.app.idempotency(request, who)
-        await self.visible(order_id, who)
+        await seen_order(self.app, order_id, who)
         day = await self.app.today()
         until = self.app.now() + timedelta(seconds=LEASE_S)
         command = AskRefund(order_id=order_id, reason=reason, on=day, next_try_at=until)
@@ -102,15 +102,25 @@ class Shop:
 
     async def _of_forgotten_quote(self, quote_id: str, who: Caller) -> Response:
         """A quote is kept for a day, its order for ever: who asks late is still told what became of it."""
-        return answer_order(await self.visible(order_id_of(quote_id), who), self.app.programme, status=201)
+        return answer_order(await seen_order(self.app, order_id_of(quote_id), who), self.app.programme, status=201)
 
-    async def visible(self, order_id: str, who: Caller) -> Order:
-        """Raises Problem not_found, for a foreign order, too."""
-        order = await reads.order(self.app.pool, order_id)
-        if order is None:
-            raise Problem("not_found")
-        who.must_see(order.member_id)
-        return order
+
+async def seen_order(app: App, order_id: str, who: Caller) -> Order:
+    """Raises Problem not_found, for a foreign order, too."""
+    order = await reads.order(app.pool, order_id)
+    if order is None:
+        raise Problem("not_found")
+    if not who.sees(order.owner):
+        await seen_person(app, order.owner, who)
+    return order
+
+
+async def seen_person(app: App, member_id: str, who: Caller) -> Person:
+    """Whoever has this number, for a caller who sees one of theirs. Raises Problem not_found."""
+    person = await reads.person(app.pool, member_id)
+    if not any(map(who.sees, person.numbers)):
+        raise Problem("not_found")
+    return person
 
 
 def _read_routes(routes: APIRouter, app: App) -> None:
@@ -126,20 +136,15 @@ def _read_routes(routes: APIRouter, app: App) -> None:
         who: Reader, member_id: OfMember = None, limit: Limit = LIMIT_DEFAULT, cursor: Cursor = None
     ) -> Response:
         """A member's orders, newest first."""
-        owner = member_id or who.subject
-        who.must_see(owner)
-        rows = await reads.orders_of(app.pool, owner, before=decode_cursor(cursor, str), limit=limit)
+        whose = await seen_person(app, member_id or who.subject, who)
+        rows = await reads.orders(app.pool, whose, before=decode_cursor(cursor, str), limit=limit)
         page = page_of(rows, limit, key=lambda o: o.order_id, show=lambda o: show_order(o, app.programme))
         return json_response(page)
 
     @routes.get("/orders/{order_id}", openapi_extra=answers(OrderView))
     async def order(order_id: Id, who: Reader) -> Response:
         """An order as it stands, without its codes."""
-        found = await reads.order(app.pool, order_id)
-        if found is None:
-            raise Problem("not_found")
-        who.must_see(found.member_id)
-        return json_response(show_order(found, app.programme))
+        return json_response(show_order(await seen_order(app, order_id, who), app.programme))
 
 
 async def _items_for(app: App, who: Caller, member: str | None) -> list[CatalogueItem]:
@@ -148,8 +153,8 @@ async def _items_for(app: App, who: Caller, member: str | None) -> list[Catalogu
     member_id = member or (who.subject if "member" in who.roles else None)
     if member_id is None:
         return items
-    who.must_see(member_id)
-    tier = (await reads.member(app.pool, member_id)).tier_on(day)
+    person = await seen_person(app, member_id, who)
+    tier = (await reads.member(app.pool, person.goes_by)).tier_on(day)
     tiers = (await app.rules()).tiers
     return [item for item in items if may_have(item, tier, tiers, day)]
 
@@ -180,7 +185,7 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
     @routes.get("/orders/{order_id}/code", openapi_extra=answers(CodesView))
     async def code(order_id: Id, who: Member) -> Response:
         """The codes. Seeing them closes the order: they cannot be given back any more."""
-        await shop.visible(order_id, who)
+        await seen_order(app, order_id, who)
         day = await app.today()
         event = shop.saga.event(ViewCode(order_id=order_id, on=day), key=who.subject, day=day)
         reach("saga.viewing")

@@ -114,7 +114,7 @@ def show_order(order: Order, programme: Programme) -> OrderView:
     item = programme.catalogue.at(order.placed_on).by_sku.get(order.sku)
     return OrderView(
         order_id=order.order_id,
-        member_id=order.member_id,
+        member_id=order.owner,
         sku=order.sku,
         title_zh=item.title_zh if item else order.sku,
         title_en=item.title_en if item else order.sku,

@@ -12,38 +12,42 @@ from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
 
 from mall.commands import AskRefund, ClaimOrder, Deliver, PlaceOrder, Ship, ViewCode
-from mall.rules.quotes import must_be_within_limit, window_of
+from mall.rules.quotes import must_be_still_used, must_be_within_limit, window_of
 from mall.rules.telling import moved
-from mall.states import Member, Order, Quote, Shelf
+from mall.states import Member, Order, Person, Quote, Shelf
 
-Placing = tuple[Member | None, Shelf | None, Order | None]
+Placing = tuple[Member | None, Shelf | None, Order | None, Person]
 _NO_REFUND: Final = {"shipped": "already_shipped", "failed": "nothing_to_refund"}
 
 
 def on_order(state: Placing, event: Event, programme: Programme) -> Decision[Placing]:
-    """Reserve the units. The same quote again is the same order. Refuses quote_expired, out_of_stock, limit_reached."""
-    member, shelf, order = state
+    """Reserve the units. The same quote again is the same order.
+
+    Refuses member_merged, quote_expired, out_of_stock, limit_reached.
+    """
+    member, shelf, order, person = state
     asked: PlaceOrder = event.data
     quote = asked.quote
     if order is not None:
         return Decision(state, reply=order.unveiled())
+    must_be_still_used(person)
     if asked.at >= quote.valid_until:
         raise RefusedError("quote_expired", "ask for a new quote")
     if shelf is None or shelf.available < quote.quantity:
         raise RefusedError("out_of_stock", "fewer units are left than asked for")
-    member, window = _count(member or Member(member_id=quote.member_id), quote, programme)
+    member, window = _count(member or Member(member_id=quote.member_id), person, quote, programme)
     placed = moved(_order_of(asked, window), "placed", on=asked.on, next_try_at=asked.next_try_at)
     shelf = replace(shelf, available=shelf.available - quote.quantity)
-    return replace(placed, state=(member, shelf, placed.state))
+    return replace(placed, state=(member, shelf, placed.state, person))
 
 
-def _count(member: Member, quote: Quote, programme: Programme) -> tuple[Member, str | None]:
+def _count(member: Member, person: Person, quote: Quote, programme: Programme) -> tuple[Member, str | None]:
     """The member with the units counted against the item's limit, and the window they count in."""
     item = programme.catalogue.at(quote.quoted_on).by_sku.get(quote.sku)
     window = window_of(item, quote.quoted_on) if item else None
     if item is None or window is None:
         return member, None
-    must_be_within_limit(item, member.taken, quote.quantity, day=quote.quoted_on)
+    must_be_within_limit(item, member, person, quote.quantity, day=quote.quoted_on)
     taken = {**member.taken, window: member.taken.get(window, 0) + quote.quantity}
     return replace(member, taken=taken), window
 

@@ -1,6 +1,5 @@
 """A quote promises a price for a while, to a member who may buy: the price cannot change between the view and the order."""
 
-from collections.abc import Mapping
 from datetime import date
 
 from tenure.contracts.decision import Decision, RefusedError
@@ -11,20 +10,23 @@ from tenure.contracts.programme.order import reaches
 from tenure.contracts.tier import NO_TIER
 
 from mall.commands import MakeQuote, SweepQuotes
-from mall.states import Member, Quote, QuoteMade, QuotesSwept
+from mall.states import Member, Person, Quote, QuoteMade, QuotesSwept
+
+Asking = tuple[Member | None, Person]
 
 
-def on_quote(state: Member | None, event: Event, programme: Programme) -> Decision[Member | None]:
-    """Quote the price of the day. Refuses unknown_sku, tier_too_low, limit_reached."""
+def on_quote(state: Asking, event: Event, programme: Programme) -> Decision[Asking]:
+    """Quote the price of the day. Refuses member_merged, unknown_sku, tier_too_low, limit_reached."""
     asked: MakeQuote = event.data
     catalogue = programme.catalogue.at(asked.on)
     item = catalogue.by_sku.get(asked.sku)
     if item is None:
         raise RefusedError("unknown_sku", "the catalogue of the day has no such item")
-    member = state or Member(member_id=asked.member_id)
+    member, person = state[0] or Member(member_id=asked.member_id), state[1]
+    must_be_still_used(person)
     if not may_have(item, member.tier_on(asked.on), programme.tiers, asked.on):
         raise RefusedError("tier_too_low", f"from tier {item.tier_min} on")
-    must_be_within_limit(item, member.taken, asked.quantity, day=asked.on)
+    must_be_within_limit(item, member, person, asked.quantity, day=asked.on)
     quote = Quote(
         quote_id=asked.quote_id,
         member_id=asked.member_id,
@@ -58,8 +60,17 @@ def window_of(item: Item, day: date) -> str | None:
     return None if item.limit_per_member is None else f"{item.sku} {item.limit_window(day)}"
 
 
-def must_be_within_limit(item: Item, taken: Mapping[str, int], quantity: int, *, day: date) -> None:
-    """Refuses limit_reached."""
+def must_be_still_used(person: Person) -> None:
+    """Refuses member_merged: the points of a number given up are with its survivor."""
+    if person.goes_by != person.member_id:
+        raise RefusedError("member_merged", "this number became another; use that one")
+
+
+def must_be_within_limit(item: Item, member: Member, person: Person, quantity: int, *, day: date) -> None:
+    """Whatever number of theirs a person ordered under. Refuses limit_reached."""
     window = window_of(item, day)
-    if window is not None and taken.get(window, 0) + quantity > (item.limit_per_member or 0):
+    if window is None:
+        return
+    taken = member.taken.get(window, 0) + person.beside.get(window, 0)
+    if taken + quantity > (item.limit_per_member or 0):
         raise RefusedError("limit_reached", f"at most {item.limit_per_member} per member and {item.limit_period}")

@@ -87,9 +87,17 @@ def _uncount(member: Member, order: Order) -> Member:
 
 
 def on_points_released(state: Order | None, event: Event, programme: Programme) -> Decision[Order | None]:  # noqa: ARG001
-    """A hold timed out: the unfinished order it stood for is given up. A worker asks for the release and returns the units."""
+    """A hold timed out: the unfinished order it stood for is given up. A worker asks for the release and returns the units.
+
+    The hold of a number given up is its survivor's by then.
+    """
     told: PointsReleased = event.data
     unfinished = state is not None and state.step in ("hold", "supply", "capture")
-    if state is None or not unfinished or told.reason != "timed_out" or told.member_id != state.member_id:
+    if (
+        state is None
+        or not unfinished
+        or told.reason != "timed_out"
+        or told.member_id not in (state.member_id, state.owner)
+    ):
         return Decision(state)
     return moved(state, "releasing", on=told.effective, next_try_at=AT_ONCE, reason="hold_timed_out")

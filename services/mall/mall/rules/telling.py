@@ -1,4 +1,7 @@
-"""How an order moves: the new status, the line in its history, and what the world is told, always together."""
+"""How an order moves: the new status, the line in its history, and what the world is told, always together.
+
+It is told of whoever has the order by then: after a merger that is not the number it was placed under.
+"""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -51,7 +54,7 @@ def moved(
 def _tell(event: type[mall.OrderEvent], order: Order, on: date) -> mall.OrderEvent:
     more = {"reason": order.reason} if event in (mall.OrderFailed, mall.OrderRefunded) else {}
     return event(
-        member_id=order.member_id,
+        member_id=order.owner,
         order_id=order.order_id,
         sku=order.sku,
         quantity=order.quantity,
