@@ -17,9 +17,10 @@ from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.calendar import start_of
 from tenure.contracts.decision import DayReached, RefusedError
 from tenure.contracts.event import Data, Event
+from tenure.contracts.keys import key_of
 from tenure.contracts.points import PointsGranted, PointsReversed
 from tenure.contracts.programme import Programme
-from tenure.contracts.topics import TYPE_OF, key_of
+from tenure.contracts.topics import TYPE_OF
 from tenure.service import Service
 
 

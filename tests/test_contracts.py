@@ -16,7 +16,8 @@ import pytest
 import structlog
 from jsonschema import Draft202012Validator, FormatChecker
 from tenure.contracts.event import Event
-from tenure.contracts.topics import READ_AGAIN_DAYS, SEGMENT_DAYS, TOPIC_OF, TOPICS, TYPES
+from tenure.contracts.retention import READ_AGAIN_DAYS, SEGMENT_DAYS
+from tenure.contracts.topics import TOPIC_OF, TOPICS, TYPES
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine.codec import StructuredEvent, decode_structured, encode

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import yaml
 from tenure.contracts.programme import BenefitRules, Catalogue, EarningRules, Messages, TierRules
-from tenure.contracts.topics import TOPICS, TYPES, Topic
+from tenure.contracts.topic import Topic
+from tenure.contracts.topics import TOPICS, TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "contracts"

@@ -16,7 +16,8 @@ from prometheus_client import Gauge
 from tenure.calendar import start_of
 from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Event, WrongEventError
-from tenure.contracts.topics import TOPIC_OF, Topic, read_by
+from tenure.contracts.topic import Topic
+from tenure.contracts.topics import TOPIC_OF, read_by
 from tenure.rulebook.kinds import KINDS
 
 if TYPE_CHECKING:

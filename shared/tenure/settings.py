@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tenure.contracts.topics import READ_AGAIN_DAYS
+from tenure.contracts.retention import READ_AGAIN_DAYS
 
 ENV_PREFIX = "TENURE_"
 

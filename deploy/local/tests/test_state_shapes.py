@@ -15,8 +15,9 @@ from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHo
 from tenure.calendar import start_of
 from tenure.contracts import activity, policy
 from tenure.contracts.event import Data, Event
+from tenure.contracts.keys import key_of
 from tenure.contracts.programme import Programme
-from tenure.contracts.topics import TYPE_OF, key_of
+from tenure.contracts.topics import TYPE_OF
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.simulation import loop

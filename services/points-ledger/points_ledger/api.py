@@ -11,7 +11,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import StringConstraints
 from tenure.contracts.event import Data
-from tenure.contracts.topics import key_of
+from tenure.contracts.keys import key_of
 from tenure.edge import answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Id, MemberId

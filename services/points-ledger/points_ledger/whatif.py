@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 from tenure.contracts.event import Event, WrongEventError
+from tenure.contracts.keys import key_of
 from tenure.contracts.programme import EarningRules, Programme, Versions
-from tenure.contracts.topics import key_of
 
 from points_ledger.budgets import allot
 from points_ledger.rules.account import Account, BudgetClaim, BudgetNews

@@ -15,7 +15,8 @@ from tenure.calendar import start_of
 from tenure.contracts import core, policy
 from tenure.contracts.decision import DayReached
 from tenure.contracts.event import Data, Event
-from tenure.contracts.topics import TYPE_OF, key_of
+from tenure.contracts.keys import key_of
+from tenure.contracts.topics import TYPE_OF
 
 POLICY = "P-1"
 MEMBER = "M-1"

@@ -5,10 +5,9 @@ AsyncAPI document, the contract tests. An event type stands in exactly one topic
 raw facts and canonical events have names of their own.
 """
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from tenure.contracts import (
     activity,
@@ -25,26 +24,11 @@ from tenure.contracts import (
     time,
 )
 from tenure.contracts.event import Data
+from tenure.contracts.topic import Topic
 
 # One number for all topics keyed by member: with the range assignor, all of a member's events meet in one consumer (DESIGN 4).
 MEMBER_PARTITIONS: Final = 6
 CORE_PARTITIONS: Final = 6
-
-
-OUTSIDE: Final = ("insurer core", "app, agent platform")
-"""Producers that are not Tenure, named first: what they say of the time is checked where the platform goes by the wall's clock."""
-
-
-class Topic(NamedTuple):
-    """`retention_days` None = kept for ever: whoever comes later reads all of it."""
-
-    name: str
-    key: str
-    partitions: int
-    retention_days: int | None
-    producer: str
-    consumers: tuple[str, ...]
-    types: Mapping[str, type[Data]]
 
 
 def _facts(*classes: type[Data]) -> Mapping[str, type[Data]]:
@@ -303,41 +287,7 @@ TYPES: Final[Mapping[str, type[Data]]] = MappingProxyType({name: cls for t in TO
 TYPE_OF: Final[Mapping[type[Data], str]] = MappingProxyType({cls: name for name, cls in TYPES.items()})
 TOPIC_OF: Final[Mapping[str, Topic]] = MappingProxyType({name: t for t in TOPICS for name in t.types})
 
-SEGMENT_DAYS: Final = 7
-"""A log deletes whole segments, and a new one begins after so long: a record may be that much older than its retention."""
-READ_AGAIN_DAYS: Final = SEGMENT_DAYS + max(
-    t.retention_days or 0 for t in TOPICS if set(t.consumers) & set(TOPIC_OF["day.started"].consumers)
-)
-"""How old a record may be that one of our services (each reads the calendar) is given again, where its group's offsets are gone.
-
-What is kept for ever counts as nothing here: who reads it keeps what it says under its own id, also when it comes again.
-"""
-
 
 def read_by(service: str) -> tuple[Topic, ...]:
     """The topics a service consumes, in the table's order."""
     return tuple(t for t in TOPICS if service in t.consumers)
-
-
-def key_of(data: Data) -> str:
-    """What order is kept by: the policy for the core's policy and claim facts, the member or agent everywhere else."""
-    key_in = _KEYS.get(type(data)) or _key_in(type(data))
-    return key_in(data)
-
-
-def _key_in(cls: type[Data]) -> Callable[[Any], str]:
-    """Where data of this type has its key."""
-    if issubclass(cls, (core.PolicyFact, reconciliation.FactsRequested)):
-        return attrgetter("policy_no")
-    if issubclass(cls, time.DayStarted):
-        return lambda _: "calendar"
-    if issubclass(cls, ledger.RootPublished):
-        return lambda _: "ledger"
-    if issubclass(cls, (publication.RulesPublished, publication.RulesWithdrawn)):
-        return attrgetter("kind")
-    if "agent_id" in cls.__struct_fields__:
-        return lambda data: data.agent_id or data.member_id
-    return attrgetter("member_id")
-
-
-_KEYS: Final[Mapping[type[Data], Callable[[Any], str]]] = {cls: _key_in(cls) for cls in TYPE_OF}

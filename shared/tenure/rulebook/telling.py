@@ -8,7 +8,7 @@ from datetime import datetime
 
 from asyncpg.connection import Connection
 
-from tenure.contracts.topics import key_of
+from tenure.contracts.keys import key_of
 from tenure.rulebook import tables
 from tenure.rulebook.drafts import Draft
 from tenure.rulebook.following import event_id, told

@@ -15,7 +15,9 @@ from asyncpg.pgproto.pgproto import UUID
 
 from tenure.calendar import FIRST_DAY, LAST_DAY, SHANGHAI
 from tenure.contracts.event import Data, Event, WrongEventError
-from tenure.contracts.topics import OUTSIDE, TOPIC_OF, TYPE_OF, TYPES, key_of
+from tenure.contracts.keys import key_of
+from tenure.contracts.topic import OUTSIDE
+from tenure.contracts.topics import TOPIC_OF, TYPE_OF, TYPES
 from tenure.spine.log import Headers, Outgoing
 
 VALUE_BYTES_MAX: Final = 1_048_576

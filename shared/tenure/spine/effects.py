@@ -8,7 +8,8 @@ from typing import Any, Final
 from tenure.calendar import start_of
 from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Data, Event, WrongEventError
-from tenure.contracts.topics import TOPIC_OF, TYPE_OF, key_of
+from tenure.contracts.keys import key_of
+from tenure.contracts.topics import TOPIC_OF, TYPE_OF
 from tenure.spine import spans
 from tenure.spine.codec import record_of
 from tenure.spine.log import RECORD_BYTES_MAX, Outgoing, RecordTooLarge, refuse_too_large

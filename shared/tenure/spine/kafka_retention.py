@@ -14,7 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from tenure.contracts.topics import TOPICS, Topic
+from tenure.contracts.topic import Topic
+from tenure.contracts.topics import TOPICS
 
 log: Final = structlog.get_logger(__name__)
 RETENTION: Final = "retention.ms"

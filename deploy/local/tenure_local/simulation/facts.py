@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 from tenure.calendar import start_of
 from tenure.contracts import activity, core
 from tenure.contracts.event import Data
-from tenure.contracts.topics import TOPIC_OF, TYPE_OF, key_of
+from tenure.contracts.keys import key_of
+from tenure.contracts.topics import TOPIC_OF, TYPE_OF
 from tenure.spine.codec import record_of
 from tenure.spine.log import Outgoing
 

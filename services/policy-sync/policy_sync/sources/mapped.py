@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 from tenure.calendar import local_date
 from tenure.contracts.event import Data, Event
-from tenure.contracts.topics import TYPE_OF, key_of
+from tenure.contracts.keys import key_of
+from tenure.contracts.topics import TYPE_OF
 from tenure.spine.codec import ID_CHARS_MAX
 
 from policy_sync.sources import values
