@@ -7,11 +7,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from points_ledger.budgets import allot
-from points_ledger.rules.account import BudgetClaim, BudgetNews
+from points_ledger.rules.account import BudgetClaim, BudgetNews, Lot
 from points_ledger.service import SERVICE
 from tenure.contracts.policy import CustomerMerged
 from tenure.contracts.programme import Programme
@@ -119,27 +119,73 @@ def test_a_cancelled_policys_place_under_a_cap_is_kept_for_its_return(rules: Pro
     assert earned(world) == 500 + 100
 
 
+BOUNDS = [(None, None), (45, None), (30, None), (None, 70), (45, 1_000), (30, 70)]
+"""What May may add at most for one member, and for all."""
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 50), st.sampled_from(["quiz", "article", "steps", "stumble"]), st.integers(0, 7)),
+        st.tuples(
+            st.integers(0, 50), st.sampled_from(["quiz", "article", "steps", "stumble", "budget"]), st.integers(0, 7)
+        ),
         max_size=40,
     ),
     st.integers(0, 60),
     st.sampled_from(["day", "month"]),
+    st.sampled_from(BOUNDS),
 )
-def test_no_story_exceeds_a_cap(story: list[tuple[int, str, int]], points_max: int, per: str) -> None:
-    world = World(under_rules(load(PROGRAMME_DIR), caps=(cap(points_max, per),), campaigns=(campaign(),)))
-    for days, kind, late in sorted(story, key=lambda s: s[0] + s[2]):
+@example([(0, "quiz", 0), (1, "quiz", 0)], 60, "day", (30, 70))
+def test_no_story_exceeds_a_cap(
+    story: list[tuple[int, str, int]], points_max: int, per: str, bounds: tuple[int | None, int | None]
+) -> None:
+    """Nor does what a campaign adds exceed what it has for the member, or for all, whenever the budget is looked into."""
+    member_max, budget = bounds
+    may = campaign(member_points_max=member_max, budget_points_max=budget)
+    world = World(under_rules(load(PROGRAMME_DIR), caps=(cap(points_max, per),), campaigns=(may,)))
+    left = budget or 0
+    for days, kind, late in [*sorted(story, key=lambda s: s[0] + s[2]), (60, "budget", 0)]:
         day = D("2026-05-10") + timedelta(days)
         value = {"steps": 10_000, "stumble": 10}.get(kind, 0)
-        world.hear(did("steps" if value else kind, day, value), at=day + timedelta(late))
+        if kind == "budget":
+            left -= look_into_the_budget(world, left, day + timedelta(late))
+        else:
+            world.hear(did("steps" if value else kind, day, value), at=day + timedelta(late))
         by_period: dict[Any, int] = {}
-        for lot in world.accounts[M].lots.values():
-            if lot.rule in HEALTH:
-                period = lot.earned_on if per == "day" else lot.earned_on.replace(day=1)
-                by_period[period] = by_period.get(period, 0) + lot.standing
+        for lot in lots_of(world):
+            period = lot.earned_on if per == "day" else lot.earned_on.replace(day=1)
+            by_period[period] = by_period.get(period, 0) + lot.standing
         assert max(by_period.values(), default=0) <= points_max
+        assert added(world) <= min(most for most in (member_max, budget, 10**9) if most is not None)
+
+
+def lots_of(world: World) -> list[Lot]:
+    account = world.accounts.get(M)
+    return [lot for lot in account.lots.values() if lot.rule in HEALTH] if account else []
+
+
+def added(world: World) -> int:
+    """What the campaign added: what facts brought beyond what they are worth without it."""
+    by_fact: dict[str, int] = {}
+    for lot in lots_of(world):
+        by_fact[lot.fact] = by_fact.get(lot.fact, -lot.base) + lot.standing
+    return sum(max(0, extra) for extra in by_fact.values())
+
+
+def claims(world: World) -> list[BudgetClaim]:
+    return [row for row in world.rows if isinstance(row, BudgetClaim)]
+
+
+def look_into_the_budget(world: World, left: int, day: date) -> int:
+    """Allot what waits, as the ledger does between two events. Returns how much."""
+    asked = claims(world)
+    got = allot([one.points for one in asked], left)
+    news = (BudgetNews(M, one.lot_id, n, one.points) for one, n in zip(asked, got, strict=True))
+    world.rows = [row for row in world.rows if not isinstance(row, BudgetClaim)]
+    if asked:
+        world.accounts[M] = replace(world.accounts[M], allotted=tuple(news))
+    world.day(day)
+    return sum(got)
 
 
 # --- campaigns: the member's part ---
@@ -175,8 +221,27 @@ def test_a_claim_waits_outside_the_account(rules: Programme) -> None:
     world = World(under_rules(rules, campaigns=(campaign(budget_points_max=1_000),)))
     result = world.hear(did("quiz", "2026-05-01"))
     assert (result.points, result.limited_by) == (10, "waits for the budget of campaign may")
-    assert [row for row in world.rows if isinstance(row, BudgetClaim)] == [BudgetClaim(M, f"{M}:1", "may", 20, 1_000)]
+    assert claims(world) == [BudgetClaim(M, f"{M}:1", "may", 20, 1_000)]
     assert world.hear(did("quiz", "2026-05-01", activity_id="again")).limited_by == "1 a day"
+
+
+def test_what_waits_for_a_budget_counts_under_the_members_cap(rules: Programme) -> None:
+    """A quiz is worth 10 and 20 more in May, of which a member has 45 at most: the third asks for the last 5, the fourth for none."""
+    world = World(under_rules(rules, campaigns=(campaign(member_points_max=45, budget_points_max=1_000),)))
+    for day in range(1, 5):
+        world.hear(did("quiz", date(2026, 5, day)))
+    assert [one.points for one in claims(world)] == [20, 20, 5]
+
+
+def test_a_budget_adds_no_more_and_no_less_than_a_cap_leaves(rules: Programme) -> None:
+    """25 points a month: a quiz brings 10 at once, and May may add 15 of its 20; the next day's brings nothing."""
+    world = World(under_rules(rules, caps=(cap(25),), campaigns=(campaign(budget_points_max=1_000),)))
+    world.hear(did("quiz", "2026-05-01"))
+    assert [one.points for one in claims(world)] == [15]
+    world.hear(did("quiz", "2026-05-02"))
+    assert earned(world) == 10, "the 15 that wait have their place"
+    assert look_into_the_budget(world, 1_000, D("2026-05-03")) == 15
+    assert earned(world) == 25
 
 
 async def feed_quizzes(t: Under, members: int) -> None:

@@ -12,13 +12,14 @@ from points_ledger.commands import (
     PlaceHold,
     ProposeAdjustment,
     RecordActivity,
+    RefundHold,
     RejectAdjustment,
     ReturnAgent,
 )
 from points_ledger.rules.account import AccountChange, ReferralNews
 from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.decision import RefusedError
-from tenure.contracts.points import PointsAdjusted, PointsReversed
+from tenure.contracts.points import PointsAdjusted, PointsRefunded, PointsReversed
 from tenure.contracts.policy import CustomerMerged, PolicyRescinded
 from tenure.contracts.programme import Programme, Versions
 
@@ -91,6 +92,41 @@ def test_a_debt_blocks_redemption_and_new_earnings_repay_it_first(world: World) 
     assert world.points() == (0, 0, 0)
     world.hear(did("quiz", "2026-04-02"))
     world.hear(hold(10, hold_id="H-2"), "2026-04-02")
+    assert_books(world)
+
+
+def test_points_refunded_repay_the_debt_first(world: World) -> None:
+    """The order is cancelled that the 500 were spent on."""
+    in_debt(world)
+    world.hear(RefundHold(hold_id="H-1", points=200), "2026-03-02")
+    assert world.points() == (0, 0, 300)
+    world.hear(RefundHold(hold_id="H-1"), "2026-03-03")
+    assert world.points() == (0, 0, 0)
+    assert [(told.amount, told.repaid_debt) for told in world.of(PointsRefunded)] == [(200, 200), (300, 300)]
+    assert_books(world)
+
+
+def test_points_added_by_hand_repay_the_debt_first(world: World) -> None:
+    in_debt(world)
+    propose(world, "correct", 600, "2026-03-02")
+    approve(world, "2026-03-02")
+    assert world.points() == (0, 100, 0)
+    assert [(told.amount, told.repaid_debt) for told in world.of(PointsAdjusted)] == [(600, 500)]
+    assert_books(world)
+
+
+def test_points_given_back_repay_the_debt_first(world: World) -> None:
+    """P-1 takes what it lacks from P-2's points, so P-2 lacks them; when P-1 stands after all, they return there and are owed."""
+    other = term(policy_no="P-2")
+    world.hear(paid(term()))
+    world.hear(paid(other))
+    spend(world, 500, "2026-02-01")
+    world.hear(cancelled(term(), "2026-03-01", "flat"))
+    assert world.points() == (0, 0, 0)
+    world.hear(cancelled(other, "2026-03-02", "flat"))
+    assert world.points() == (0, 0, 500)
+    world.hear(uncancelled(term(), "2026-03-03"))
+    assert world.points() == (0, 0, 0)
     assert_books(world)
 
 
@@ -330,3 +366,5 @@ def test_nobody_adjusts_their_other_membership(world: World) -> None:
     propose(world, "correct", 100, "2026-05-01")
     with pytest.raises(RefusedError, match="own_account"):
         approve(world, "2026-05-01", by=AGENT)
+    with pytest.raises(RefusedError, match="own_account"):
+        world.hear(RejectAdjustment(adjustment_id="J-1", rejected_by=AGENT, reason="no such ticket"), "2026-05-01")
