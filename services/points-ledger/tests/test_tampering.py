@@ -68,7 +68,7 @@ UNSEALED_TABLES = {
     "lot_cuts": "when an agent's leaving was known: append-only by trigger, and written by one",
     "adjustment_days": "what was used of a day's limits; over when the day is",
     "budget_claims": "a queue", "budget_news": "a queue", "referral_news": "a queue", "hand_overs": "a queue",
-    "rule_drafts": "rules have two persons and a log of their own", "rule_log": "append-only",
+    "rule_drafts": "rules have two persons and a log of their own", "rule_log": "append-only by trigger",
     **dict.fromkeys(("inbox", "outbox", "published", "progress", "parked", "parked_log", "idempotency", "calendar"), "the spine's"),
     "alembic_version": "the schema's",
 }  # fmt: skip
@@ -242,6 +242,11 @@ REFUSED = [
     "UPDATE transfers SET amount = 1",
     "DELETE FROM transfers",
     "TRUNCATE transfers",
+    *(
+        sql.format(audit, column)
+        for audit, column in {"account_changes": "actor", "lot_cuts": "cut_on", "rule_log": "actor"}.items()
+        for sql in ("UPDATE {0} SET {1} = {1}", "DELETE FROM {0}", "TRUNCATE {0}")
+    ),
     *(
         f"INSERT INTO transfers (member_id, transfer_no, wallet, debit, credit, amount, lot_no, kind, effective, cause, hold_id) "
         f"VALUES ('M-1', 9999, 'points', '{debit}', '{credit}', {amount}, 1, '{kind}', '2027-01-01', 'c', '{hold_id}')"

@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 
+import asyncpg
 import msgspec
 import pytest
 from tenure.contracts.policy import PolicyIssued
@@ -202,6 +203,13 @@ async def test_two_who_approve_at_once_make_one_version(t):
     answers = await asyncio.gather(*(approve(t, draft_id, who=f"op-{n}") for n in range(2, 6)))
     assert sorted(a.status_code for a in answers) == [200, 409, 409, 409]
     assert await t.pool.fetchval("SELECT count(*) FROM rule_log WHERE action = 'approved'") == 1
+
+
+@pytest.mark.parametrize("sql", ["UPDATE rule_log SET actor = 'op-9'", "DELETE FROM rule_log", "TRUNCATE rule_log"])
+async def test_who_did_what_to_which_draft_is_never_edited(t, sql):
+    await publish(t)
+    with pytest.raises(asyncpg.CheckViolationError, match="append-only"):
+        await t.pool.execute(sql)
 
 
 async def test_asked_twice_it_is_proposed_once(t):

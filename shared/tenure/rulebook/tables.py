@@ -2,7 +2,7 @@
 each service that goes by them.
 
 The invariants: steps on drafts take turns (one lock), and so does what is heard, so the newest number names everything that was
-published before it; the log is append-only; what was heard to be withdrawn stays so.
+published before it; the log is append-only (a trigger); what was heard to be withdrawn stays so.
 """
 
 from collections.abc import Sequence
@@ -46,6 +46,13 @@ CREATE TABLE rule_log (                       -- append-only: who did what to wh
   at       timestamptz NOT NULL
 );
 """
+GUARD_LOG: Final = """
+CREATE FUNCTION rule_log_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN RAISE EXCEPTION 'the log of the rules is append-only' USING ERRCODE = 'check_violation'; END$$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON rule_log
+  FOR EACH STATEMENT EXECUTE FUNCTION rule_log_is_append_only();
+"""
+UNGUARD_LOG: Final = "DROP TRIGGER append_only ON rule_log; DROP FUNCTION rule_log_is_append_only()"
 CREATE_HEARD: Final = """
 CREATE TABLE rules_heard (                    -- what other services published, as it was told on programme.v1
   seq       bigint GENERATED ALWAYS AS IDENTITY UNIQUE,  -- drawn anew with every change
