@@ -1,5 +1,6 @@
 """Points of a person with several numbers, where the log brings mergers and facts in another order than they happened."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 
 import pytest
@@ -9,9 +10,10 @@ from points_ledger.service import SERVICE as LEDGER
 from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.contracts import core
 from tenure.contracts.event import Event
-from tenure.contracts.policy import PremiumPaid
+from tenure.contracts.policy import CustomerUnmerged, PremiumPaid
 from tenure.settings import Settings
 from tier_engine.service import SERVICE as TIER_ENGINE
+from tier_engine.verify import verify
 
 from .house import House, at, opened
 from .test_handed_over import ISSUED, OWN
@@ -54,19 +56,56 @@ async def test_two_mergers_in_either_order_leave_everything_with_who_remains(
         assert await points(house) == {"M-1": 900}
 
 
+def hold_back(house: House, which: Callable[[Event], bool]) -> Callable[[], Awaitable[None]]:
+    """Deliver all but these. What is returned lets them go."""
+    held, deliver = list[Event](), house._deliver
+
+    async def all_but_these(events: Sequence[Event]) -> None:
+        held.extend(event for event in events if which(event))
+        await deliver([event for event in events if not which(event)])
+
+    async def let_go() -> None:
+        house._deliver = deliver  # type: ignore[method-assign]
+        await deliver(held)
+
+    house._deliver = all_but_these  # type: ignore[method-assign]
+    return let_go
+
+
 async def test_a_premium_paid_before_the_merger_and_read_after_it_is_the_survivors(settings: Settings) -> None:
     async with opened(settings, (POLICY_SYNC, LEDGER, TIER_ENGINE)) as house:
         await house.say(ISSUED, OWN, at=at("2024-03-01"))
-        held, deliver = list[Event](), house._deliver
-
-        async def all_but_what_was_paid(events: list[Event]) -> None:
-            held.extend(event for event in events if isinstance(event.data, PremiumPaid))
-            await deliver([event for event in events if not isinstance(event.data, PremiumPaid)])
-
-        house._deliver = all_but_what_was_paid  # type: ignore[assignment, method-assign]
+        let_go = hold_back(house, lambda event: isinstance(event.data, PremiumPaid))
         await house.say(PAID, at=at("2024-03-02"))
         await house.say(FIRST, at=at("2024-06-01"))
-        house._deliver = deliver  # type: ignore[method-assign]
-        await deliver(held)
+        await let_go()
         await house.day(date(2024, 6, 10))
         assert await points(house) == {"M-2": 900}
+
+
+LATE: dict[str, Callable[[Event], bool]] = {
+    "in order": lambda _: False,
+    "the undoing last": lambda event: isinstance(event.data, CustomerUnmerged),
+    "the first merger and its undoing last": lambda event: event.key == "M-2" and event.type.startswith("customer."),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+async def test_merged_into_the_wrong_person_parted_and_merged_into_the_right_one(
+    settings: Settings, late: Callable[[Event], bool]
+) -> None:
+    right = core.CustomerMerged(member_id="M-3", merged_id="M-1", on=date(2024, 6, 20))
+    undone = core.CustomerUnmerged(member_id="M-2", merged_id="M-1", on=date(2024, 6, 10))
+    async with opened(settings, (POLICY_SYNC, LEDGER, TIER_ENGINE)) as house:
+        await house.say(ISSUED, OWN, THIRD, PAID, at=at("2024-03-01"))
+        let_go = hold_back(house, late)
+        for told in (FIRST, undone, right):
+            await house.say(told, at=at(told.on.isoformat()))
+            await house.day(told.on)
+        await let_go()
+        await house.day(date(2024, 7, 2))
+        assert await points(house) == {"M-3": 900}
+        tiers = house["tier-engine"]
+        rows = await tiers.pool.fetch("SELECT member_id, merged_into, tier IS NOT NULL AS has FROM members ORDER BY 1")
+        assert [tuple(row) for row in rows] == [("M-1", "M-3", False), ("M-2", None, True), ("M-3", None, True)]
+        assert set((await verify(tiers.pool, tiers.door.programme)).values()) == {True}

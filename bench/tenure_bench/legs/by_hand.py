@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from points_ledger.rules.account import Memory
+from points_ledger.rules.memory import Memory
 from points_ledger.rules.term_memory import TermMemory
 from tenure.calendar import add_months, end_of_month
 from uuid_utils import uuid7

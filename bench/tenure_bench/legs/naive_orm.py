@@ -12,7 +12,7 @@ from typing import Final
 import asyncpg
 import msgspec
 from aiokafka import AIOKafkaConsumer
-from points_ledger.rules.account import Memory
+from points_ledger.rules.memory import Memory
 from points_ledger.rules.term_memory import TermMemory
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from tenure.calendar import add_months, end_of_month

@@ -11,7 +11,8 @@ import asyncpg
 import msgspec
 from benefits.store import decode as entitled
 from member_view.store import decode as shown
-from points_ledger.rules.account import BALANCES, Memory
+from points_ledger.rules.account import BALANCES
+from points_ledger.rules.memory import Memory
 from policy_sync import ties
 from policy_sync.rules.mergers import survivor
 from tier_engine.store import unpack as judged

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from points_ledger.rules.account import Memory
 from points_ledger.rules.adjustments import AdjustmentView
+from points_ledger.rules.memory import Memory
 
 CHANGES_MAX: Final = 200
 ADJUSTMENTS: Final = """

@@ -13,8 +13,9 @@ from tenure.contracts.programme import Programme
 
 from points_ledger import words
 from points_ledger.columns import HOLD, LOT, listed, pairs_of_json
-from points_ledger.rules.account import WALLETS, Hold, Memory
+from points_ledger.rules.account import WALLETS, Hold
 from points_ledger.rules.holds import HoldView, view
+from points_ledger.rules.memory import Memory
 
 MEMBER_ID_CHARS_MAX: Final = 64
 

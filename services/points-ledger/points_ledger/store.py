@@ -30,11 +30,12 @@ from points_ledger.rules.account import (
     BudgetNews,
     Hold,
     Lot,
-    Memory,
+    MovedLot,
     Proposal,
     ReferralNews,
     Transfer,
 )
+from points_ledger.rules.memory import Memory
 
 T = TypeVar("T")
 State = Account
@@ -175,6 +176,7 @@ async def save(conn: Connection, saved: Saved[Account]) -> None:
     await _create_accounts(conn, sorted(_account_row(after) for before, after in pairs if before is None))
     # Lots that moved to another account leave before they arrive there; the rest is in no particular order.
     await _write(conn, DELETE_LOTS, [(member, no) for member, no, lot in changed if lot is None])
+    await _pass_lots(conn, saved)
     await _append(conn, "lots", _OWNED_LOT, list(_new_lots(pairs)))
     await _write(conn, UPDATE_LOTS, [_changes(member, lot) for member, _, lot in changed if lot is not None])
     await _append(conn, "transfers", c.TRANSFER, transfers)
@@ -186,6 +188,14 @@ async def save(conn: Connection, saved: Saved[Account]) -> None:
     await _write(conn, DROP_NEWS, [msgspec.structs.astuple(news) for news in read])
     await _write(conn, LEAVE_NEWS, [(*key, void) for key, void in left.items()])
     await _save_rare(conn, saved, pairs)
+
+
+async def _pass_lots(conn: Connection, saved: Saved[Account]) -> None:
+    """A lot that came and went on within one batch is written where it was on its way: its entries name it there."""
+    for row in saved.rows:
+        if isinstance(row, MovedLot) and row.lot.no not in _lots_before(saved.before.get(row.member_id)):
+            await _append(conn, "lots", _OWNED_LOT, [_lot_row(row.member_id, row.lot)])
+            await _write(conn, DELETE_LOTS, [(row.member_id, row.lot.no)])
 
 
 async def _save_rare(conn: Connection, saved: Saved[Account], pairs: "Pairs") -> None:
@@ -270,9 +280,13 @@ def _new_lots(pairs: Pairs) -> Iterator[tuple[Any, ...]]:
     for before, after in pairs:
         known = _lots_before(before)
         for no in sorted(after.lots.keys() - known.keys()):
-            fields = list(msgspec.structs.astuple(after.lots[no]))
-            fields[_TAKEN] = c.pairs_to_json(fields[_TAKEN])
-            yield (after.member_id, *fields)
+            yield _lot_row(after.member_id, after.lots[no])
+
+
+def _lot_row(member_id: str, lot: Lot) -> tuple[Any, ...]:
+    fields = list(msgspec.structs.astuple(lot))
+    fields[_TAKEN] = c.pairs_to_json(fields[_TAKEN])
+    return (member_id, *fields)
 
 
 def _changes(member_id: str, lot: Lot) -> tuple[Any, ...]:

@@ -5,8 +5,8 @@ The invariant: nothing is said that the entry's own figures and the memory of it
 
 from typing import Any, Final, NamedTuple
 
-from points_ledger.rules.account import Memory
 from points_ledger.rules.added_cover import added_by
+from points_ledger.rules.memory import Memory
 from points_ledger.rules.term_memory import TermMemory
 
 FULL: Final = 100

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from points_ledger.rules.account import Memory
+from points_ledger.rules.memory import Memory
 from tenure.contracts.event import Data
 from tenure.contracts.programme import Programme
 from tenure.testing import PROGRAMME_DIR

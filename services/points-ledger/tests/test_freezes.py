@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, ReturnAgent
-from points_ledger.rules.account import Memory
+from points_ledger.rules.memory import Memory
 from points_ledger.rules.standing import LEFT
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.policy import PolicyRescinded

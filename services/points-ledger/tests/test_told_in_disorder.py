@@ -8,9 +8,13 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from msgspec.structs import replace
+from points_ledger.proof import check
+from points_ledger.service import SERVICE
 from tenure.contracts.event import Data
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
+from tenure.settings import Settings
+from tenure.testing import under_test
 
 from .test_unmerger import MERGED, OTHER, one, unmerged
 from .world import D, M, World, cancelled, no_claim_year, no_claim_year_revoked, paid, renewed, term, tiers
@@ -22,19 +26,20 @@ def of(member: str, fen: int, on: str = "2026-02-01", n: int = 1) -> Data:
     return paid(replace(term(policy_no=f"P-{member}"), member_id=member), fen, on, n)
 
 
-def merged(old: str, into: str, on: str) -> CustomerMerged:
-    return CustomerMerged(member_id=into, merged_id=old, effective=D(on))
+def merged(old: str, into: str, on: str, no: int = 0) -> CustomerMerged:
+    return CustomerMerged(member_id=into, merged_id=old, effective=D(on), ties_no=no)
 
 
-def parted(old: str, survivor: str, on: str) -> tuple[CustomerUnmerged, CustomerUnmerged]:
-    told = CustomerUnmerged(member_id=survivor, survivor_id=survivor, merged_id=old, effective=D(on))
+def parted(old: str, survivor: str, on: str, no: int = 0) -> tuple[CustomerUnmerged, CustomerUnmerged]:
+    told = CustomerUnmerged(member_id=survivor, survivor_id=survivor, merged_id=old, effective=D(on), ties_no=no)
     return told, replace(told, member_id=old)
 
 
 OF_A = term(policy_no="P-A", member_id=A)
 RENEWED = replace(term(2, policy_no="P-A"), member_id=A)
 IN_A_YEAR = {"member_id": A, "policy_no": "P-A"}
-CHAIN = [of(A, 30_000), of(B, 50_000), of(C, 20_000), merged(A, B, "2026-06-01"), merged(B, C, "2026-06-02")]
+OWN = [of(A, 30_000), of(B, 50_000), of(C, 20_000)]
+CHAIN = [*OWN, merged(A, B, "2026-06-01"), merged(B, C, "2026-06-02")]
 STORIES: dict[str, Sequence[Data]] = {
     "two mergers, one after the other": CHAIN,
     "both undone, the last one first": [*CHAIN, parted(B, C, "2026-07-01")[0]],
@@ -50,6 +55,23 @@ STORIES: dict[str, Sequence[Data]] = {
         replace(no_claim_year(), **IN_A_YEAR), replace(no_claim_year_revoked(), **IN_A_YEAR), merged(A, B, "2027-06-01"),
     ],
     "a premium paid, merged and parted": [of(A, 30_000), of(B, 50_000), merged(A, B, "2026-06-01"), parted(A, B, "2026-07-01")[0]],
+    "into the wrong one, parted, into the right one": [
+        *OWN, merged(A, B, "2026-06-01", 1), *parted(A, B, "2026-06-10", 2), merged(A, C, "2026-06-20", 3),
+    ],
+    "from one into the other": [*OWN, merged(A, B, "2026-06-01", 1), merged(A, C, "2026-06-20", 2)],
+    "parted, and merged again": [
+        *OWN, merged(A, B, "2026-06-01", 1), *parted(A, B, "2026-06-10", 2), merged(A, B, "2026-06-20", 3),
+    ],
+    "to and fro": [
+        *OWN, merged(A, B, "2026-06-01", 1), merged(A, C, "2026-06-10", 2), merged(A, B, "2026-06-20", 3),
+    ],
+    "from one into the other, and parted": [
+        *OWN, merged(A, B, "2026-06-01", 1), merged(A, C, "2026-06-10", 2), *parted(A, C, "2026-06-20", 3),
+    ],
+    "two mergers and both undone": [
+        *OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1),
+        parted(B, C, "2026-07-01", 2)[0], parted(A, B, "2026-07-02", 2)[0],
+    ],
 }  # fmt: skip
 
 
@@ -135,3 +157,12 @@ def test_what_the_old_number_is_told_of_an_undoing_after_a_second_merger_does_no
     world.hear(unmerged("2026-07-01", to=OTHER), "2026-07-03")
     assert (world.points(), world.points(OTHER)) == ((0, 800, 0), (0, 0, 0))
     assert world.accounts[OTHER].memory.merged_into == M
+
+
+async def test_lots_that_came_and_went_on_in_one_batch_are_where_their_entries_say(settings: Settings) -> None:
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        undone = parted(A, B, "2026-06-10")[0]
+        await t.feed(*OWN, merged(A, B, "2026-06-01"), undone, merged(A, B, "2026-06-20"), merged(B, C, "2026-06-21"))
+        found = await t.pool.fetch("SELECT member_id, points_available FROM accounts ORDER BY 1")
+        assert [tuple(row) for row in found] == [(A, 0), (B, 0), (C, 1_000)]
+        assert (await check.examine(t.pool)).wrong == []

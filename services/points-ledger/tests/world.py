@@ -12,7 +12,7 @@ from points_ledger.rules.waiting import HandOver
 from points_ledger.service import SERVICE
 from tenure.calendar import start_of
 from tenure.contracts import activity, policy, tier
-from tenure.contracts.decision import DayReached
+from tenure.contracts.decision import DayReached, RefusedError
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme, Versions
 from tenure.contracts.topics import TYPE_OF
@@ -156,6 +156,7 @@ class World:
         self.told: list[Data] = []
         self.rows: list[Any] = []
         self.seen = 0
+        self.asked: dict[str, str] = {}
         self._ids = count(1)
 
     def hear(self, data: Data, at: str | date | None = None, *, key: str = M, backfill: bool = False) -> Any:
@@ -192,18 +193,21 @@ class World:
 
     def turns(self) -> None:
         """Let every number given up that asked for its turn have it, until none does: due work."""
-        asked = {row.member_id: row.others for row in self._asked() if isinstance(row, HandOver)}
-        while asked:
-            member_id, others = asked.popitem()
-            self.day(
-                max(account.lived_to or D("2026-01-01") for account in self.accounts.values()), f"{member_id} {others}"
-            )
-            asked |= {row.member_id: row.others for row in self._asked() if isinstance(row, HandOver)}
+        while self._turns():
+            pass
 
-    def _asked(self) -> list[Any]:
-        """The rows since the last time."""
-        asked, self.seen = self.rows[self.seen :], len(self.rows)
-        return asked
+    def _turns(self) -> bool:
+        """One turn for each. Returns whether any was had; whose turn is refused asks again."""
+        new, self.seen = self.rows[self.seen :], len(self.rows)
+        asked = {**self.asked, **{row.member_id: row.others for row in new if isinstance(row, HandOver)}}
+        self.asked = {}
+        for member_id, others in asked.items():
+            try:
+                today = max(account.lived_to or D("2026-01-01") for account in self.accounts.values())
+                self.day(today, f"{member_id} {others}")
+            except RefusedError:
+                self.asked[member_id] = others
+        return len(asked) > len(self.asked)
 
     def balance(self, name: str, member: str = M) -> int:
         account = self.accounts.get(member)

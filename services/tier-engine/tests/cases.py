@@ -135,14 +135,15 @@ def came(at: date | str, member: str = "M-1") -> Event:
     return event(DayReached(key=member, day=on), on, key=member)
 
 
-def merged(into: str, old: str, at: str | date) -> Event:
+def merged(into: str, old: str, at: str | date, *, no: int = 0) -> Event:
     on = day(at) if isinstance(at, str) else at
-    return event(CustomerMerged(member_id=into, merged_id=old, effective=on), on)
+    return event(CustomerMerged(member_id=into, merged_id=old, effective=on, ties_no=no), on)
 
 
-def unmerged(survivor: str, old: str, at: str | date, *, told_to: str | None = None) -> Event:
+def unmerged(survivor: str, old: str, at: str | date, *, told_to: str | None = None, no: int = 0) -> Event:
     on = day(at) if isinstance(at, str) else at
-    data = CustomerUnmerged(member_id=told_to or survivor, survivor_id=survivor, merged_id=old, effective=on)
+    told_to = told_to or survivor
+    data = CustomerUnmerged(member_id=told_to, survivor_id=survivor, merged_id=old, effective=on, ties_no=no)
     return event(data, on)
 
 

@@ -69,8 +69,7 @@ class World:
         for _ in range(10):
             due = [m for m in self.members.values() if m.due_on is not None and m.due_on <= until]
             for m in due:
-                key = m.member_id if m.merged_into is None else f"{m.merged_into} {m.member_id}"
-                self._happen(came(until, key))
+                self._happen(came(until, m.turn))
             if not due:
                 return
         raise AssertionError("something stays due for ever")

@@ -14,7 +14,7 @@ from tenure.contracts.tier import Step
 from tenure.rows import Rows
 from tenure.service import Saved
 
-from tier_engine.rules import ID_SEPARATOR, Decided, Member
+from tier_engine.rules import Decided, Member
 
 DECISIONS_MAX: Final = 50
 Reader: TypeAlias = "asyncpg.Pool[asyncpg.Record] | Connection"
@@ -105,16 +105,14 @@ async def _record(conn: Connection, rows: Sequence[Decided]) -> None:
 
 
 async def due(conn: Connection, day: date, keys_max: int) -> list[str]:
-    """Members something falls due for. One that was merged away comes with the member it goes to: `into old`."""
+    """Members something falls due for. One that was merged away comes with those whom its turn takes (`Member.turn`)."""
     rows = await conn.fetch(
-        """SELECT member_id, merged_into FROM members WHERE due_on <= $1
+        """SELECT member_id, CASE WHEN merged_into IS NOT NULL THEN state END AS state FROM members WHERE due_on <= $1
            ORDER BY due_on, member_id LIMIT $2 FOR UPDATE SKIP LOCKED""",
         day,
         keys_max,
     )
-    return [
-        r["member_id"] if r["merged_into"] is None else r["merged_into"] + ID_SEPARATOR + r["member_id"] for r in rows
-    ]
+    return [r["member_id"] if r["state"] is None else unpack(r["state"]).turn for r in rows]
 
 
 async def member(reader: Reader, member_id: str) -> Member | None:

@@ -62,7 +62,7 @@ def next_changes_are_due(stored: Stored, life: Life) -> bool:
     """What comes by time alone stands in the calendar of due work; so do terms that wait to be handed over."""
     member = stored.member
     if member.merged_into is not None or member.lived_to is None:
-        return (member.due_on is not None) == member.holds_anything
+        return (member.due_on is not None) == member.has_its_turn
     return member.due_on == life.next_due(member.lived_to)
 
 

@@ -5,17 +5,15 @@ why, how much, and what became of it (`granted = remaining + held + spent + reve
 active or expired follows from its dates and the day the account has lived to; no flag says so, so no tick can be missed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final, Literal
 
 import msgspec
-from msgspec.structs import replace
 from tenure.contracts.points import Wallet
 
 from points_ledger.commands import Purpose
-from points_ledger.rules.term_memory import TermMemory
-from points_ledger.rules.waiting import Waiting
+from points_ledger.rules.memory import Memory
 
 FOREVER: Final = date.max
 WALLETS: Final[tuple[Wallet, ...]] = ("points", "growth", "agent")
@@ -161,54 +159,11 @@ class Proposal(msgspec.Struct, frozen=True):
     batch: str = ""
 
 
-class Absorbed(msgspec.Struct, frozen=True, array_like=True):
-    """What came with a merged customer, so that it can go back: lots (number here: number there), holds, what they remembered."""
+class MovedLot(msgspec.Struct, frozen=True):
+    """A lot as it was when it left an account for another."""
 
-    lots: dict[int, int]
-    holds: frozenset[str]
-    memory: "Memory"
-
-
-class Memory(msgspec.Struct, frozen=True, array_like=True):
-    """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became.
-
-    `frozen` says why nothing may be redeemed, `frozen_also` why else; `persons` are other accounts of the same person; `left_on`
-    when an agent left; `waiting` what is told under this number and is for `merged_into` to hear.
-    """
-
-    tiers: tuple[tuple[date, str], ...] = ()
-    terms: dict[str, TermMemory] = {}
-    rescinded: frozenset[str] = frozenset()
-    referred_by: dict[str, str] = {}
-    merged_into: str = ""
-    frozen: str = ""
-    persons: frozenset[str] = frozenset()
-    left_on: date | None = None
-    absorbed: dict[str, Absorbed] = {}
-    frozen_also: tuple[str, ...] = ()
-    waiting: tuple[Waiting, ...] = ()
-
-    def given_up(self, to: str) -> "Memory":
-        """What this number alone still remembers when it is another's: its tiers are told to it, merged or not."""
-        return Memory(tiers=self.tiers if self.merged_into else (), merged_into=to, waiting=self.waiting)
-
-    @property
-    def freezes(self) -> tuple[str, ...]:
-        """Why nothing may be redeemed, oldest first. The same words may stand for two freezes."""
-        return (self.frozen, *self.frozen_also) if self.frozen else ()
-
-    def frozen_for(self, freezes: Sequence[str]) -> "Memory":
-        return replace(self, frozen=freezes[0] if freezes else "", frozen_also=tuple(freezes[1:]))
-
-    def tier_on(self, day: date) -> str:
-        return next((tier for since, tier in reversed(self.tiers) if since <= day), "")
-
-    def term_of(self, policy_no: str, term_no: int | None, day: date) -> TermMemory | None:
-        """The term a fact belongs to; a fact that names none belongs to the term its completed year lies in."""
-        if term_no is not None:
-            return self.terms.get(f"{policy_no}/{term_no}")
-        terms = (term for key, term in self.terms.items() if key.rpartition("/")[0] == policy_no)
-        return next((term for term in terms if term.start < day <= term.written_end), None)
+    member_id: str
+    lot: Lot
 
 
 class AccountChange(msgspec.Struct, frozen=True):

@@ -58,8 +58,8 @@ def on_activity(book: Book, activity: Activity) -> ActivityResult:
     """
     if activity.on > book.day:
         raise RefusedError("activity_in_future", "an activity is reported after it happened")
-    if book.memory.merged_into:
-        book.tell(_under(book.memory.merged_into, activity))
+    if book.memory.became:
+        book.tell(_under(book.memory.became, activity))
         return ActivityResult(activity.activity_id, 0, 0, 0)
     if isinstance(activity, AgentServiceRecorded) and _for_oneself(book, activity):
         raise RefusedError("self_referral", "an agent serves, and refers, somebody else")

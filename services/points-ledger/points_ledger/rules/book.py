@@ -20,13 +20,13 @@ from points_ledger.rules.account import (
     Kind,
     Ledger,
     Lot,
-    Memory,
     Proposal,
     ReferralNews,
     Transfer,
     balance,
     lot_id,
 )
+from points_ledger.rules.memory import Memory
 
 assert len(Account.__struct_fields__) == 12, "`Book.account` names every field of an account, in order"  # noqa: PLR2004
 

@@ -10,7 +10,8 @@ from datetime import date
 from fractions import Fraction
 from typing import Final
 
-from points_ledger.rules.account import FIRST_TERM, Memory
+from points_ledger.rules.account import FIRST_TERM
+from points_ledger.rules.memory import Memory
 from points_ledger.rules.term_memory import TermMemory
 
 Terms = Mapping[str, TermMemory]

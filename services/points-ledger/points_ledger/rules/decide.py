@@ -26,7 +26,7 @@ from points_ledger.rules import caps, earning, referrals, standing, terms
 from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import live_through, next_due
-from points_ledger.rules.merger import take_over
+from points_ledger.rules.merger import on_merged
 from points_ledger.rules.standing import Standing
 from points_ledger.rules.waiting import SEPARATOR
 
@@ -133,4 +133,4 @@ def on_merger(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     """A customer merged with itself is no change."""
     if not isinstance(state, tuple):
         return Decision(state=state)
-    return rule_of_two(lambda survivor, merged, _: take_over(survivor, merged))(state, event, programme)
+    return rule_of_two(on_merged)(state, event, programme)

@@ -4,7 +4,7 @@ The invariants: a number given up holds and earns nothing for longer than it wai
 is decided by the account of whoever remains, beside what that one has; what it brought goes back with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -19,10 +19,13 @@ from tenure.contracts.policy import (
 from tenure.contracts.programme import Programme
 
 from points_ledger.rules import earning, terms
-from points_ledger.rules.account import Account, Memory, new_account
+from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.book import Book
 from points_ledger.rules.decide import Decide, Rule, keys, of_two, on_day, on_term, rule
+from points_ledger.rules.memory import Memory
 from points_ledger.rules.merger import take_over, turn_of
+from points_ledger.rules.term_memory import TermMemory
+from points_ledger.rules.unmerger import part
 from points_ledger.rules.waiting import SEPARATOR, HandedOver, Waiting
 
 WAITING_MAX: Final = 1_000
@@ -45,16 +48,16 @@ def told(decide: Decide) -> Rule:
     def decided(state: Account | None, event: Event, programme: Programme) -> Decision[Account]:
         if state is None or not state.memory.merged_into:
             return decided_here(state, event, programme)
-        return _kept(state, event)
+        return _kept(state, Waiting.of(event))
 
     return decided
 
 
-def _kept(account: Account, event: Event) -> Decision[Account]:
+def _kept(account: Account, one: Waiting) -> Decision[Account]:
     waiting = account.memory.waiting
     if len(waiting) >= WAITING_MAX:
         raise RefusedError("too_many_waiting", f"{WAITING_MAX} facts wait under this number for who it is now")
-    memory = replace(account.memory, waiting=(*waiting, Waiting.of(event)))
+    memory = replace(account.memory, waiting=(*waiting, one))
     return Decision(replace(account, memory=memory), rows=(turn_of(account.member_id, memory),))
 
 
@@ -81,14 +84,24 @@ class _Turn:
         return self.accounts[self.number].memory
 
     def decide(self) -> Decision[Any]:
-        now = self.memory.merged_into
-        if now and now not in self.others:  # it was merged into another since: that one has to be there
+        if not self.memory.tied_to <= set(self.others):  # another merger was heard since: that one has to be there
             return Decision(self.found, rows=(turn_of(self.number, self.memory),))
+        if self.memory.goes_to is not None:
+            self._go()
+        now = self.memory.merged_into
         if now and _holds_anything(self.accounts[self.number]):
             self._two(take_over, now)
         self._hear(now or self.number)
         self.rows.append(HandedOver(self.number, SEPARATOR.join(self.others)))
         return Decision(tuple(self.accounts.values()), emit=tuple(self.emit), rows=tuple(self.rows))
+
+    def _go(self) -> None:
+        """What it brought to another goes where it belongs by the newest that was told of it."""
+        if self.memory.merged_into not in ("", self.memory.goes_to):
+            self._two(part, self.memory.merged_into)
+        if self.memory.goes_to:
+            self._two(take_over, self.memory.goes_to)
+        self._remember(self.number, replace(self.memory, goes_to=None))
 
     def _two(self, step: Callable[[Book, Book], None], other: str) -> None:
         """One step between the number and another; each is the cause of its own entries."""
@@ -103,21 +116,22 @@ class _Turn:
         waiting = self.memory.waiting
         self._remember(self.number, replace(self.memory, waiting=()))
         for one in waiting:
-            event = one.event(owner)
-            decided = told(_MILESTONES.get(type(event.data), on_term))(self.accounts[owner], event, self.programme)
+            decided = self._heard_by(owner, one)
             self.accounts[owner] = decided.state
             self._say(decided)
-            self._bring(owner, event.data)
 
-    def _bring(self, owner: str, data: Any) -> None:
-        """A term that is heard of only now came with this number: it goes back with it."""
-        memory = self.accounts[owner].memory
-        brought, term = memory.absorbed.get(self.number), getattr(data, "term", None)
-        if brought is None or term is None or term.id in brought.memory.terms or term.id not in memory.terms:
-            return
-        theirs = replace(brought.memory, terms={**brought.memory.terms, term.id: memory.terms[term.id]})
-        absorbed = {**memory.absorbed, self.number: replace(brought, memory=theirs)}
-        self._remember(owner, replace(memory, absorbed=absorbed))
+    def _heard_by(self, owner: str, one: Waiting) -> Decision[Account]:
+        """A term that is heard of only now came with the numbers it was told under, and goes back with them."""
+        account, event = self.accounts[owner], one.event(owner)
+        if account.memory.merged_into:
+            return _kept(account, replace(one, by=(*one.by, owner)))
+        decided = rule(_MILESTONES.get(type(event.data), on_term))(account, event, self.programme)
+        term = getattr(event.data, "term", None)
+        if term is None or term.id not in decided.state.memory.terms:
+            return decided
+        came = [number for number in one.by if number != owner]
+        memory = _brought(decided.state.memory, came, {term.id: decided.state.memory.terms[term.id]})
+        return replace(decided, state=replace(decided.state, memory=memory))
 
     def _remember(self, name: str, memory: Memory) -> None:
         self.accounts[name] = replace(self.accounts[name], memory=memory)
@@ -125,6 +139,15 @@ class _Turn:
     def _say(self, decided: Decision[Any]) -> None:
         self.emit += decided.emit
         self.rows += decided.rows
+
+
+def _brought(memory: Memory, by: Sequence[str], terms: dict[str, TermMemory]) -> Memory:
+    """With these terms as what came by those numbers, the last of them straight to this one."""
+    brought = memory.absorbed.get(by[-1]) if by else None
+    if brought is None:
+        return memory
+    theirs = _brought(replace(brought.memory, terms=terms | brought.memory.terms), by[:-1], terms)
+    return replace(memory, absorbed={**memory.absorbed, by[-1]: replace(brought, memory=theirs)})
 
 
 def _holds_anything(account: Account) -> bool:

@@ -7,16 +7,42 @@ from typing import Final
 
 from msgspec.structs import replace
 from tenure.contracts.points import PointsAdjusted, Wallet
+from tenure.contracts.policy import CustomerMerged
 
-from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Bucket, Lot, Memory
+from points_ledger.rules.account import DEBT, WALLETS, Bucket, Lot, MovedLot
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay, spendable
+from points_ledger.rules.memory import Absorbed, Memory
 from points_ledger.rules.standing import freeze
 from points_ledger.rules.waiting import HandOver
 
 MERGED: Final = "customer_merged"
 _WITHOUT_LOT: Final = 0
 _CORE: Final = "insurer core"
+
+
+def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
+    """A merger, unless a newer one, or its undoing, was heard. A number that is another's still comes in its turn."""
+    if merged.memory.ties_no >= told.ties_no > 0:
+        return
+    whose = merged.memory.merged_into
+    if told.ties_no and whose and whose != survivor.member_id:
+        destine(merged, survivor.member_id, told.ties_no)
+    else:
+        heard(merged, told.ties_no)
+        take_over(survivor, merged)
+
+
+def heard(merged: Book, ties_no: int) -> None:
+    """The newest that was told of this number is done at once."""
+    memory = merged.memory
+    merged.remember(replace(memory, ties_no=max(memory.ties_no, ties_no), goes_to=None))
+
+
+def destine(merged: Book, to: str, ties_no: int) -> None:
+    """It is that one's ("": its own) by now; what it brought to another goes there in its turn."""
+    merged.remember(replace(merged.memory, ties_no=ties_no, goes_to=to))
+    merged.rows.append(turn_of(merged.member_id, merged.memory))
 
 
 def take_over(survivor: Book, merged: Book) -> None:
@@ -52,8 +78,8 @@ def take_over(survivor: Book, merged: Book) -> None:
 
 
 def turn_of(number: str, memory: Memory) -> HandOver:
-    """A number given up asks for its turn with who it is now."""
-    return HandOver.to(number, [memory.merged_into])
+    """A number given up asks for its turn with those it is tied to."""
+    return HandOver.to(number, memory.tied_to)
 
 
 def _took_over(memory: Memory, number: str) -> bool:
@@ -70,21 +96,25 @@ def _absorbed(memory: Memory, merged: Book, numbers: dict[int, int]) -> Absorbed
 
 def _joined(known: Absorbed, now: Absorbed) -> Absorbed:
     """What came of one number first, and what came later: all of it goes back together."""
-    one, more = known.memory, now.memory
+    return Absorbed({**known.lots, **now.lots}, known.holds | now.holds, joined(known.memory, now.memory))
+
+
+def joined(one: Memory, more: Memory) -> Memory:
+    """What one number remembered, and what it came to remember after that was kept elsewhere."""
     again = {name: _joined(one.absorbed[name], new) for name, new in more.absorbed.items() if name in one.absorbed}
-    memory = replace(
+    return replace(
         one.frozen_for((*one.freezes, *more.freezes)),
-        terms={**one.terms, **more.terms},
+        terms=one.terms | more.terms,
         rescinded=one.rescinded | more.rescinded,
         referred_by=more.referred_by | one.referred_by,
         persons=one.persons | more.persons,
-        absorbed={**one.absorbed, **more.absorbed, **again},
+        absorbed=one.absorbed | more.absorbed | again,
     )
-    return Absorbed({**known.lots, **now.lots}, known.holds | now.holds, memory)
 
 
 def move_lot(survivor: Book, merged: Book, lot: Lot, numbers: dict[int, int]) -> None:
     no = numbers[lot.no]
+    merged.rows.append(MovedLot(merged.member_id, merged.lots[lot.no]))
     fresh: Bucket = "pending" if lot.is_pending(merged.lived_to) else "available"
     move(survivor, merged, lot.wallet, fresh, lot.remaining, lot.no, no)
     move(survivor, merged, lot.wallet, "held", lot.held, lot.no, no)

@@ -53,8 +53,8 @@ def _by_now(referrer: Book, referee: Book, referral: ReferralConverted) -> Refer
     """The referral under the numbers that the two became."""
     return replace(
         referral,
-        member_id=referrer.memory.merged_into or referral.member_id,
-        referee_id=referee.memory.merged_into or referral.referee_id,
+        member_id=referrer.memory.became or referral.member_id,
+        referee_id=referee.memory.became or referral.referee_id,
     )
 
 

@@ -24,11 +24,11 @@ from tenure.contracts.programme.triggers import Trigger
 from tenure.contracts.tier import NO_TIER, TierChanged
 
 from points_ledger.rules import added_cover
-from points_ledger.rules.account import Memory
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import rated_anew
 from points_ledger.rules.chains import behind, voids_first_term
 from points_ledger.rules.earning import is_of
+from points_ledger.rules.memory import Memory
 from points_ledger.rules.reversal import revoke, settle_where
 from points_ledger.rules.standing import freeze, rescission
 from points_ledger.rules.term_memory import TermMemory

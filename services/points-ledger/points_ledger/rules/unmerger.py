@@ -15,10 +15,11 @@ from tenure.contracts.decision import RefusedError
 from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
 from tenure.contracts.policy import CustomerUnmerged
 
-from points_ledger.rules.account import DEBT, WALLETS, Absorbed, Lot, Memory
+from points_ledger.rules.account import DEBT, WALLETS, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay
-from points_ledger.rules.merger import move, move_lot
+from points_ledger.rules.memory import Absorbed, Memory
+from points_ledger.rules.merger import destine, heard, joined, move, move_lot
 from points_ledger.rules.standing import freeze, lift, rescission
 
 UNMERGED: Final = "customer_unmerged"
@@ -26,12 +27,28 @@ _CORE: Final = "insurer core"
 
 
 def on_unmerged(survivor: Book, merged: Book, told: CustomerUnmerged) -> None:
-    """Give back what came. A second telling finds nothing. Raises RefusedError hold_open.
+    """Give back what came, unless a newer merger was heard. A second telling finds nothing. Raises RefusedError hold_open.
 
     It is told to both; the survivor's copy comes after every merger that it follows and before the next one, so that one is heard.
+    What came and went on from there, with another merger whose undoing is not heard yet, goes back in its turn.
     """
-    absorbed = survivor.memory.absorbed.get(told.merged_id)
-    if survivor.event.key != told.survivor_id or absorbed is None or merged.memory.merged_into != survivor.member_id:
+    memory = merged.memory
+    if survivor.event.key != told.survivor_id or memory.ties_no >= told.ties_no > 0:
+        return
+    elsewhere = memory.merged_into != survivor.member_id or survivor.memory.merged_into
+    if told.ties_no and memory.merged_into and elsewhere:
+        destine(merged, "", told.ties_no)
+        return
+    heard(merged, told.ties_no)
+    if memory.merged_into == survivor.member_id:
+        part(survivor, merged)
+
+
+def part(survivor: Book, merged: Book) -> None:
+    """Raises RefusedError hold_open, survivor_merged."""
+    absorbed = survivor.memory.absorbed.get(merged.member_id)
+    if absorbed is None:
+        _must_not_have_gone_on(survivor)
         return
     lots = _going(survivor, absorbed)
     numbers = {lot.no: merged.next_lot_no() for lot in lots}
@@ -46,6 +63,12 @@ def on_unmerged(survivor: Book, merged: Book, told: CustomerUnmerged) -> None:
     _divide(survivor, merged, absorbed, numbers)
     for wallet in WALLETS:
         _tell(survivor, merged, wallet, before[wallet], debts[wallet], [numbers[lot.no] for lot in lots])
+
+
+def _must_not_have_gone_on(survivor: Book) -> None:
+    """What came is with another number, mixed with what that one has: the undoing of that merger comes first."""
+    if survivor.memory.goes_to is not None or survivor.memory.merged_into:
+        raise RefusedError("survivor_merged", f"{survivor.member_id} is merged itself: that is undone first")
 
 
 def _going(survivor: Book, absorbed: Absorbed) -> list[Lot]:
@@ -94,17 +117,15 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
         )
     )
     back = {there: numbers[here] for here, there in absorbed.lots.items() if here in numbers}
-    merged.remember(
-        replace(
-            theirs.frozen_for(()),
-            tiers=merged.memory.tiers or theirs.tiers,
-            merged_into="",
-            waiting=merged.memory.waiting,
-            terms={**theirs.terms, **moved},
-            rescinded=theirs.rescinded | (mine.rescinded & policies),
-            absorbed={name: _renumbered(one, back) for name, one in theirs.absorbed.items()},
-        )
+    own = replace(
+        theirs.frozen_for(()),
+        tiers=merged.memory.tiers or theirs.tiers,
+        merged_into="",
+        terms={**theirs.terms, **moved},
+        rescinded=theirs.rescinded | (mine.rescinded & policies),
+        absorbed={name: _renumbered(one, back) for name, one in theirs.absorbed.items()},
     )
+    merged.remember(merged.memory.of_number(joined(own, merged.memory)))
     for hold_id in absorbed.holds & survivor.holds.keys():
         _give_hold(survivor, merged, hold_id, numbers)
     survivor.note("unmerged", f"parted from {merged.member_id}", _CORE)

@@ -16,7 +16,7 @@ SEPARATOR: Final = " "
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True):
-    """A fact as the log told it; `data` is its JSON."""
+    """A fact as the log told it; `data` is its JSON, `by` the numbers it came by, the one it was told under first."""
 
     id: str
     source: str
@@ -24,11 +24,12 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True):
     time: datetime
     backfill: bool
     data: bytes
+    by: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, event: Event) -> "Waiting":
         data = msgspec.json.encode(event.data)
-        return cls(event.id, event.source, event.type, event.time, event.backfill, data)
+        return cls(event.id, event.source, event.type, event.time, event.backfill, data, (event.key,))
 
     def event(self, key: str) -> Event:
         """The same, told to another number."""

@@ -5,15 +5,13 @@ from tier_engine.rules.decide import (
     Decided,
     Reviewed,
     keys,
-    on_day,
     on_granted,
-    on_merged,
     on_reversed,
     on_reviewed,
     on_term,
-    on_unmerged,
 )
 from tier_engine.rules.member import ID_SEPARATOR, Member
+from tier_engine.rules.mergers import on_day, on_merged, on_unmerged
 from tier_engine.rules.timeline import Life, Risk, live, next_change, timeline
 from tier_engine.rules.why import Standing, standing, standing_of
 

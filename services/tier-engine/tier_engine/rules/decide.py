@@ -66,7 +66,7 @@ def on_term(state: Member | None, event: Event, programme: Programme) -> Decisio
     """Any fact about a policy term: the term as it stands now."""
     member = state or Member(member_id=event.key)
     terms = with_term(member.terms, InsuredTerm.of(event.data.term))
-    return _Turn(event, programme).relive(member, terms, member.growth)
+    return Turn(event, programme).relive(member, terms, member.growth)
 
 
 def on_granted(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
@@ -85,48 +85,15 @@ def _on_growth(state: Member | None, event: Event, programme: Programme, *, poin
         return Decision(state=state)
     member = state or Member(member_id=event.key)
     growth = with_growth(member.growth, event.data.effective, points)
-    return _Turn(event, programme).relive(member, member.terms, growth)
-
-
-def on_merged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
-    """Two ids turn out to be one person: the tier is that of the united history (DOMAIN 22)."""
-    if not isinstance(state, tuple):
-        return Decision(state=state)
-    data: policy.CustomerMerged = event.data
-    into = state[0] or Member(member_id=data.member_id)
-    old = state[1] or Member(member_id=data.merged_id)
-    if into.merged_into == old.member_id:
-        into = replace(into, merged_into=None)
-    return _Turn(event, programme).merge(into, old)
-
-
-def on_unmerged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
-    """Two persons after all: what the old id had brought goes back, and both are judged by what is theirs.
-
-    It is told to both members; the survivor's copy comes after every merger that it follows, so that one is heard.
-    """
-    data: policy.CustomerUnmerged = event.data
-    survivor, old = state
-    if event.key != data.survivor_id or survivor is None or old is None or old.merged_into != data.survivor_id:
-        return Decision(state=state)
-    return _Turn(event, programme).unmerge(survivor, old)
-
-
-def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
-    """A day came on which something falls due: the next step of the timeline, a risk, or terms to hand over."""
-    turn = _Turn(event, programme)
-    if isinstance(state, tuple):
-        into, old = state
-        return Decision(state=state) if old is None else turn.merge(into or Member(member_id=keys(event)[0]), old)
-    return Decision(state=None) if state is None else turn.relive(state, state.terms, state.growth)
+    return Turn(event, programme).relive(member, member.terms, growth)
 
 
 def on_reviewed(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
     """New rules were published: whatever they change is told as of the day they change it."""
-    return Decision(state=None) if state is None else _Turn(event, programme).relive(state, state.terms, state.growth)
+    return Decision(state=None) if state is None else Turn(event, programme).relive(state, state.terms, state.growth)
 
 
-class _Turn:
+class Turn:
     """What one event does to a member."""
 
     def __init__(self, event: Event, programme: Programme) -> None:
@@ -165,7 +132,11 @@ class _Turn:
         return Decision(state=after, emit=(*changes, *warnings, *progress), rows=self._on_record(changes, day))
 
     def merge(self, into: Member, old: Member) -> Decision[Any]:
-        """`into` takes over all that `old` holds; `old` ends as if it had never been a member."""
+        """`into` takes over all that `old` holds; `old` ends as if it had never been a member. A ring closes, and ends, where
+        `into` is among those that were merged into `old`, however far down.
+        """
+        if any(into.member_id in brought.holders for brought in old.brought):
+            into = replace(into, merged_into=None)
         whole = hand_over(old, into)
         taken = self.relive(replace(into, brought=whole.brought), whole.terms, whole.growth, lived_to=old.lived_to)
         gone = Member(
@@ -174,6 +145,7 @@ class _Turn:
             merged_into=into.member_id,
             judged_by=self.digest,
             brought=old.brought,
+            ties_no=old.ties_no,
         )
         farewell = (never_held(gone, old.timeline, self.versions),) if old.timeline else ()
         return Decision(
@@ -203,7 +175,7 @@ class _Turn:
     def _kept_for_another(self, member: Member, terms: tuple[InsuredTerm, ...], growth: Growth, day: date) -> Member:
         """Facts that still come under an old id wait one turn of the due work, which hands them over."""
         after = replace(member, terms=terms, growth=growth, lived_to=day, judged_by=self.digest)
-        after = replace(after, due_on=day if after.holds_anything else None)
+        after = replace(after, due_on=day if after.has_its_turn else None)
         return member if after == member else after
 
     def _progress(self, before: Member, after: Member, life: Life) -> tuple[TierProgressed, ...]:

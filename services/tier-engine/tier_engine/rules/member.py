@@ -36,9 +36,10 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     """`timeline` is what was told so far: the steps up to `lived_to`; `warned` is the risk that stands, as told. `due_on` is when
     something falls due by time alone.
 
-    `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over.
-    `judged_by` is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what can be given
-    back, should a merger turn out to be a mistake.
+    `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over. `ties_no`: the
+    newest merger or undoing heard of this id; `goes_to`: whose it is by that ("": its own), while what it brought is still with
+    `merged_into`. `judged_by` is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what
+    can be given back, should a merger turn out to be a mistake.
     """
 
     member_id: str
@@ -51,10 +52,23 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     merged_into: str | None = None
     judged_by: int = 0
     brought: tuple[Brought, ...] = ()
+    ties_no: int = 0
+    goes_to: str | None = None
 
     @property
     def holds_anything(self) -> bool:
         return bool(self.terms or self.growth)
+
+    @property
+    def has_its_turn(self) -> bool:
+        """Whether an old id is due: something is handed over, or what it brought goes elsewhere."""
+        return self.holds_anything or self.goes_to is not None
+
+    @property
+    def turn(self) -> str:
+        """The key of what falls due for it: an old id comes with who holds what it brought, after who is to have it."""
+        ids = (self.goes_to or self.merged_into, self.member_id, self.merged_into if self.goes_to else None)
+        return ID_SEPARATOR.join(filter(None, ids))
 
 
 def with_term(terms: tuple[InsuredTerm, ...], term: InsuredTerm) -> tuple[InsuredTerm, ...]:

@@ -1,0 +1,77 @@
+"""What an account knows besides its lots, packed into one column; and what came with a merged customer, so that it can go back."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import msgspec
+from msgspec.structs import replace
+
+from points_ledger.rules.term_memory import TermMemory
+from points_ledger.rules.waiting import Waiting
+
+
+class Absorbed(msgspec.Struct, frozen=True, array_like=True):
+    """What came with a merged customer, so that it can go back: lots (number here: number there), holds, what they remembered."""
+
+    lots: dict[int, int]
+    holds: frozenset[str]
+    memory: "Memory"
+
+
+class Memory(msgspec.Struct, frozen=True, array_like=True):
+    """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became.
+
+    `frozen` says why nothing may be redeemed, `frozen_also` why else; `persons` are other accounts of the same person; `left_on`
+    when an agent left; `waiting` what is told under this number and is for `merged_into` to hear; `ties_no` the newest merger or
+    undoing heard of this number, and `goes_to` whose it is by that ("": its own), while what it brought is not there yet.
+    """
+
+    tiers: tuple[tuple[date, str], ...] = ()
+    terms: dict[str, TermMemory] = {}
+    rescinded: frozenset[str] = frozenset()
+    referred_by: dict[str, str] = {}
+    merged_into: str = ""
+    frozen: str = ""
+    persons: frozenset[str] = frozenset()
+    left_on: date | None = None
+    absorbed: dict[str, Absorbed] = {}
+    frozen_also: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    ties_no: int = 0
+    goes_to: str | None = None
+
+    @property
+    def became(self) -> str:
+        """The number that the person of this one goes by, so far as is known here; "": this one."""
+        return self.merged_into if self.goes_to is None else self.goes_to
+
+    @property
+    def tied_to(self) -> set[str]:
+        """The numbers that have, or are to have, what this one brought."""
+        return {number for number in (self.merged_into, self.goes_to) if number}
+
+    def of_number(self, memory: "Memory") -> "Memory":
+        """That memory for this number: what is told of a number stays with it, whosever it is."""
+        return replace(memory, waiting=self.waiting, ties_no=self.ties_no, goes_to=self.goes_to)
+
+    def given_up(self, to: str) -> "Memory":
+        """What this number alone still remembers when it is another's: its tiers are told to it, merged or not."""
+        return self.of_number(Memory(tiers=self.tiers if self.merged_into else (), merged_into=to))
+
+    @property
+    def freezes(self) -> tuple[str, ...]:
+        """Why nothing may be redeemed, oldest first. The same words may stand for two freezes."""
+        return (self.frozen, *self.frozen_also) if self.frozen else ()
+
+    def frozen_for(self, freezes: Sequence[str]) -> "Memory":
+        return replace(self, frozen=freezes[0] if freezes else "", frozen_also=tuple(freezes[1:]))
+
+    def tier_on(self, day: date) -> str:
+        return next((tier for since, tier in reversed(self.tiers) if since <= day), "")
+
+    def term_of(self, policy_no: str, term_no: int | None, day: date) -> TermMemory | None:
+        """The term a fact belongs to; a fact that names none belongs to the term its completed year lies in."""
+        if term_no is not None:
+            return self.terms.get(f"{policy_no}/{term_no}")
+        terms = (term for key, term in self.terms.items() if key.rpartition("/")[0] == policy_no)
+        return next((term for term in terms if term.start < day <= term.written_end), None)

@@ -1,0 +1,90 @@
+"""Facts and mergers are told under one of the ids they concern: every order that keeps what is told under each comes to the same."""
+
+from datetime import date
+
+import pytest
+
+from .cases import day, growth, known, merged, term, unmerged
+from .test_decide import World
+
+A, B, C = "M-A", "M-B", "M-C"
+LAST = date(2027, 1, 1)
+OWN = [
+    known(term("2016-01-01", years=2, premium=900, member=A, policy="P-A")),
+    known(term("2017-01-01", premium=100, member=B, policy="P-B")),
+    known(term("2018-01-01", premium=290, member=C, policy="P-C")),
+]
+
+
+def parted(survivor, old, at, no):
+    return [unmerged(survivor, old, at, no=no), unmerged(survivor, old, at, no=no, told_to=old)]
+
+
+INTO_B, INTO_C = merged(B, A, "2018-02-01", no=1), merged(C, A, "2018-03-01", no=2)
+STORIES = {
+    "into the wrong one, parted, into the right one": [
+        *OWN, INTO_B, *parted(B, A, "2018-02-10", 2), merged(C, A, "2018-03-01", no=3),
+    ],
+    "from one into the other": [*OWN, INTO_B, INTO_C],
+    "from one into the other, with growth": [OWN[0], growth(9, "2016-05-05", A), INTO_B, INTO_C, growth(4, "2018-03-05", C)],
+    "parted, and merged again": [*OWN, INTO_B, *parted(B, A, "2018-02-10", 2), merged(B, A, "2018-03-01", no=3)],
+    "to and fro": [*OWN, INTO_B, INTO_C, merged(B, A, "2018-04-01", no=3)],
+    "from one into the other, and parted": [*OWN, INTO_B, INTO_C, *parted(C, A, "2018-04-01", 3)],
+    "one after the other": [*OWN, merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01")],
+    "a ring": [OWN[0], merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01"), merged(A, C, "2018-04-01")],
+}  # fmt: skip
+
+
+def orders(facts):
+    """Every order in which what is told under each id comes in its own."""
+    if not facts:
+        yield []
+    first = {}
+    for i, fact in enumerate(facts):
+        first.setdefault(fact.key, i)
+    for i in first.values():
+        for rest in orders([*facts[:i], *facts[i + 1 :]]):
+            yield [facts[i], *rest]
+
+
+def told(facts, at_once):
+    world = World()
+    for fact in facts:
+        world.happen(fact)
+        if at_once:
+            world.let_days_come(fact.day)
+    world.let_days_come(LAST)
+    return world
+
+
+def what_each_has(world):
+    return {
+        name: (m.merged_into, m.terms, m.growth, m.timeline, world.believed(name))
+        for name, m in world.members.items()
+        if m.terms or m.growth or m.merged_into
+    }
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["each turn at once", "turns at the end"])
+@pytest.mark.parametrize("story", [story for name, story in STORIES.items() if name != "a ring"])
+def test_every_order_comes_to_the_same(story, at_once):
+    ordered = what_each_has(told(story, at_once))
+    for order in orders(story):
+        assert what_each_has(told(order, at_once)) == ordered, [(e.type, e.key) for e in order]
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["each turn at once", "turns at the end"])
+def test_a_ring_of_mergers_ends_with_one_of_them(at_once):
+    for order in orders(STORIES["a ring"]):
+        world = told(order, at_once)
+        assert [m.terms for m in world.members.values() if m.terms] == [told(OWN[:1], at_once).members[A].terms]
+
+
+def test_what_went_on_with_its_survivor_waits_for_that_undoing():
+    world = World()
+    world.happen(*OWN, merged(B, A, "2018-02-01", no=1), merged(C, B, "2018-03-01", no=1))
+    world.happen(unmerged(B, A, "2018-04-02", no=2))
+    assert world.members[A].due_on == day("2018-04-02")
+    world.happen(unmerged(C, B, "2018-04-01", no=2))
+    world.let_days_come(LAST)
+    assert [[t.policy_no for t in world.members[name].terms] for name in (A, B, C)] == [["P-A"], ["P-B"], ["P-C"]]

@@ -1,0 +1,91 @@
+"""Ids that turn out to be one person, and those that do not after all, in whatever order the log tells it.
+
+The invariants: of all that is told of one id the newest (`ties_no`) says whose it is; what it brought to one member goes to another
+by being given back first, in a turn in which all three are there.
+"""
+
+from typing import Any
+
+from msgspec.structs import replace
+from tenure.contracts import policy
+from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.event import Event
+from tenure.contracts.programme import Programme
+
+from tier_engine.rules.decide import Turn, keys
+from tier_engine.rules.member import Member, latest
+
+
+def on_merged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """Two ids turn out to be one person: the tier is that of the united history (DOMAIN 22)."""
+    if not isinstance(state, tuple):
+        return Decision(state=state)
+    data: policy.CustomerMerged = event.data
+    into = state[0] or Member(member_id=data.member_id)
+    old = state[1] or Member(member_id=data.merged_id)
+    if old.ties_no >= data.ties_no > 0:
+        return Decision(state=state)
+    if data.ties_no and old.merged_into not in (None, into.member_id):
+        return Decision(state=(state[0], _destined(old, into.member_id, event)))
+    if into.merged_into == old.member_id:
+        into = replace(into, merged_into=None)
+    return Turn(event, programme).merge(into, _heard(old, data.ties_no))
+
+
+def on_unmerged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """Two persons after all: what the old id had brought goes back, and both are judged by what is theirs.
+
+    It is told to both members; the survivor's copy comes after every merger that it follows, so that one is heard.
+    """
+    data: policy.CustomerUnmerged = event.data
+    survivor, old = state
+    if event.key != data.survivor_id or old is None or old.ties_no >= data.ties_no > 0:
+        return Decision(state=state)
+    with_survivor = survivor is not None and old.merged_into == survivor.member_id
+    if data.ties_no and old.merged_into and not (with_survivor and survivor.merged_into is None):
+        return Decision(state=(survivor, _destined(old, "", event)))
+    old = _heard(old, data.ties_no)
+    return Turn(event, programme).unmerge(survivor, old) if with_survivor else Decision(state=(survivor, old))
+
+
+def _heard(old: Member, ties_no: int) -> Member:
+    """The newest that was told of this id is done at once."""
+    return replace(old, ties_no=max(ties_no, old.ties_no), goes_to=None)
+
+
+def _destined(old: Member, to: str, event: Event) -> Member:
+    """It is that one's ("": its own) by now; what it brought to another goes there in its turn."""
+    day = latest(old.lived_to, event.day)
+    return replace(old, ties_no=event.data.ties_no, goes_to=to, lived_to=day, due_on=day)
+
+
+def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
+    """A day came on which something falls due: the next step of the timeline, a risk, or the turn of an old id.
+
+    Raises RefusedError survivor_merged.
+    """
+    turn = Turn(event, programme)
+    if not isinstance(state, tuple):
+        return Decision(state=None) if state is None else turn.relive(state, state.terms, state.growth)
+    into, old, *holder = state
+    if old is None:
+        return Decision(state=state)
+    ids = keys(event)
+    into = into or Member(member_id=ids[0])
+    if holder:
+        return _go_on(turn, into, old, holder[0] or Member(member_id=ids[2]))
+    return turn.merge(into, old) if old.goes_to is None else _part(turn, into, old)
+
+
+def _part(turn: Turn, holder: Member, old: Member) -> Decision[Any]:
+    """What went on with its holder to another member is mixed with what that one has: the undoing of that merger comes first."""
+    if holder.merged_into is not None:
+        raise RefusedError("survivor_merged", f"{holder.member_id} is merged itself: that is undone first")
+    return turn.unmerge(holder, replace(old, goes_to=None))
+
+
+def _go_on(turn: Turn, into: Member, old: Member, holder: Member) -> Decision[Any]:
+    """From the holder to whoever it belongs to."""
+    apart = _part(turn, holder, old)
+    one = turn.merge(into, apart.state[1])
+    return Decision(state=(*one.state, apart.state[0]), emit=(*apart.emit, *one.emit), rows=(*apart.rows, *one.rows))
