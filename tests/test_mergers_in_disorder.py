@@ -5,10 +5,12 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import pytest
+from benefits.gathering import gather_once as benefits_gather
 from benefits.service import SERVICE as BENEFITS
 from member_view.handing_over import hand_over_once
 from member_view.service import SERVICE as MEMBER_VIEW
 from msgspec.structs import replace
+from notifier.gathering import gather_once as notifier_gather
 from notifier.service import SERVICE as NOTIFIER
 from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.contracts import core, policy
@@ -53,8 +55,11 @@ async def lived(house: House, facts: Sequence[Data]) -> None:
 
 
 async def settled(house: House, day: date) -> None:
+    """Each service's timers have their turn, and what they move is heard."""
     await house.day(day)
-    await hand_over_once(house["member-view"].door)
+    for name, once in (("member-view", hand_over_once), ("benefits", benefits_gather), ("notifier", notifier_gather)):
+        while await once(house[name].door):
+            pass
     await house.messages()
 
 
@@ -92,23 +97,30 @@ async def asked(house: House, name: str, path: str) -> dict[str, Any]:
     return found
 
 
-AGAIN: Final = (
-    merged("M-2", "M-1", date(2024, 6, 1)),
-    parted("M-2", "M-1", date(2024, 6, 10)),
-    merged("M-2", "M-1", date(2024, 6, 20)),
-)
+WRONG: Final = merged("M-2", "M-1", date(2024, 6, 1))
+UNDONE: Final = parted("M-2", "M-1", date(2024, 6, 10))
+AGAIN: Final = merged("M-2", "M-1", date(2024, 6, 20))
+RIGHT: Final = merged("M-3", "M-1", date(2024, 6, 20))
+ON: Final = merged("M-3", "M-2", date(2024, 6, 20))
+LATE: Final = [
+    # what happened, what of it is read last, and whose all is then
+    pytest.param((WRONG, UNDONE, AGAIN), None, "M-2", id="in order"),
+    pytest.param((WRONG, UNDONE, AGAIN), (policy.CustomerUnmerged, "M-1"), "M-2", id="the other copy of an undoing"),
+    pytest.param((WRONG, ON), (policy.CustomerMerged, "M-2"), "M-3", id="the first merger of a chain"),
+    pytest.param((WRONG, RIGHT), (policy.CustomerMerged, "M-2"), "M-3", id="a merger that another took the place of"),
+]
 
 
-@pytest.mark.parametrize("is_late", [False, True])
-async def test_an_undoing_whose_other_copy_comes_after_the_next_merger_undoes_only_its_own(
-    house: House, is_late: bool
+@pytest.mark.parametrize(("facts", "last", "person"), LATE)
+async def test_who_remains_has_all_of_it_whatever_is_read_last(
+    house: House, facts: Sequence[core.CustomerMerged], last: tuple[type[Data], str] | None, person: str
 ) -> None:
-    if is_late:
-        house.is_late = lambda e: isinstance(e.data, policy.CustomerUnmerged) and e.key == "M-1"
-    await lived(house, AGAIN)
+    if last is not None:
+        house.is_late = lambda e: isinstance(e.data, last[0]) and e.key == last[1]
+    await lived(house, facts)
     await house.catch_up()
     await settled(house, date(2024, 7, 2))
-    await all_is_with(house, "M-2")
+    await all_is_with(house, person)
 
 
 async def test_a_renewal_reminder_outlives_a_merger_in_the_night_before_it_is_told(house: House) -> None:

@@ -49,3 +49,15 @@ class RecordReceipt(Data, frozen=True, kw_only=True):
     message_id: str
     status: Literal["delivered", "failed"]
     reason: str = ""
+
+
+class Gather(Data, frozen=True, kw_only=True):
+    """What `member_id` had brought comes back by way of those it went through, and all it has goes to `to_id`; None: is its own."""
+
+    member_id: str
+    through: tuple[str, ...] = ()
+    to_id: str | None = None
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(n for n in (self.member_id, *self.through, self.to_id) if n is not None))

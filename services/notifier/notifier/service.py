@@ -8,18 +8,20 @@ from tenure.contracts.event import Event
 from tenure.service import RouterOf, Service
 from tenure.telemetry import metrics
 
-from notifier import sending, store
-from notifier.commands import ClaimSms, ReadMessage, RecordReceipt, SendDue, SetPreferences, SettleSms
+from notifier import gathering, sending, store
+from notifier.commands import ClaimSms, Gather, ReadMessage, RecordReceipt, SendDue, SetPreferences, SettleSms
 from notifier.problems import PROBLEMS
-from notifier.rules import letters, occasions, preferences, release, tiers
+from notifier.rules import letters, mergers, occasions, preferences, release, tiers
 
 
 def _keys(event: Event) -> tuple[str, ...]:
-    """Two members meet when they turn out to be one person, or two after all."""
+    """Members meet when they turn out to be one person, or two after all."""
     if isinstance(event.data, policy.CustomerMerged):
         return event.data.member_id, event.data.merged_id
     if isinstance(event.data, policy.CustomerUnmerged):
         return event.data.survivor_id, event.data.merged_id
+    if isinstance(event.data, Gather):
+        return event.data.numbers
     return (event.key,)
 
 
@@ -46,8 +48,8 @@ SERVICE: Final = Service[store.State](
         policy.CustomerRegistered: preferences.on_customer_registered,
         policy.ConsentChanged: preferences.on_consent_changed,
         policy.CustomerErased: preferences.on_customer_erased,
-        policy.CustomerMerged: preferences.on_customer_merged,
-        policy.CustomerUnmerged: preferences.on_customer_unmerged,
+        policy.CustomerMerged: mergers.on_customer_merged,
+        policy.CustomerUnmerged: mergers.on_customer_unmerged,
         points.PointsGranted: occasions.on_points_granted,
         points.PointsExpiring: occasions.on_points_expiring,
         points.PointsReversed: occasions.on_points_reversed,
@@ -63,6 +65,7 @@ SERVICE: Final = Service[store.State](
         mall.OrderFulfilled: occasions.on_order_fulfilled,
         mall.OrderFailed: occasions.on_order_failed,
         message.MessageRequested: occasions.on_message_requested,
+        Gather: mergers.on_gather,
         SetPreferences: preferences.on_set_preferences,
         SendDue: release.on_send_due,
         ReadMessage: letters.on_read,
@@ -86,7 +89,7 @@ SERVICE: Final = Service[store.State](
     save=store.save,
     keys=_keys,
     routers=routers,
-    background=(sending.send_due, sending.deliver_texts),
+    background=(sending.send_due, sending.deliver_texts, gathering.gather),
     problems=PROBLEMS,
     under_way="""SELECT (SELECT count(*) FROM member WHERE send_at <= now())
                       + (SELECT count(*) FROM message WHERE sms IN ('queued', 'sending'))""",

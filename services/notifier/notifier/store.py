@@ -19,7 +19,8 @@ from notifier.channels import in_app
 from notifier.rules.asking import id_of
 from notifier.rules.letters import KEY_PREFIX, Letter, key_of
 from notifier.rules.member import Book, Member, Suppressed
-from notifier.rules.preferences import Forget, Hand, HandBack
+from notifier.rules.mergers import Hand, HandBack
+from notifier.rules.preferences import Forget
 from notifier.rules.release import Told
 
 State = Member | Letter
@@ -59,6 +60,7 @@ _ROWS: Final = Rows(
         "book": "bytea",
         "send_at": "timestamptz",
         "waiting": "int",
+        "astray": "bool",
     },
     blank="kept.book = ''",
     touched="touched_at = now()",
@@ -75,8 +77,8 @@ UPDATE message SET member_id = $2, handed_by = CASE WHEN $2 = ANY (handed_by)
 WHERE member_id = $1 AND NOT EXISTS (SELECT 1 FROM message o WHERE o.member_id = $2 AND o.dedupe = message.dedupe)
 """
 _HAND_BACK: Final = """
-UPDATE message SET member_id = $2, handed_by = trim_array(handed_by, 1)
-WHERE member_id = $1 AND handed_by[cardinality(handed_by)] = $2
+UPDATE message SET member_id = $2, handed_by = handed_by[: array_position(handed_by, $2) - 1]
+WHERE member_id = $1 AND $2 = ANY (handed_by)
   AND NOT EXISTS (SELECT 1 FROM message o WHERE o.member_id = $2 AND o.dedupe = message.dedupe)
 """
 
@@ -91,6 +93,12 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     if letters:
         found.update({key_of(row["message_id"]): _letter(row) for row in await conn.fetch(_LETTERS, letters)})
     return found
+
+
+async def book_of(reader: Any, member_id: str) -> Book:
+    """As saved last; a blank one for who was never heard of."""
+    raw = await reader.fetchval("SELECT book FROM member WHERE member_id = $1", member_id)
+    return _decode(raw) if raw else Book()
 
 
 async def _load_members(conn: Connection, ids: Sequence[str]) -> dict[str, Member]:
@@ -155,6 +163,7 @@ def _row(member: Member) -> tuple[Any, ...]:
         _encode(member.book),
         member.send_at,
         len(member.book.pending),
+        member.is_astray,
     )
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 from notifier.rules.letters import KEY_PREFIX
 from notifier.rules.member import Member
-from notifier.rules.preferences import Forget, Hand, HandBack, way_of
+from notifier.rules.mergers import Hand, HandBack, way_of
+from notifier.rules.preferences import Forget
 from notifier.rules.release import Told
 from notifier.sending import DUE
 from tenure.calendar import local_date
@@ -60,7 +61,7 @@ def _read(tx: Transaction, key: str, member: Member) -> Member:
 def _keep(tx: Transaction, saved: Saved[Any]) -> None:
     now = time.monotonic()
     for key, member in saved.after.items():
-        if member.book.pending:
+        if member.send_at is not None:
             tx.put("queue", key, (member.send_at, now))
         elif tx.get("queue", key) is not None:
             tx.delete("queue", key)
@@ -94,9 +95,10 @@ def _hand(tx: Transaction, hand: Hand) -> None:
 
 def _hand_back(tx: Transaction, hand: HandBack) -> None:
     theirs, own = _inbox(tx, hand.from_id), _inbox(tx, hand.to_id)
-    back = {d: m for d, m in theirs.items() if m.handed_by[-1:] == (hand.to_id,) and d not in own}
+    back = {d: m for d, m in theirs.items() if hand.to_id in m.handed_by and d not in own}
     _put(tx, hand.from_id, {dedupe: message for dedupe, message in theirs.items() if dedupe not in back})
-    _put(tx, hand.to_id, own | {d: m._replace(handed_by=m.handed_by[:-1]) for d, m in back.items()})
+    came = {d: m._replace(handed_by=m.handed_by[: m.handed_by.index(hand.to_id)]) for d, m in back.items()}
+    _put(tx, hand.to_id, own | came)
 
 
 async def _due(

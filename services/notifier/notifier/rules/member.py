@@ -65,13 +65,20 @@ class Move(Struct, frozen=True, array_like=True):
 class Book(Struct, frozen=True, kw_only=True):
     """What only this service's rules read: kept as one value.
 
-    `live_since` is the day of the first tier told live; `merged`: the person has another number now. `unsaid` are the days of
-    upgrades that were undone before they were told.
+    `live_since` is the day of the first tier told live. `unsaid` are the days of upgrades that were undone before they were told.
+    `merged`: the person has another number now, `merged_into`, as told last (`ties_no`); `lies_with`: who still has what this one
+    had brought, if that is somebody else by now. `took`: the numbers that were merged into this one, far or near; `left_over`:
+    messages came here after this number was given up itself.
     """
 
     tier: str = NO_TIER
     live_since: date | None = None
     merged: bool = False
+    merged_into: str | None = None
+    lies_with: str | None = None
+    ties_no: int = 0
+    took: tuple[str, ...] = ()
+    left_over: bool = False
     nearest: Condition | None = None
     moves: tuple[Move, ...] = ()
     extensions: tuple[tuple[str, str], ...] = ()
@@ -95,8 +102,21 @@ class Member(Struct, frozen=True, kw_only=True):
     told: Mapping[date, int] = MappingProxyType({})
 
     @property
+    def with_whom(self) -> str | None:
+        """Under which number what was told and is to be told to this one is; None: its own."""
+        return self.book.lies_with or self.book.merged_into
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether anything of the person's lies under another number than the one they go by, here or elsewhere."""
+        has_left = self.book.merged_into is not None and bool(self.book.pending or self.book.left_over)
+        return has_left or self.book.lies_with is not None
+
+    @property
     def send_at(self) -> datetime | None:
-        """When the queue's first message is due."""
+        """When the queue's first message is due; never under a number that was given up."""
+        if self.book.merged_into is not None:
+            return None
         return min((p.send_at for p in self.book.pending), default=None)
 
 

@@ -78,6 +78,8 @@ def on_send_due(state: Member | None, event: Event, programme: Programme) -> Dec
 
 def _due(member: Member, turn: Turn) -> list[Pending]:
     now = turn.event.data.now
+    if member.send_at is None:
+        return []
     due = [p for p in member.book.pending if now is None or p.send_at <= now]
 
     def order(p: Pending) -> tuple[object, ...]:
