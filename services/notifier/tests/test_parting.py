@@ -1,6 +1,7 @@
 """Members who turn out to be one person, and two after all: whose the messages are, and that each is told once."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from notifier import sending
 from notifier.service import SERVICE
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageSent
-from tenure.contracts.policy import CustomerErased, CustomerMerged, CustomerUnmerged
+from tenure.contracts.policy import ConsentChanged, CustomerErased, CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
@@ -132,3 +133,17 @@ async def test_nobody_is_told_that_a_membership_ended_because_two_became_one(
             await t.feed(told, at=D)
         await sending.tell(t.door, None)
         assert await _inbox(t) == []
+
+
+@pytest.mark.parametrize(("said_before", "told"), [(True, True), (False, False)], ids=["before", "after"])
+async def test_what_was_said_under_another_number_gives_way_to_a_later_word(
+    settings: Settings, said_before: bool, told: bool
+) -> None:
+    """A refusal that becomes the member's own by a merger, told after their consent: it counts from when it was said."""
+    async with under_test(SERVICE, settings) as t:
+        agreed = datetime(2024, 3, 5, 9, tzinfo=UTC)
+        refused = agreed + timedelta(days=-1 if said_before else 1)
+        await t.feed(ConsentChanged(member_id=M, marketing=True, effective=agreed.date()), at=agreed)
+        passed_on = ConsentChanged(member_id=M, marketing=False, effective=refused.date(), said_at=refused)
+        await t.feed(passed_on, at=agreed + timedelta(days=2))
+        assert await t.pool.fetchval("SELECT marketing FROM member WHERE member_id = $1", M) is told

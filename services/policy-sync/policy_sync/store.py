@@ -96,7 +96,7 @@ async def _states(
         no: _policy(row, facts.get(no, ()), told.get(no, {}), known, handed, given_up) for no, row in rows.items()
     }
     web = await ties.around(conn, enrolled, known)
-    erased = await ties.erased_of(conn, web) if enrolled else frozenset[str]()
+    said = await ties.said_of(conn, web) if enrolled else {}
     for member, since in enrolled.items():
         key, now = member_key(member), survivor(member, known)
         states[key] = MemberState(
@@ -106,7 +106,7 @@ async def _states(
             ties=known.get(member, ()),
             survivor=None if now == member else now,
             web=web,
-            erased=erased,
+            said=said,
         )
     return states
 

@@ -27,7 +27,10 @@ from policy_sync.rules.reheld import Note
 
 CHAIN_MAX: Final = 16
 _TYPES: Final[Mapping[str, type[Any]]] = MappingProxyType(
-    {"CustomerMerged": core.CustomerMerged, "CustomerUnmerged": core.CustomerUnmerged}
+    {
+        cls.__name__: cls
+        for cls in (core.CustomerMerged, core.CustomerUnmerged, core.CustomerErased, core.ConsentChanged)
+    }
 )
 _notes: Final = msgspec.json.Decoder(tuple[Note, ...]).decode
 _OF: Final = """
@@ -52,7 +55,10 @@ WITH RECURSIVE merged (id) AS (
   UNION SELECT g.merged_id FROM merged m JOIN mergers g ON g.survivor_id = m.id)
 SELECT id FROM merged
 """
-_ERASED: Final = "SELECT key FROM facts WHERE key = ANY ($1::text[]) AND type = 'CustomerErased'"
+_SAID: Final = """
+SELECT key, type, source, id, time, backfill, data::text FROM facts
+WHERE key = ANY ($1::text[]) AND type IN ('CustomerErased', 'ConsentChanged') ORDER BY seq
+"""
 _CONTINUED: Final = """
 INSERT INTO stale (policy_no)
 SELECT policy_no FROM policies WHERE previous_policy_no = ANY ($1::text[]) ORDER BY policy_no
@@ -102,18 +108,19 @@ async def around(
     return {**known, **await of(conn, set(tied) - known.keys() - persons, is_locked=False)}
 
 
-async def erased_of(conn: Connection, known: Mapping[str, Sequence[Fact]]) -> frozenset[str]:
-    """Which of the numbers that are tied to another were erased."""
+async def said_of(conn: Connection, known: Mapping[str, Sequence[Fact]]) -> dict[str, tuple[Fact, ...]]:
+    """What was said of erasure and consent under the numbers that are tied to another."""
     keys = [member_key(n) for n in {*known, *_kept(known)}]
-    return frozenset(str(member_of(row["key"])) for row in await conn.fetch(_ERASED, keys)) if keys else frozenset()
+    said = _read(await conn.fetch(_SAID, keys)) if keys else {}
+    return {str(member_of(key)): facts for key, facts in said.items()}
 
 
 def _read(rows: Sequence[Any]) -> dict[str, tuple[Fact, ...]]:
     known: dict[str, list[Fact]] = {}
-    for merged_id, name, source, id_, time, backfill, data in rows:
+    for key, name, source, id_, time, backfill, data in rows:
         body = msgspec.json.decode(data, type=_TYPES[name])
-        known.setdefault(merged_id, []).append(fact(id_, source, time, backfill=backfill, data=body))
-    return {merged_id: tuple(facts) for merged_id, facts in known.items()}
+        known.setdefault(key, []).append(fact(id_, source, time, backfill=backfill, data=body))
+    return {key: tuple(facts) for key, facts in known.items()}
 
 
 def _kept(known: Mapping[str, Sequence[Fact]]) -> set[str]:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from policy_sync.service import SERVICE
 from pydantic import SecretStr
+from tenure.calendar import local_date
 from tenure.contracts import core, policy
+from tenure.contracts.event import Data
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
@@ -69,3 +71,65 @@ async def test_consent_withdrawn_under_an_old_number_is_told_of_the_number_the_p
         await t.feed(core.ConsentChanged(member_id=member, on=ON, marketing=False))
     told = [e.member_id for e in await t.emitted(policy.ConsentChanged)]
     assert told == ["M-9", "M-0", "M-9", "M-7"]
+
+
+def said(member_id: str, day: int, *, yes: bool) -> Data:
+    return core.ConsentChanged(member_id=member_id, on=date(2026, 2, day), marketing=yes)
+
+
+def merged(into: str, old: str) -> Data:
+    return core.CustomerMerged(member_id=into, merged_id=old, on=date(2026, 2, 10))
+
+
+PARTED = core.CustomerUnmerged(member_id="M-4", merged_id="M-3", on=date(2026, 2, 20))
+
+
+@pytest.mark.parametrize(
+    ("erased", "at_once"),
+    [("M-2", False), ("M-3", False), ("M-3", True), ("M-4", False), ("M-4", True), ("M-5", False)],
+)
+async def test_a_merger_heard_after_an_erasure_erases_all_numbers(t: Under, erased: str, at_once: bool) -> None:
+    """M-2 into M-3 and M-4 into M-5 are known; M-3 into M-4 is heard of when one of the four is erased."""
+    await t.feed(merged("M-3", "M-2"), merged("M-5", "M-4"))
+    for number in ("M-2", "M-3", "M-4", "M-5"):
+        await put(t, number, "13800138000")
+    erasure, merger = core.CustomerErased(member_id=erased, on=date(2026, 2, 11)), merged("M-4", "M-3")
+    for batch in [(erasure, merger)] if at_once else [(erasure,), (merger,)]:
+        await t.feed(*batch)
+    told = await t.emitted()
+    last = [e.member_id for e in told[-4:] if isinstance(e, policy.CustomerErased)]
+    assert sorted(last) == ["M-2", "M-3", "M-4", "M-5"], "after the merger was told"
+    assert [await phone(t, number) for number in sorted(last)] == [404] * 4
+    assert await put(t, "M-5", "13800138000") == 409
+
+
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        ([said("M-3", 5, yes=False), merged("M-4", "M-3")], ["M-3 no", "M-4 no"]),
+        ([said("M-4", 1, yes=True), said("M-3", 5, yes=False), merged("M-4", "M-3")], ["M-4 yes", "M-3 no", "M-4 no"]),
+        ([said("M-4", 6, yes=True), said("M-3", 5, yes=False), merged("M-4", "M-3")], ["M-4 yes", "M-3 no"]),
+        ([merged("M-4", "M-3"), said("M-3", 15, yes=False)], ["M-3 no", "M-4 no"]),
+        ([merged("M-4", "M-3"), said("M-4", 16, yes=True), said("M-3", 15, yes=False)], ["M-4 yes", "M-3 no"]),
+        ([merged("M-4", "M-3"), said("M-3", 16, yes=False), said("M-4", 15, yes=True)], ["M-3 no", "M-4 no"]),
+        # into one who is another's by now
+        ([said("M-3", 5, yes=False), merged("M-5", "M-4"), merged("M-4", "M-3")], ["M-3 no", "M-5 no"]),
+        # parted: a refusal that the other's consent had outdone is theirs again; no consent is given back
+        (
+            [said("M-4", 1, yes=False), said("M-3", 5, yes=True), merged("M-4", "M-3"), PARTED],
+            ["M-4 no", "M-3 yes", "M-4 yes", "M-4 no"],
+        ),
+        (
+            [said("M-4", 1, yes=True), said("M-3", 5, yes=False), merged("M-4", "M-3"), PARTED],
+            ["M-4 yes", "M-3 no", "M-4 no", "M-3 no"],
+        ),
+    ],
+)
+async def test_a_person_s_newest_word_on_consent_is_told_of_the_number_they_go_by(
+    t: Under, heard: list[Data], told: list[str]
+) -> None:
+    for one in heard:
+        await t.feed(one)
+    consents = await t.emitted(policy.ConsentChanged)
+    assert [f"{e.member_id} {'yes' if e.marketing else 'no'}" for e in consents] == told
+    assert all(e.said_at is None or local_date(e.said_at) == e.effective for e in consents)

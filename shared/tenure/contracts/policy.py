@@ -1,6 +1,6 @@
 """`policy.v1`: the core's facts made canonical per member, each with the whole term after the change, and the milestones."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Literal
 
 from tenure.calendar import Period
@@ -241,9 +241,12 @@ class HouseholdLinked(Data, frozen=True, kw_only=True):
 
 
 class ConsentChanged(Data, frozen=True, kw_only=True):
+    """`said_at`: when the customer said so, where that is not the time of the event: under another number, before the merger."""
+
     member_id: str
     marketing: bool
     effective: date
+    said_at: datetime | None = None
 
 
 class CustomerErased(Data, frozen=True, kw_only=True):

@@ -27,10 +27,10 @@ def on_customer_registered(state: Member | None, event: Event, _: Programme) -> 
 
 
 def on_consent_changed(state: Member | None, event: Event, _: Programme) -> Decided:
-    member = member_of(state, event)
-    if member.marketing_at and event.time < member.marketing_at:
+    member, said_at = member_of(state, event), event.data.said_at or event.time
+    if member.marketing_at and said_at < member.marketing_at:
         return Decision(member)
-    return Decision(replace(member, marketing=event.data.marketing, marketing_at=event.time))
+    return Decision(replace(member, marketing=event.data.marketing, marketing_at=said_at))
 
 
 def on_set_preferences(state: Member | None, event: Event, _: Programme) -> Decided:

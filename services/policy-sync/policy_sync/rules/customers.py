@@ -16,9 +16,11 @@ from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 
 from policy_sync.commands import KeepContact
+from policy_sync.rules import persons
 from policy_sync.rules.facts import Fact, fact_of
-from policy_sync.rules.mergers import numbers, standing
+from policy_sync.rules.mergers import Told, numbers, standing
 from policy_sync.rules.mergers import told as ties_told
+from policy_sync.rules.persons import Said, consented, said_at
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded, Reheld
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
@@ -30,7 +32,8 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a member. `enrolled_on` is when its first policy began.
 
     `ties`: mergers that gave up this number, and their undoings; `survivor`: who the person is now, if that is another number.
-    `web`: the same ties of every number that this one was ever tied to, near or far; `erased`: which of those numbers were erased.
+    `web`: the same ties of every number that this one was ever tied to, near or far; `said`: what was said under those
+    numbers of erasure and consent.
     """
 
     member_id: str
@@ -39,7 +42,7 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
     ties: tuple[Fact, ...] = ()
     survivor: str | None = None
     web: Mapping[str, Sequence[Fact]] = {}
-    erased: frozenset[str] = frozenset()
+    said: Said = {}
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -48,9 +51,21 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_erased(self) -> bool:
-        return any(isinstance(f.data, core.CustomerErased) for f in self.facts) or not self.erased.isdisjoint(
-            self.numbers
-        )
+        return persons.is_erased(self.numbers, self.all_said)
+
+    @property
+    def all_said(self) -> Said:
+        return {**self.said, self.member_id: self.facts}
+
+    @property
+    def person(self) -> str:
+        """The number that the person goes by."""
+        return self.survivor or self.member_id
+
+    @property
+    def consent(self) -> Fact | None:
+        """The person's newest word on consent, under whichever number."""
+        return persons.consent(self.numbers, self.all_said)
 
     @property
     def household_id(self) -> str | None:
@@ -96,11 +111,34 @@ def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
     _must_be_there_to_part(state, other, fact)
     tied = _tied(other, fact, state)
     web = {**state.web, **other.web, other.member_id: tied.ties}
-    heard, tied = replace(heard, web=web), replace(tied, web=web)
+    said = {**state.said, **other.said, state.member_id: heard.facts, other.member_id: tied.facts}
+    heard, tied = replace(heard, web=web, said=said), replace(tied, web=web, said=said)
     told = ties_told(other.ties, fact)
     again = Reheld(other.member_id, told[0].member_id if told else None)
-    emit = (*told, *_enrolled_by(tied, heard, fact))
-    return Decision((heard, tied), emit, (*rows, again), {"status": "accepted"})
+    passed_on, forgotten = _passed_on(told, state, heard, tied)
+    emit = (*told, *_enrolled_by(tied, heard, fact), *passed_on)
+    return Decision((heard, tied), emit, (*rows, again, *forgotten), {"status": "accepted"})
+
+
+def _passed_on(
+    told: Sequence[Told], before: MemberState, kept: MemberState, other: MemberState
+) -> tuple[tuple[Data, ...], tuple[ContactForgotten, ...]]:
+    """What a person who turns out to have one number more, or one less, said under either of them.
+
+    Two that are parted keep a refusal of their own, which the other's consent had outdone; no consent is given back to them.
+    """
+    if not told:
+        return (), ()
+    if isinstance(told[0], policy.CustomerUnmerged):
+        own = [(s.person, s.consent) for s in (kept, other)]
+        return tuple(consented(p, c, said_at=None) for p, c in own if c is not None and not c.data.marketing), ()
+    if kept.is_erased:
+        erased = (policy.CustomerErased(member_id=n, effective=told[0].effective) for n in kept.numbers)
+        return tuple(erased), tuple(map(ContactForgotten, kept.numbers))
+    newest = kept.consent
+    return () if newest is None or newest == before.consent else (
+        consented(kept.person, newest, said_at=newest.time),
+    ), ()
 
 
 def _must_be_there_to_part(state: MemberState, other: MemberState, fact: Fact) -> None:
@@ -155,14 +193,22 @@ def _is_stale(fact: Fact, state: MemberState) -> bool:
     return any(type(f.data) is type(fact.data) and f.order > fact.order for f in state.facts)
 
 
+def _is_newest_consent(fact: Fact, state: MemberState) -> bool:
+    """Whether the person has not said otherwise since, under another number."""
+    newest = state.consent
+    return newest is None or said_at(newest) <= said_at(fact)
+
+
 def _told(fact: Fact, state: MemberState) -> tuple[Data, ...]:
     """To this number, and to whatever others of the same person it concerns: erasure to all, consent to the one they go by now."""
     told = _canonical(fact)
     if isinstance(fact.data, core.CustomerErased):
         return tuple(replace(one, member_id=number) for number in state.numbers for one in told)
-    if isinstance(fact.data, core.ConsentChanged) and state.survivor is not None:
-        return (*told, *(replace(one, member_id=state.survivor) for one in told))
-    return told
+    if not isinstance(fact.data, core.ConsentChanged):
+        return told
+    under = [state.member_id] if state.survivor is not None else []
+    under += [state.person] if _is_newest_consent(fact, state) else []
+    return tuple(replace(one, member_id=number) for number in under for one in told)
 
 
 def _canonical(fact: Fact) -> tuple[Data, ...]:
