@@ -261,6 +261,25 @@ async def test_repayments_make_a_debt_younger(t: Under) -> None:
     assert (debt["points"], debt["since"]) == (290, "2026-07-01")
 
 
+async def test_a_debt_is_as_old_as_what_is_still_owed_of_it(t: Under) -> None:
+    """150 are owed in July, and repaid in August; what is owed since March of the next year is no old debt."""
+
+    async def spend(points: int) -> None:
+        order = {"member_id": M, "points": points, "hold_id": f"H-{points}"}
+        assert (await t.http.post("/v1/holds", json=order, headers=t.auth("service"))).status_code == 201
+        assert (await t.http.post(f"/v1/holds/H-{points}/capture", headers=t.auth("service"))).status_code == 200
+
+    await spend(300)
+    await t.feed(refunded(term(), 15_000, "2026-07-01", version=5))
+    assert [(debt["points"], debt["since"]) for debt in (await get(t, "/debts"))["items"]] == [(150, "2026-07-01")]
+    await t.feed(did("check_up", "2026-08-01"))
+    await spend(350)
+    await t.feed(refunded(term(), 15_000, "2027-03-01", version=6))
+    await t.day(D("2027-07-01"))
+    (debt,) = (await get(t, "/debts"))["items"]
+    assert (debt["points"], debt["since"], debt["put_forward"]) == (150, "2027-03-01", False)
+
+
 async def test_an_agent_leaves_and_a_freeze_is_seen(t: Under) -> None:
     service = {"agent_id": "A-7", "activity_id": "s-1", "kind": "mentoring", "on": "2026-06-15"}
     await t.http.post("/v1/activities", json=service, headers=t.auth("service"))

@@ -116,6 +116,19 @@ async def test_breakage_from_the_journal_is_the_methods(t: Under) -> None:
     assert [(v.month, v.outstanding, v.expected_breakage) for v in late.vintages] == [(JAN, 500, 0), (FEB, 500, 500)]
 
 
+async def test_the_breakage_by_what_was_known_then_is_the_same_for_ever(t: Under) -> None:
+    """An order taken in March counts in the run-off that is known today, and not in the one that was known before."""
+    known_at = await t.pool.fetchval("SELECT now()")
+    by = {"points_per_cny": 100, "exposed_min": 1}
+    first = await report(t.pool, D("2026-05-15"), known_at, **by)
+    order = {"member_id": M, "points": 200, "hold_id": "H-9"}
+    assert (await t.http.post("/v1/holds", json=order, headers=t.auth("service"))).status_code == 201
+    assert (await t.http.post("/v1/holds/H-9/capture", headers=t.auth("service"))).status_code == 200
+    assert await report(t.pool, D("2026-05-15"), known_at, **by) == first
+    now = await report(t.pool, D("2026-05-15"), await t.pool.fetchval("SELECT now()"), **by)
+    assert now.redemption_curve != first.redemption_curve
+
+
 async def test_what_began_late_may_still_be_redeemed_in_its_last_month(t: Under) -> None:
     """Earned in January, active in mid-February: it expires a month after what was active at once."""
     found = await get(t, "as_of=2028-02-10")

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from msgspec.structs import replace
+from points_ledger.proof import check, merkle
+from points_ledger.proof import entries as e
 from points_ledger.service import SERVICE
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
@@ -209,6 +211,28 @@ async def test_a_journal_rewritten_with_its_seals_has_another_root(t: Under) -> 
     report = await examined(t)
     assert report.wrong == []
     assert report.newest != kept
+
+
+async def test_an_entry_rewritten_with_its_own_seal_is_found_by_the_next_seal(t: Under) -> None:
+    """Of a day that is not published yet: everything a seal says of its entries is made to fit, but the next one names its hash."""
+    await t.feed(did("check_up", "2026-01-10"))
+    await seal(t, D("2026-01-10"))
+    await t.feed(did("quiz", "2026-01-10"))
+    await seal(t, D("2026-01-10"))
+    assert (await examined(t)).wrong == []
+    conn = await unguarded(t)
+    await conn.execute("UPDATE transfers SET cause = 'another' WHERE member_id = 'M-1' AND transfer_no = 1")
+    (first, *_) = await conn.fetch(check.SEALS, 0, 1)
+    leaves = [e.leaf_of(row) for row in await conn.fetch(e.SEALED, 0, first["seq_to"])]
+    forged = replace(e.Seal(*first[:7]), root=merkle.root(leaves))
+    await conn.execute(
+        "UPDATE seals SET leaves = $1, root = $2, hash = $3 WHERE batch_no = 1",
+        b"".join(leaves),
+        forged.root,
+        forged.hash,
+    )
+    await conn.close()
+    assert (await examined(t)).wrong == ["seal 2 does not follow the one before"]
 
 
 # --- what the database refuses ---
