@@ -43,7 +43,8 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 class KnownClaim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A claim. `reported_on` is the day it was reported; `live` = open as it happened, not imported as history.
 
-    `came`: it was another's, and nothing happened to it since.
+    `came`: it was another's, and nothing happened to it since. `is_gone`: it is another's now, as was told of a number that was
+    given up; who remains has yet to hear of it.
     """
 
     claim_no: str
@@ -57,6 +58,7 @@ class KnownClaim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     live: bool = False
     advised: Advice | None = None
     came: bool = False
+    is_gone: bool = False
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -233,9 +235,12 @@ class Forgotten(msgspec.Struct, frozen=True):
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
-    """A row: appointments on the grants of `holders`, and these reports, are another number's from now on."""
+    """A row: appointments on the grants of `holders`, these reports and claims are another number's from now on, unless a claim
+    turned out to be somebody else's.
+    """
 
     from_id: str
     to_id: str
     holders: frozenset[str]
     reports: tuple[str, ...]
+    claims: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ A few statements whatever the number of members: one locked read in id order, on
 
 from collections.abc import Sequence
 from datetime import date
+from itertools import groupby
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -49,11 +50,14 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
 async def save(conn: Connection, saved: Saved[State]) -> None:
     """The changed states, and the rows to append."""
     await _ROWS.write(conn, [_row(state) for state in saved.after.values()], known=saved.before)
-    await _save_claims(conn, _of(saved.rows, ClaimKnown))
     await _save_appointments(conn, _of(saved.rows, Appointment))
     await _save_reports(conn, _of(saved.rows, Report))
-    for handed in _of(saved.rows, Handed):
-        await _hand(conn, handed)
+    for kind, alike in groupby((row for row in saved.rows if isinstance(row, ClaimKnown | Handed)), key=type):
+        if kind is ClaimKnown:
+            await _save_claims(conn, _of(list(alike), ClaimKnown))
+        else:
+            for handed in _of(list(alike), Handed):
+                await _hand(conn, handed)
     await _forget(conn, _of(saved.rows, Forgotten))
 
 
@@ -110,14 +114,13 @@ def _of(rows: Sequence[Any], kind: type[Row]) -> list[Row]:
 
 
 async def _save_claims(conn: Connection, rows: Sequence[ClaimKnown]) -> None:
-    if rows:
-        newest = {row.claim_no: row.member_id for row in rows}
-        await conn.execute(
-            """INSERT INTO claims (claim_no, member_id) SELECT * FROM unnest($1::text[], $2::text[])
-               ON CONFLICT (claim_no) DO UPDATE SET member_id = excluded.member_id""",
-            list(newest),
-            list(newest.values()),
-        )
+    newest = {row.claim_no: row.member_id for row in rows}
+    await conn.execute(
+        """INSERT INTO claims (claim_no, member_id) SELECT * FROM unnest($1::text[], $2::text[])
+           ON CONFLICT (claim_no) DO UPDATE SET member_id = excluded.member_id""",
+        list(newest),
+        list(newest.values()),
+    )
 
 
 async def _save_appointments(conn: Connection, rows: Sequence[Appointment]) -> None:
@@ -164,6 +167,13 @@ async def _hand(conn: Connection, handed: Handed) -> None:
         handed.from_id,
         handed.to_id,
         handed.reports,
+    )
+    await conn.execute(
+        """INSERT INTO claims AS c (claim_no, member_id) SELECT unnest($3::text[]), $2
+           ON CONFLICT (claim_no) DO UPDATE SET member_id = excluded.member_id WHERE c.member_id = $1""",
+        handed.from_id,
+        handed.to_id,
+        handed.claims,
     )
 
 

@@ -104,6 +104,7 @@ async def test_each_has_what_is_theirs_in_whatever_order_it_is_read(t, told, per
         timeline = () if state.merged_into else (("2020-01-01", "silver"),)
         way = "to" if member == person else "from"
         await t.feed(cast.tiers(*timeline, member=member), replace(cast.claim(100, member=member), handed_over=way))
+    await gathered(t)
     await all_is_with(t, person)
 
 
@@ -122,3 +123,20 @@ async def test_a_number_that_is_heard_of_only_after_it_was_given_up_is_the_survi
     await t.feed(cast.claim(300, no="C-9", member="M-9"))
     await gathered(t)
     assert await t.pool.fetchval("SELECT member_id FROM claims WHERE claim_no = 'C-9'") == "M-2"
+
+
+OF_ANOTHER = [
+    # a claim turned out to be the third one's, before the first was merged into the second
+    replace(cast.claim(100, member="M-3"), handed_over="to"),
+    replace(cast.claim(100, member="M-1"), handed_over="from"),
+    merged("M-2", "M-1", 1),
+]
+
+
+@pytest.mark.parametrize("order", list(permutations(OF_ANOTHER)), ids=lambda o: "-".join(f.member_id for f in o))
+async def test_a_claim_that_had_turned_out_to_be_another_s_does_not_come_along(t, order):
+    await t.feed(*order)
+    await gathered(t)
+    states = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
+    assert {m: list(state.claims) for m, state in states.items()} == {"M-1": [], "M-2": [], "M-3": ["C-1"]}
+    assert await t.pool.fetchval("SELECT member_id FROM claims WHERE claim_no = 'C-1'") == "M-3"

@@ -77,12 +77,15 @@ def entitlements(state: State, claim: KnownClaim, programme: Programme) -> Entit
 def take_claim(state: State, changed: ClaimChanged, *, backfill: bool) -> State:
     """The state with what the event says of its claim. An older word about a claim does not replace a newer one.
 
-    What is another's is dropped. What came from another is advised anew: who was told of it is not who has it now.
+    What is another's is dropped; under a number that was given up, once who remains has heard of it. What came from another
+    is advised anew: who was told of it is not who has it now.
     """
     known = state.claims.get(changed.claim_no)
     if changed.handed_over == "from":
         rest = {no: claim for no, claim in state.claims.items() if no != changed.claim_no}
-        return replace(state, claims=rest) if known else state
+        if state.merged_into is not None:
+            rest[changed.claim_no] = replace(_claim(changed, live=False), is_gone=True)
+        return replace(state, claims=rest) if rest != state.claims else state
     live = not backfill and changed.status in (OPEN if changed.handed_over else YOUNG)
     if known is None:
         claim = _claim(changed, live=live)

@@ -20,7 +20,6 @@ from benefits.rules.reports import policy_of
 from benefits.rules.settle import settle
 from benefits.state import (
     Brought,
-    ClaimKnown,
     Forgotten,
     Grant,
     Handed,
@@ -55,10 +54,13 @@ def merge(
         is_erased=merged.is_erased,
     )
     handed = Handed(
-        from_id=merged.member_id, to_id=united.member_id, holders=_brought_by(merged).holders, reports=merged.reports
+        from_id=merged.member_id,
+        to_id=united.member_id,
+        holders=_brought_by(merged).holders,
+        reports=merged.reports,
+        claims=tuple(no for no, claim in merged.claims.items() if not claim.is_gone),
     )
-    rows = (*(ClaimKnown(claim_no, united.member_id) for claim_no in merged.claims), handed, *erased)
-    return Decision((after, left), emit=(*_taken_back(merged, day), *told), rows=rows)
+    return Decision((after, left), emit=(*_taken_back(merged, day), *told), rows=(handed, *erased))
 
 
 def part(holders: Sequence[State], merged: State) -> Decision[tuple[tuple[State, ...], State]]:
@@ -120,6 +122,7 @@ def _on_its_own(grant: Grant, gone: Brought) -> Grant:
 
 def _united(survivor: State, merged: State) -> State:
     brought = _brought_by(merged, to=survivor.member_id)
+    claims = {**merged.claims, **{no: _newer(c, merged.claims.get(no)) for no, c in survivor.claims.items()}}
     told = {i for i, term in survivor.terms.items() if term.version}
     moved_terms = {i: replace(term, version=0) for i, term in merged.terms.items() if i not in told}
     moved_grants = {
@@ -130,7 +133,7 @@ def _united(survivor: State, merged: State) -> State:
     return replace(
         survivor,
         terms={**survivor.terms, **moved_terms},
-        claims={**merged.claims, **{no: _newer(c, merged.claims.get(no)) for no, c in survivor.claims.items()}},
+        claims={no: claim for no, claim in claims.items() if not claim.is_gone or survivor.merged_into is not None},
         grants={**moved_grants, **survivor.grants},
         uses=(*survivor.uses, *merged.uses),
         answers={**merged.answers, **survivor.answers},
@@ -142,9 +145,11 @@ def _united(survivor: State, merged: State) -> State:
 
 
 def _newer(known: KnownClaim, other: KnownClaim | None) -> KnownClaim:
-    """What the survivor knows of a claim, unless something newer was told under the other number."""
-    if other is None or other.as_of <= known.as_of:
+    """What the survivor knows of a claim, unless something newer was told under the other number: also that it is another's."""
+    if other is None or (other.is_gone and known.came) or other.as_of < known.as_of:
         return known
+    if other.is_gone or known.is_gone or other.as_of == known.as_of:
+        return other if other.is_gone else known
     return replace(other, reported_on=min(known.reported_on, other.reported_on), advised=known.advised)
 
 
