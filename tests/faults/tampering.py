@@ -166,6 +166,11 @@ TAMPERS: Final[dict[str, Tamper]] = {
     ),
     "facts_versions_count_the_facts": Tamper(FACTS, "policies", "UPDATE policies SET version = version + 1"),
     "facts_policies_equal_the_facts": Tamper(FACTS, "policies", "UPDATE policies SET member_id = 'H-99'"),
+    "facts_ties_are_as_known": Tamper(
+        FACTS,
+        "policies",
+        "UPDATE policies SET survivors = json_build_object(member_id, 'H-9') WHERE member_id > ''",
+    ),
     "facts_terms_equal_the_facts": Tamper(FACTS, "terms", "UPDATE terms SET premium_fen = premium_fen + 1"),
     "facts_claims_equal_the_facts": Tamper(FACTS, "claims", "UPDATE claims SET paid_fen = paid_fen + 1"),
     "facts_milestones_are_those_implied": Tamper(FACTS, "milestones", "DELETE FROM milestones"),

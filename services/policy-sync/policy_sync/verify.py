@@ -1,8 +1,8 @@
 """What must hold for every policy, looked at from the stored rows; operators, the demo and the tests ask for it.
 
-Every policy is folded anew from its facts alone, and each table compared with what the fold comes to, so nothing that was
-stored is taken on trust. Facts that wait are in order; `/reconciliation` counts them. Policies come in pages,
-each page one snapshot; requests of others get their turn between two pages.
+Every policy is folded anew from its facts alone, and each table compared with what the fold comes to; what it takes from elsewhere
+is compared with the mergers and the policies it continues. So nothing that was stored is taken on trust. Facts that wait are in
+order; `/reconciliation` counts them. Policies come in pages, each one snapshot; requests of others get their turn between two.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
-from policy_sync import projection, store
+from policy_sync import projection, store, ties
 from policy_sync.reads import TermView
 from policy_sync.rules.chains import Links
 from policy_sync.rules.facts import Fact, business_key, fact, standing
-from policy_sync.rules.fold import Policy, Ties, fold
+from policy_sync.rules.fold import Policy, Ties, fold, named_ids
 from policy_sync.rules.grounds import applicable
 from policy_sync.rules.milestones import Milestone, implied
 
@@ -27,7 +27,8 @@ PAGE_ROWS: Final = 100
 _PAGE: Final = """
 SELECT json_build_object('policy_no', p.policy_no, 'product_line', p.product_line, 'member_id', p.member_id,
   'member_ids', p.member_ids, 'inception', p.inception, 'links', p.links, 'version', p.version,
-  'waiting', p.waiting, 'survivors', p.survivors, 'reheld', p.reheld,
+  'waiting', p.waiting, 'survivors', p.survivors, 'reheld', p.reheld, 'previous_policy_no', p.previous_policy_no,
+  'is_noted', EXISTS (SELECT FROM stale s WHERE s.policy_no = p.policy_no),
   'live_from', p.live_from, 'lived_to', p.lived_to, 'due_on', p.due_on,
   'facts', array(SELECT json_build_array(f.type, f.source, f.id, f.time, f.backfill, f.data, coalesce(d.heard, 0))
     FROM facts f LEFT JOIN dismissals d USING (key, source, id) WHERE f.key = p.policy_no ORDER BY f.seq),
@@ -45,6 +46,8 @@ FROM policies p WHERE p.policy_no > $1 ORDER BY p.policy_no LIMIT $2"""
 _ONCE: Final = "SELECT NOT EXISTS (SELECT FROM facts GROUP BY source, id HAVING count(*) > 1)"
 _PLACED: Final = """SELECT NOT EXISTS (SELECT FROM facts WHERE NOT starts_with(key, 'member ')
                                        AND NOT EXISTS (SELECT FROM policies p WHERE p.policy_no = facts.key))"""
+_UNNOTED: Final = """SELECT links::text AS links, survivors::text AS survivors, reheld FROM policies p
+                    WHERE policy_no = $1 AND NOT EXISTS (SELECT FROM stale s WHERE s.policy_no = p.policy_no)"""
 _DUE: Final = "SELECT NOT EXISTS (SELECT FROM policies WHERE due_on <= (SELECT day FROM calendar))"
 
 
@@ -88,6 +91,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     survivors: Mapping[str, str]
     reheld: int
+    previous_policy_no: str | None
+    is_noted: bool
     live_from: date | None
     lived_to: date | None
     due_on: date | None
@@ -96,26 +101,31 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     claims: Sequence[StoredClaim]
     standing: Sequence[Milestone]
 
+    @property
+    def ties(self) -> Ties:
+        return Ties(self.links, self.survivors, self.reheld)
+
 
 class Anew(msgspec.Struct, frozen=True):
-    """What the facts alone come to; `policy` is None while none of them opens it."""
+    """What the facts alone come to; `policy` is None while none of them opens it. `ties`: what it takes from elsewhere by now."""
 
     facts: Sequence[Fact]
     policy: Policy | None
+    ties: Ties
 
 
+_AS_KNOWN: Final = "ties_are_as_known"
 _read: Final = msgspec.json.Decoder(Stored).decode
 
 
 async def verify(pool: Any) -> dict[str, bool]:
     """Each sentence and whether it holds for every policy."""
-    holds = dict.fromkeys(CHECKS, True)
-    async for stored in _everything(pool):
-        facts = [f.read() for f in stored.facts]
-        ties = Ties(stored.links, stored.survivors, stored.reheld)
-        anew = Anew(facts, fold(stored.policy_no, facts, ties=ties))
+    holds = dict.fromkeys([*CHECKS, _AS_KNOWN], True)
+    async for stored, anew in _everything(pool):
         for name, check in CHECKS.items():
             holds[name] = holds[name] and check(stored, anew)
+        if holds[_AS_KNOWN] and not ties_are_as_known(stored, anew):
+            holds[_AS_KNOWN] = not await _is_still_so(pool, stored)
     holds["no_fact_is_recorded_twice"] &= bool(await pool.fetchval(_ONCE))
     holds["every_fact_has_its_policy"] = bool(await pool.fetchval(_PLACED))
     holds["nothing_due_is_left"] = bool(await pool.fetchval(_DUE))
@@ -133,6 +143,21 @@ def versions_count_the_facts(stored: Stored, anew: Anew) -> bool:
     folded = len(applicable(anew.facts))
     version = folded + stored.reheld if anew.policy else 0
     return (stored.version, stored.waiting) == (version, len(standing(anew.facts)) - folded)
+
+
+def ties_are_as_known(stored: Stored, anew: Anew) -> bool:
+    """Whose its holders' numbers are, and what it takes of what it continues, is as known; or a note says that it will be."""
+    if stored.is_noted or anew.policy is None:
+        return True
+    told, known = stored.survivors, anew.ties.survivors
+    same = all(told.get(n) == known.get(n) for n in anew.policy.named)
+    return same and stored.links == anew.ties.links
+
+
+async def _is_still_so(pool: Any, stored: Stored) -> bool:
+    """Whether nothing came between reading a policy and what is known elsewhere: that would have left a note, or been answered."""
+    row = await pool.fetchrow(_UNNOTED, stored.policy_no)
+    return row is not None and ties.then(row) == stored.ties
 
 
 def policies_equal_the_facts(stored: Stored, anew: Anew) -> bool:
@@ -203,11 +228,17 @@ CHECKS: Final[Mapping[str, Callable[[Stored, Anew], bool]]] = MappingProxyType(
 )
 
 
-async def _everything(pool: Any) -> AsyncIterator[Stored]:
+async def _everything(pool: Any) -> AsyncIterator[tuple[Stored, Anew]]:
     after = ""
     while rows := await pool.fetch(_PAGE, after, PAGE_ROWS):
-        for row in rows:
-            stored = _read(row["policy"])
-            yield stored
-            after = stored.policy_no
+        page = [_read(row["policy"]) for row in rows]
+        facts = {s.policy_no: [f.read() for f in s.facts] for s in page}
+        known = await ties.of(pool, {m for heard in facts.values() for m in named_ids(heard)}, is_locked=False)
+        handed = await ties.handed(pool, {no for s in page if (no := s.previous_policy_no) is not None})
+        for stored in page:
+            heard = facts[stored.policy_no]
+            about = {"policy_no": stored.policy_no, "previous_policy_no": stored.previous_policy_no}
+            now = ties.now(about, stored.ties, heard, known, handed)
+            yield stored, Anew(heard, fold(stored.policy_no, heard, ties=stored.ties), now)
+        after = page[-1].policy_no
         await asyncio.sleep(0)
