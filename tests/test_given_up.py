@@ -1,11 +1,12 @@
-"""Two numbers turn out to be one person, and then a third: nothing is left under a number that was given up."""
+"""Two numbers turn out to be one person, and then a third: nothing is left under a number that was given up, whatever was heard first."""
 
 from datetime import date
+from itertools import permutations
 from typing import Any
 
+import pytest
 from benefits.service import SERVICE as BENEFITS
 from mall.service import SERVICE as MALL
-from member_view.handing_over import hand_over_once
 from member_view.service import SERVICE as MEMBER_VIEW
 from msgspec.structs import replace
 from notifier.service import SERVICE as NOTIFIER
@@ -19,6 +20,7 @@ from tier_engine.service import SERVICE as TIER_ENGINE
 from .faults.tampering import TAMPERS, put_back, tamper
 from .house import House, at, opened
 from .test_handed_over import ISSUED, OWN, REPORTED
+from .test_mergers_in_disorder import settled
 
 SERVICES = (POLICY_SYNC, TIER_ENGINE, POINTS_LEDGER, BENEFITS, NOTIFIER, MEMBER_VIEW, MALL)
 PAID = core.PremiumPaid(policy_no="P-1", term_no=1, amount_fen=900_00, paid_on=date(2024, 3, 1))
@@ -39,9 +41,7 @@ async def lived(house: House, facts: Any) -> None:
     for fact in facts:
         await house.say(fact, at=at(fact.on.isoformat()))
     for day in (date(2024, 6, 10), date(2024, 7, 2)):
-        await house.day(day)
-        await hand_over_once(house["member-view"].door)
-        await house.messages()
+        await settled(house, day)
 
 
 async def used(house: House) -> None:
@@ -74,16 +74,32 @@ async def shown(house: House, service: str, path: str) -> Any:
     return (await t.http.get(path, headers=t.auth("operator"))).json()
 
 
-async def test_one_after_the_other(settings: Settings) -> None:
+@pytest.mark.parametrize("facts", [*permutations([WRONG, ON])], ids=["in-order", "the-later-first"])
+async def test_one_after_the_other(settings: Settings, facts: Any) -> None:
     async with opened(settings, SERVICES) as house:
-        await lived(house, [WRONG, ON])
+        await lived(house, facts)
         assert await left(house, "M-3") == []
 
 
-async def test_into_the_wrong_person_and_then_the_right_one(settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "facts",
+    [*permutations([WRONG, UNDONE, RIGHT])],
+    ids=lambda facts: "-".join(("wrong", "undone", "right")[f.on.day - 1] for f in facts),
+)
+async def test_into_the_wrong_person_and_then_the_right_one(settings: Settings, facts: Any) -> None:
     async with opened(settings, SERVICES) as house:
-        await lived(house, [WRONG, UNDONE, RIGHT])
+        await lived(house, facts)
         assert await left(house, "M-3") == []
+
+
+@pytest.mark.parametrize("erased", ["M-1", "M-2"])
+@pytest.mark.parametrize("first", [True, False], ids=["erased-first", "merged-first"])
+async def test_of_who_is_erased_nothing_is_left_either(settings: Settings, erased: str, first: bool) -> None:
+    gone = core.CustomerErased(member_id=erased, on=date(2024, 6, 1))
+    async with opened(settings, SERVICES) as house:
+        await lived(house, [gone, WRONG] if first else [WRONG, gone])
+        pools: Any = {name: t.pool for name, t in house.services.items()}
+        assert [x async for persons in given_up._given_up(pools["policy-sync"]) for x in await of(pools, persons)] == []
 
 
 async def test_each_sentence_can_be_broken(settings: Settings) -> None:

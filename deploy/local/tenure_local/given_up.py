@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 from benefits.store import decode as entitled
 from member_view.store import decode as shown
+from notifier.rules.member import Book
 from points_ledger.rules.account import BALANCES
 from points_ledger.rules.memory import Memory
 from policy_sync import ties
@@ -21,6 +22,7 @@ NUMBERS_AT_ONCE: Final = 100
 CHAIN_MAX: Final = 16
 Connections = Mapping[str, asyncpg.Connection]
 _memory: Final = msgspec.msgpack.Decoder(Memory).decode
+_book: Final = msgspec.msgpack.Decoder(Book).decode
 _GIVEN_UP: Final = "SELECT DISTINCT merged_id FROM mergers WHERE merged_id > $1 ORDER BY merged_id LIMIT $2"
 _POINTS: Final = f"SELECT member_id FROM accounts WHERE member_id = ANY ($1::text[]) AND ({' + '.join(BALANCES)}) <> 0"
 _HOLDS: Final = "SELECT member_id FROM holds WHERE member_id = ANY ($1::text[]) AND state = 'held'"
@@ -48,6 +50,10 @@ _LEFT: Final[Sequence[tuple[str, str]]] = (
 )
 _MEMBERS: Final = "SELECT member_id, state FROM members WHERE member_id = ANY ($1::text[]) AND length(state) > 0"
 _VIEWS: Final = "SELECT member_id, state FROM member_view WHERE member_id = ANY ($1::text[]) AND state <> ''"
+_SHOPPERS: Final = "SELECT member_id, merged_into FROM members WHERE member_id = ANY ($1::text[])"
+_ADDRESSED: Final = (
+    "SELECT member_id, book FROM member WHERE member_id = ANY ($1::text[]) AND book <> '' AND NOT erased"
+)
 _ACCOUNTS: Final = "SELECT member_id, memory FROM accounts WHERE member_id = ANY ($1::text[])"
 
 
@@ -81,7 +87,9 @@ async def astray(connections: Connections, persons: Mapping[str, str]) -> AsyncI
         ("tier-engine", _MEMBERS, lambda raw: judged(raw).merged_into),
         ("points-ledger", _ACCOUNTS, lambda raw: _memory(raw).merged_into if raw else ""),
         ("benefits", _MEMBERS, lambda raw: entitled(raw).merged_into),
-        ("member-view", _VIEWS, lambda raw: shown(raw).merged_into),
+        ("member-view", _VIEWS, _shown_as),
+        ("notifier", _ADDRESSED, lambda raw: _book(raw).merged_into),
+        ("mall", _SHOPPERS, lambda raw: raw),
     )
     for service, sql, read in readers:
         known = await _followed(connections[service], sql, read, list(persons))
@@ -100,6 +108,12 @@ async def _followed(conn: asyncpg.Connection, sql: str, read: Any, numbers: list
         if not numbers:
             break
     return known
+
+
+def _shown_as(raw: bytes) -> Any:
+    """A page that was erased does not say whose its number was."""
+    view = shown(raw)
+    return msgspec.UNSET if view.erased else view.merged_into
 
 
 def _end_of(number: str, known: Mapping[str, str | None]) -> str:
@@ -127,4 +141,5 @@ async def _given_up(conn: asyncpg.Connection) -> AsyncIterator[dict[str, str]]:
 
 
 async def _states(conn: asyncpg.Connection, sql: str, numbers: list[str], read: Any) -> dict[str, Any]:
-    return {row[0]: read(row[1]) for row in await conn.fetch(sql, numbers)}
+    found = {row[0]: read(row[1]) for row in await conn.fetch(sql, numbers)}
+    return {number: state for number, state in found.items() if state is not msgspec.UNSET}
