@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from msgspec.structs import replace
-from points_ledger.proof import check, merkle
+from points_ledger.proof import check, merkle, replay
 from points_ledger.proof import entries as e
 from points_ledger.service import SERVICE
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
@@ -14,7 +14,7 @@ from tenure.contracts.programme.earning import Campaign, Cap, Window
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .sealed_ledger import AFTER, DAY, a_ledger_with_everything, examined, seal, unguarded
+from .sealed_ledger import AFTER, DAY, a_ledger_with_everything, examined, hold, seal, unguarded
 from .world import D, M, did, under_rules
 
 
@@ -180,6 +180,33 @@ async def test_the_row_that_was_changed_is_named(t: Under) -> None:
     await conn.execute("UPDATE transfers SET amount = amount + 1 WHERE member_id = 'M-2' AND transfer_no = 7")
     await conn.close()
     assert any("entry M-2/7 is not as it was sealed" in what for what in (await examined(t)).wrong)
+
+
+SAID = {
+    "lot M-1:1: its figures are not those of its entries": "UPDATE lots SET spent = 1, remaining = remaining - 1 WHERE lot_no = 1",
+    "account M-1: points available is negative at entry 1": "UPDATE transfers SET debit = 'available', credit = 'issuance' WHERE transfer_no = 1",
+    "account M-1: check_up earned more than once for a-1 by e-1": "UPDATE lots SET rule = 'check_up', fact = 'a-1', source_id = 'e-1', wallet = 'points'",
+    "account M-1: it has lived to 2026-01-10, before its entries": "UPDATE accounts SET lived_to = '2026-01-10'",
+    "lot M-1:3: nothing was granted, and it has no place among the entries": "DELETE FROM empty_lots",
+}
+"""What a replay says, and a change that makes it so; others may say something of it, too."""
+
+
+async def test_a_replay_says_what_is_wrong_in_so_many_words(t: Under) -> None:
+    """A check-up, and two articles of which a cap left nothing of the second; 100 points are held a day later."""
+    await t.feed(did("check_up", "2026-01-10", activity_id="a-1"), *(did("article", "2026-01-10") for _ in range(2)))
+    await t.day(D("2026-01-11"))
+    await hold(t, 100, "H-1")
+    conn, missed = await unguarded(t), []
+    for said, change in SAID.items():
+        undone = conn.transaction()
+        await undone.start()
+        await conn.execute(change)
+        found = await replay.differences(conn)
+        missed += [] if said in found else [(said, found)]
+        await undone.rollback()
+    await conn.close()
+    assert missed == []
 
 
 async def test_a_lot_that_a_cap_left_nothing_of_is_sealed_and_named_wherever_a_merger_takes_it(t: Under) -> None:
