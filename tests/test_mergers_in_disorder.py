@@ -5,12 +5,12 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import pytest
-from benefits.gathering import gather_once as benefits_gather
+from benefits.gathering import TIMER as OF_BENEFITS
 from benefits.service import SERVICE as BENEFITS
 from member_view.handing_over import hand_over_once
 from member_view.service import SERVICE as MEMBER_VIEW
 from msgspec.structs import replace
-from notifier.gathering import gather_once as notifier_gather
+from notifier.gathering import TIMER as OF_MESSAGES
 from notifier.service import SERVICE as NOTIFIER
 from policy_sync.service import SERVICE as POLICY_SYNC
 from tenure.contracts import core, policy
@@ -57,7 +57,7 @@ async def lived(house: House, facts: Sequence[Data]) -> None:
 async def settled(house: House, day: date) -> None:
     """Each service's timers have their turn, and what they move is heard."""
     await house.day(day)
-    for name, once in (("member-view", hand_over_once), ("benefits", benefits_gather), ("notifier", notifier_gather)):
+    for name, once in (("member-view", hand_over_once), ("benefits", OF_BENEFITS.once), ("notifier", OF_MESSAGES.once)):
         while await once(house[name].door):
             pass
     await house.messages()

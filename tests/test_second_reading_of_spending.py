@@ -172,6 +172,8 @@ def plain_lives(draw: st.DrawFn) -> Plain:
     assume(all(one.sold_on <= then.sold_on for life in lives for one, then in pairwise(life.terms)))
     for one in (t for life in lives for t in life.terms):
         one.refunds = []
+        if one.increases:
+            one.decreases = []  # which would take back what was added
     facts = [
         s for life in lives for s in in_core_order([f for t in life.terms for f in of_term(life.policy_no, t)], [])
     ]

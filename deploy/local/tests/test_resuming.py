@@ -21,7 +21,7 @@ WHEEL = Chosen("127.0.0.1:1", "127.0.0.1:1", durable=False, kind="wheel", why="a
 KAFKA = Chosen("127.0.0.1:2", "127.0.0.1:2", durable=True, kind="jars", why="a test")
 ELSEWHERE = Chosen("kafka:9092", "kafka:9092", durable=True, kind="configured", why="a test")
 POLICY = "policy.v1"
-READ_POLICY = {"tier-engine", "points-ledger", "benefits", "notifier", "member-view"}
+READ_POLICY = {"tier-engine", "points-ledger", "benefits", "mall", "notifier", "member-view"}
 
 
 @dataclass

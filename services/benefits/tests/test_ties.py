@@ -5,7 +5,7 @@ from itertools import permutations
 
 import benefits_cast as cast
 import pytest
-from benefits.gathering import gather_once
+from benefits.gathering import TIMER
 from benefits.service import SERVICE
 from benefits.store import decode
 from msgspec.structs import replace
@@ -78,7 +78,7 @@ async def t(settings):
 
 
 async def gathered(t):
-    while await gather_once(t.door):
+    while await TIMER.once(t.door):
         pass
 
 

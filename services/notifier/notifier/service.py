@@ -89,7 +89,7 @@ SERVICE: Final = Service[store.State](
     save=store.save,
     keys=_keys,
     routers=routers,
-    background=(sending.send_due, sending.deliver_texts, gathering.gather),
+    background=(sending.send_due, sending.deliver_texts, gathering.TIMER.gather),
     problems=PROBLEMS,
     under_way="""SELECT (SELECT count(*) FROM member WHERE send_at <= now())
                       + (SELECT count(*) FROM message WHERE sms IN ('queued', 'sending'))""",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from notifier import sending
-from notifier.gathering import gather_once
+from notifier.gathering import TIMER
 from notifier.service import SERVICE
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
@@ -66,7 +66,7 @@ async def t(settings: Settings) -> AsyncIterator[Under]:
 
 
 async def _gathered(t: Under) -> None:
-    while await gather_once(t.door):
+    while await TIMER.once(t.door):
         pass
 
 

@@ -8,7 +8,7 @@ from tenure.contracts.decision import DayReached
 from tenure.service import RouterOf, Service
 from tenure.telemetry import metrics
 
-from points_ledger import commands, store, timers
+from points_ledger import commands, saving, store, timers
 from points_ledger.problems import PROBLEMS
 from points_ledger.proof import sealer
 from points_ledger.rules import activities, adjustments, decide, earning, given_up, holds, standing, terms
@@ -86,7 +86,7 @@ SERVICE: Final = Service[Account](
     ),
     rulebooks=("earning",),
     load=store.load,
-    save=store.save,
+    save=saving.save,
     due=store.due,
     keys=decide.keys,
     routers=routers,
