@@ -33,9 +33,10 @@ FAULTS: Final[Mapping[str, int]] = MappingProxyType(
         "poll failed": 300,
         "offsets not committed": 60,
         "offsets committed, answer lost": 100,
+        "beginnings not told": 20,
     }
 )
-"""One in so many statements, commits, sends, polls and commits of offsets."""
+"""One in so many statements, commits, sends, polls, commits of offsets, and questions where a partition begins."""
 ANSWER_S_MEAN: Final = 0.0015
 
 
