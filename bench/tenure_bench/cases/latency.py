@@ -1,6 +1,6 @@
 """From publish to visible balance while half of what the ledger can drain comes in, against a null hop and a row committed.
 
-The hand-written loop takes the same load: what it is behind the floor, every Python process is that reads, decodes and writes this.
+The hand-written loop takes the same load, to show how much of the way the rules and the spine make, and how much the rows alone.
 """
 
 import time
