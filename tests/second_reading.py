@@ -186,12 +186,12 @@ def of_years(life: Life, steps: Steps, last_day: date) -> Iterator[Due]:
             return
         if day - DAY not in covered:
             continue
-        points = min(100 * n, 1_000) * TIER_PERCENT[tier_on(day, steps)] // 100
-        completed = next(t.no for t in life.standing if any(a <= day - DAY < b for a, b in t.covers))
-        yield Due("anniversary", life.policy_no, day, day, points, 10, number=f"{n}", term_no=completed)
         broken = any(c.counts and began <= c.loss < day for c in life.claims)
         if not broken and covered.issuperset(days_between(began, day)):
             yield Due("no_claim_year", life.policy_no, day, day, 300, 20, number=f"{n}")
+        points = min(100 * n, 1_000) * TIER_PERCENT[tier_on(day, steps)] // 100
+        completed = next(t.no for t in life.standing if any(a <= day - DAY < b for a, b in t.covers))
+        yield Due("anniversary", life.policy_no, day, day, points, 10, number=f"{n}", term_no=completed)
 
 
 def days_between(start: date, end: date) -> Iterator[date]:

@@ -71,10 +71,13 @@ def policy_told(draw: st.DrawFn, no: int) -> list[Saying]:
 
 @st.composite
 def refunded(draw: st.DrawFn, t: TermTold) -> None:
-    """Up to two refunds once everything was paid, for points come back in no life here."""
+    """Up to two refunds once everything was paid and no more cover is taken away, for points come back in no life here.
+
+    A refund from before cover was taken away may be what was paid back for that, and then it takes its share of less.
+    """
     t.refunds = []
     paid = sum(fen for _, fen in t.payments)
-    day = max((day for day, _ in t.payments), default=t.start)
+    day = max((day for day, _ in [*t.payments, *t.decreases]), default=t.start)
     for _ in range(draw(st.integers(0, 2))):
         day += timedelta(draw(st.integers(1, 200)))
         refund(t, day, draw(st.sampled_from([paid // 3, paid // 7 + 1, paid, 2 * paid])))

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHold
 from tenure.contracts import points as told
 from tenure.contracts.decision import RefusedError
+from tenure.contracts.policy import CustomerMerged
 
 from .test_against_the_model import assert_books
-from .world import M, World, cancelled, did, paid, term, uncancelled
+from .world import D, M, World, anniversary, cancelled, did, no_claim_year, paid, term, uncancelled
 
 WALL = datetime(2040, 1, 1, tzinfo=UTC)
 
@@ -173,6 +174,22 @@ def test_points_come_out_of_the_lot_that_ends_first_and_go_back_where_they_came_
     assert (lots[1].spent, lots[2].spent) == (480, 0), "the last taken goes back first"
     kinds = [type(data) for data in member.told if isinstance(data, told.PointsEvent)][-4:]
     assert kinds == [told.PointsHeld, told.PointsCaptured, told.PointsReleased, told.PointsRefunded]
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["of one number", "one of a number given up"])
+def test_of_one_expiry_and_one_day_what_came_first_goes_first(world: World, merged: bool) -> None:
+    """A year without a claim and the anniversary of the same day; or that year, and a class of that day which comes with a merger."""
+    if merged:
+        world.hear(replace(did("class", "2027-01-01", session_id="S-1"), member_id="M-2"))
+    world.hear(no_claim_year())
+    world.hear(
+        CustomerMerged(member_id=M, merged_id="M-2", effective=D("2027-01-02"))
+        if merged
+        else anniversary(1, "2027-01-01")
+    )
+    world.hear(place(310), "2027-01-03")
+    taken = [(world.accounts[M].lots[no].rule, points) for no, points in world.accounts[M].holds["H-1"].parts]
+    assert taken == [("no_claim_year", 300), ("class" if merged else "anniversary", 10)]
 
 
 def test_what_returns_to_anothers_lot_is_told_as_what_its_own_fact_earned(member: World) -> None:

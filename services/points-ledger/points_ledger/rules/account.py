@@ -94,7 +94,7 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def spending_order(self) -> tuple[date, date, int]:
-        """Earliest expiry first, then earliest earned."""
+        """Earliest expiry first, then earliest earned; of one day what was granted first, a survivor's own before what came."""
         return (self.ends_on or FOREVER, self.earned_on, self.no)
 
     def is_pending(self, on: date) -> bool:
