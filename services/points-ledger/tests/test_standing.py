@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 from points_ledger.commands import (
     ApproveAdjustment,
+    CaptureHold,
     LeaveAgent,
     LinkMembership,
     PlaceHold,
@@ -51,8 +52,6 @@ def hold(points: int, wallet: str = "points", member_id: str = M, hold_id: str =
 
 
 def spend(world: World, points: int, on: str) -> None:
-    from points_ledger.commands import CaptureHold
-
     world.hear(hold(points), on)
     world.hear(CaptureHold(hold_id="H-1"), on)
 
@@ -290,6 +289,26 @@ def test_an_agent_who_returns_in_time_has_the_points_as_they_were(world: World) 
     assert world.accounts[AGENT].lots[1].ends_on == before
     world.hear(hold(10, "agent", AGENT), "2026-07-01", key=AGENT)
     assert [row[0] for row in audit(world)] == ["left", "frozen", "returned", "unfrozen"]
+
+
+def test_points_that_expired_with_a_first_leaving_get_no_new_day_by_a_second(world: World) -> None:
+    """100 points of May; 40 are spent; the agent leaves, the rest expires on 30 August; back in September, and gone again in October.
+
+    What is refunded then gets the thirty days of whatever expired, and not the ninety of who leaves.
+    """
+    world.hear(served("mentoring", "2026-05-01"))
+    world.hear(hold(40, "agent", AGENT), "2026-05-02", key=AGENT)
+    world.hear(CaptureHold(hold_id="H-1"), "2026-05-02", key=AGENT)
+    leave(world, "2026-06-01")
+    world.day("2026-08-30", AGENT)
+    world.hear(ReturnAgent(agent_id=AGENT, on=D("2026-09-01"), actor="hr"), "2026-09-01", key=AGENT)
+    leave(world, "2026-10-01")
+    assert world.accounts[AGENT].lots[1].ends_on == D("2026-08-30")
+    world.hear(RefundHold(hold_id="H-1"), "2026-10-02", key=AGENT)
+    assert world.balance("agent_available", AGENT) == 40
+    world.day("2026-11-01", AGENT)
+    assert world.balance("agent_available", AGENT) == 0
+    assert_books(world)
 
 
 def test_who_never_left_does_not_return(world: World) -> None:

@@ -91,10 +91,15 @@ def on_left(book: Book, command: LeaveAgent) -> Standing:
         book.note("left", f"left on {command.on}", command.actor)
         if before.left_on is None or LEFT not in before.freezes:
             freeze(book, LEFT, actor=command.actor)
-        for lot in [lot for lot in book.lots.values() if lot.wallet == "agent"]:
+        for lot in _living(book):
             book.put(replace(lot, cut_on=cut_on(book, lot)))
             expire(book, lot.no)
     return standing(book)
+
+
+def _living(book: Book) -> list[Lot]:
+    """The agent's lots that are not over: what expired when the agent left before has its last day behind it for good."""
+    return [lot for lot in book.lots.values() if lot.wallet == "agent" and not lot.is_expired(book.lived_to)]
 
 
 def cut_on(book: Book, lot: Lot) -> date | None:
@@ -118,7 +123,7 @@ def on_returned(book: Book, command: ReturnAgent) -> Standing:
     book.remember(replace(book.memory, left_on=None))
     book.note("returned", f"returned on {command.on}", command.actor)
     lift(book, [LEFT], LEFT, actor=command.actor)
-    for lot in [lot for lot in book.lots.values() if lot.wallet == "agent" and not lot.is_expired(book.lived_to)]:
+    for lot in _living(book):
         book.put(replace(lot, cut_on=None))
     return standing(book)
 
