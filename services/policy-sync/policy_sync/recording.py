@@ -14,6 +14,7 @@ from tenure.spine.item import Item
 from tenure.spine.transact import Door
 
 from policy_sync import rules
+from policy_sync.rules.persons import WEB
 
 FACTS_AT_ONCE_MAX: Final = 40_000
 LANES_MAX: Final = 2
@@ -75,7 +76,7 @@ def in_lanes(events: Sequence[Event]) -> list[list[int]]:
 def _groups(events: Sequence[Event]) -> list[list[int]]:
     """Places of events that hang together by what they touch, however far apart they stand."""
     leads: dict[str, str] = {}
-    first = [_joined(leads, rules.keys(event)) for event in events]
+    first = [_joined(leads, [key for key in rules.keys(event) if key != WEB]) for event in events]
     groups: dict[str, list[int]] = {}
     for i, key in enumerate(first):
         groups.setdefault(_lead(leads, key), []).append(i)

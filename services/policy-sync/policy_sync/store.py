@@ -21,8 +21,8 @@ from policy_sync.rules.customers import MemberState, member_key, member_of
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import fold, named_ids
 from policy_sync.rules.imports import ImportState, import_key, import_of
-from policy_sync.rules.mergers import survivor
 from policy_sync.rules.milestones import Milestone
+from policy_sync.rules.persons import WEB, Web
 from policy_sync.rules.policies import PolicyState
 from policy_sync.rules.recorded import (
     ContactForgotten,
@@ -33,7 +33,7 @@ from policy_sync.rules.recorded import (
     Recorded,
 )
 
-State = PolicyState | MemberState | ImportState | ControlState
+State = PolicyState | MemberState | Web | ImportState | ControlState
 
 _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = MappingProxyType(
     {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
@@ -57,11 +57,11 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     """The states of these keys, locked; one that is new begins empty."""
     imports = [i for k in keys if (i := import_of(k)) is not None]
     controls = [c for k in keys if (c := control_of(k)) is not None]
-    policies = [k for k in keys if member_of(k) is None and import_of(k) is None and control_of(k) is None]
+    policies = [k for k in _policies(keys) if import_of(k) is None and control_of(k) is None]
     members = [m for k in keys if (m := member_of(k)) is not None]
     rows = await _locked_policies(conn, policies)
     enrolled = await _locked_members(conn, members)
-    states = await _states(conn, rows, enrolled, is_locked=True)
+    states = await _states(conn, rows, enrolled, is_with_web=WEB in keys, is_locked=True)
     if imports:
         states |= {import_key(i): s for i, s in (await import_store.load(conn, imports)).items()}
     if controls:
@@ -69,9 +69,13 @@ async def load(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     return states
 
 
+def _policies(keys: Sequence[str]) -> list[str]:
+    return [k for k in keys if k != WEB and member_of(k) is None]
+
+
 async def peek(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     """The states of these policies and members as they are, for looking only: nothing is locked, nothing begun."""
-    policies = [k for k in keys if member_of(k) is None]
+    policies = _policies(keys)
     members = [m for k in keys if (m := member_of(k)) is not None]
     rows = await conn.fetch(f"SELECT {_COLUMNS}{_NOTES} FROM policies WHERE policy_no = ANY ($1::text[])", policies)
     enrolled = await conn.fetch(
@@ -80,11 +84,17 @@ async def peek(conn: Connection, keys: Sequence[str]) -> dict[str, State]:
     found: dict[str, Any] = {no: dict(_NO_POLICY) | {"policy_no": no} for no in policies} | {
         r["policy_no"]: r for r in rows
     }
-    return await _states(conn, found, dict.fromkeys(members) | {r["member_id"]: r["enrolled_on"] for r in enrolled})
+    since = dict.fromkeys(members) | {r["member_id"]: r["enrolled_on"] for r in enrolled}
+    return await _states(conn, found, since, is_with_web=WEB in keys)
 
 
 async def _states(
-    conn: Connection, rows: Mapping[str, Any], enrolled: Mapping[str, date | None], *, is_locked: bool = False
+    conn: Connection,
+    rows: Mapping[str, Any],
+    enrolled: Mapping[str, date | None],
+    *,
+    is_with_web: bool,
+    is_locked: bool = False,
 ) -> dict[str, State]:
     facts = await facts_of(conn, [*rows, *map(member_key, enrolled)])
     told = await _told(conn, list(rows))
@@ -95,20 +105,13 @@ async def _states(
     states: dict[str, State] = {
         no: _policy(row, facts.get(no, ()), told.get(no, {}), known, handed, given_up) for no, row in rows.items()
     }
-    web = await ties.around(conn, enrolled, known)
-    said = await ties.said_of(conn, web) if enrolled else {}
+    around = await ties.around(conn, enrolled, known)
+    web = Web(ties=around, said=await ties.said_of(conn, around) if enrolled else {})
     for member, since in enrolled.items():
-        key, now = member_key(member), survivor(member, known)
-        states[key] = MemberState(
-            member_id=member,
-            enrolled_on=since,
-            facts=facts.get(key, ()),
-            ties=known.get(member, ()),
-            survivor=None if now == member else now,
-            web=web,
-            said=said,
-        )
-    return states
+        own, tied = facts.get(member_key(member), ()), known.get(member, ())
+        one = MemberState(member_id=member, enrolled_on=since, facts=own, ties=tied)
+        states[member_key(member)] = one.among(web)
+    return states | {WEB: web} if is_with_web else states
 
 
 async def save(conn: Connection, saved: Saved[State]) -> None:

@@ -18,7 +18,6 @@ from tenure.contracts.topics import TOPIC_OF, TYPES
 from tenure.spine.codec import StructuredEvent, decode_structured, without_values
 
 from policy_sync import rules
-from policy_sync.rules.customers import MemberState, member_of
 from policy_sync.rules.gaps import Missing, gaps
 from policy_sync.rules.policies import PolicyState
 from policy_sync.sources import catalogue
@@ -146,8 +145,7 @@ class _Book:
         self._states.update(zip(keys, decided.state if len(states) > 1 else (decided.state,), strict=True))
 
     def _state(self, key: str) -> Any:
-        member = member_of(key)
-        return self._states.get(key) or (MemberState(member_id=member) if member else PolicyState(policy_no=key))
+        return self._states.get(key) or rules.blank(key)
 
     def waiting(self) -> Iterator[Finding]:
         for state in self._states.values():

@@ -1,7 +1,8 @@
 """A person with several numbers: what they say of themselves under one of them is said of the person (DOMAIN 22, 28)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import date
+from itertools import combinations, pairwise, permutations
 from typing import Any
 
 import pytest
@@ -133,3 +134,30 @@ async def test_a_person_s_newest_word_on_consent_is_told_of_the_number_they_go_b
     consents = await t.emitted(policy.ConsentChanged)
     assert [f"{e.member_id} {'yes' if e.marketing else 'no'}" for e in consents] == told
     assert all(e.said_at is None or local_date(e.said_at) == e.effective for e in consents)
+
+
+def batches(facts: list[Data]) -> Iterator[list[list[Data]]]:
+    """The same facts in one poll, in two, or in three."""
+    cuts = range(1, len(facts))
+    for n in range(len(facts)):
+        for at in combinations(cuts, n):
+            yield [facts[start:end] for start, end in pairwise((0, *at, len(facts)))]
+
+
+@pytest.mark.parametrize("named", range(3))
+@pytest.mark.parametrize("is_erasure", [False, True], ids=["consent", "erasure"])
+async def test_what_a_person_says_is_said_of_all_numbers_that_one_poll_makes_known(
+    t: Under, named: int, is_erasure: bool
+) -> None:
+    """Two mergers that make three numbers one person's, and a word of theirs: in each order, in each way cut into polls."""
+    for order in permutations(range(3)):
+        for n in range(4):
+            a, b, c = numbers = [f"N-{''.join(map(str, order))}-{n}-{i}" for i in range(3)]
+            who = numbers[named]
+            word = core.CustomerErased(member_id=who, on=ON) if is_erasure else said(who, 1, yes=True)
+            facts = [merged(b, a), merged(c, b), word]
+            polls = list(batches([facts[i] for i in order]))[n]
+            for poll in polls:
+                await t.feed(*poll)
+            told = [e.member_id for e in await t.emitted(policy.ConsentChanged, policy.CustomerErased)]
+            assert set(told) == set(numbers) if is_erasure else told[-1] == c, polls

@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from policy_sync.commands import DismissGap
-from policy_sync.rules.customers import MemberState, member_of
 from policy_sync.rules.dismissals import on_dismissed
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import Policy, fold
-from policy_sync.rules.policies import PolicyState, keys, on_day, on_fact
+from policy_sync.rules.keys import blank, keys
+from policy_sync.rules.policies import on_day, on_fact
 from tenure.calendar import start_of
 from tenure.contracts import core, policy
 from tenure.contracts.decision import DayReached
@@ -178,8 +178,7 @@ class World:
         return list(decided.emit)
 
     def _state(self, key: str) -> Any:
-        member = member_of(key)
-        return self.states.setdefault(key, MemberState(member_id=member) if member else PolicyState(policy_no=key))
+        return self.states.setdefault(key, blank(key))
 
     @property
     def policy(self) -> Policy:

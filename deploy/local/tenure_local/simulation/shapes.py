@@ -15,19 +15,13 @@ from mall.states import Shelf
 from member_view.rules.view import View
 from msgspec.structs import replace
 from points_ledger.rules.account import Account, Hold, ReferralNews, new_account
-from policy_sync.rules.customers import MemberState, member_of
-from policy_sync.rules.policies import PolicyState
+from policy_sync.rules import blank as blank_policy
 from tenure.service import Saved
 from tenure.simulation.states import Shape
 from tenure.simulation.tables import Transaction
 from tier_engine.rules import ID_SEPARATOR, Member
 
 from tenure_local.simulation import messages
-
-
-def _blank_policy(key: str) -> PolicyState | MemberState:
-    member = member_of(key)
-    return PolicyState(policy_no=key) if member is None else MemberState(member_id=member)
 
 
 def _blank_in_the_mall(key: str) -> Customer | Shelf | None:
@@ -88,7 +82,7 @@ def _with_whom_it_becomes(key: str, member: Member) -> str:
 
 SHAPES: Final[Mapping[str, Shape]] = MappingProxyType(
     {
-        "policy-sync": Shape(blank=_blank_policy),
+        "policy-sync": Shape(blank=blank_policy),
         "tier-engine": Shape(due_name=_with_whom_it_becomes),
         "points-ledger": Shape(blank=new_account, read=read_account, also_saved=_keep_news, also_due=_have_news),
         "benefits": Shape(),

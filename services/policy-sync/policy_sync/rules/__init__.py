@@ -2,7 +2,8 @@
 
 from policy_sync.rules.customers import on_contact, on_customer
 from policy_sync.rules.dismissals import on_dismissed
-from policy_sync.rules.policies import keys, on_day, on_fact
+from policy_sync.rules.keys import blank, keys
+from policy_sync.rules.policies import on_day, on_fact
 from policy_sync.rules.refusals import PROBLEMS
 
-__all__ = ["PROBLEMS", "keys", "on_contact", "on_customer", "on_day", "on_dismissed", "on_fact"]
+__all__ = ["PROBLEMS", "blank", "keys", "on_contact", "on_customer", "on_day", "on_dismissed", "on_fact"]

@@ -3,7 +3,7 @@
 A later statement wins by the core's own time, whatever order the statements arrived in; a stale one changes and tells nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -18,9 +18,9 @@ from tenure.contracts.programme import Programme
 from policy_sync.commands import KeepContact
 from policy_sync.rules import persons
 from policy_sync.rules.facts import Fact, fact_of
-from policy_sync.rules.mergers import Told, numbers, standing
+from policy_sync.rules.mergers import Told, numbers, standing, survivor
 from policy_sync.rules.mergers import told as ties_told
-from policy_sync.rules.persons import Said, consented, said_at
+from policy_sync.rules.persons import Said, Web, consented, said_at
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded, Reheld
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 
@@ -32,8 +32,7 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a member. `enrolled_on` is when its first policy began.
 
     `ties`: mergers that gave up this number, and their undoings; `survivor`: who the person is now, if that is another number.
-    `web`: the same ties of every number that this one was ever tied to, near or far; `said`: what was said under those
-    numbers of erasure and consent.
+    `web`: the ties of every number that this one was ever tied to, as far as they are in hand.
     """
 
     member_id: str
@@ -41,13 +40,17 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...] = ()
     ties: tuple[Fact, ...] = ()
     survivor: str | None = None
-    web: Mapping[str, Sequence[Fact]] = {}
-    said: Said = {}
+    web: Web = Web()
+
+    def among(self, web: Web) -> "MemberState":
+        """The same, with what is known by now of the numbers around it."""
+        now = survivor(self.member_id, {**web.ties, self.member_id: self.ties})
+        return replace(self, web=web, survivor=None if now == self.member_id else now)
 
     @property
     def numbers(self) -> tuple[str, ...]:
         """All the person's numbers, this one first."""
-        return self.member_id, *(n for n in numbers(self.member_id, self.web) if n != self.member_id)
+        return self.member_id, *(n for n in numbers(self.member_id, self.web.ties) if n != self.member_id)
 
     @property
     def is_erased(self) -> bool:
@@ -55,7 +58,7 @@ class MemberState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def all_said(self) -> Said:
-        return {**self.said, self.member_id: self.facts}
+        return {**self.web.said, self.member_id: self.facts}
 
     @property
     def person(self) -> str:
@@ -93,10 +96,19 @@ def member_of(key: str) -> str | None:
 def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
     """Record a customer fact and tell it, unless a newer one of its kind is known. Raises RefusedError.
 
-    `states`: the member's; for a merger or its undoing also that of the number given up.
+    `states`: the member's; for a merger or its undoing also that of the number given up; for what is a person's, the `Web` last.
     """
-    state, other = states if isinstance(states, tuple) else (states, None)
-    key, fact = member_key(state.member_id), fact_of(event)
+    if isinstance(states, MemberState):
+        return _decided(states, None, fact_of(event))
+    *members, web = states
+    state, other = (*(m.among(web) for m in members), None)[:2]
+    decided = _decided(state, other, fact_of(event))
+    after = decided.state if isinstance(decided.state, tuple) else (decided.state,)
+    return replace(decided, state=(*after, after[0].web))
+
+
+def _decided(state: MemberState, other: MemberState | None, fact: Fact) -> Decision[Any]:
+    key, states = member_key(state.member_id), state if other is None else (state, other)
     check_dates(fact)
     if (known := duplicate_of(fact, state.facts)) is not None:
         return Decision(states, rows=(Duplicate(key, fact, known),), reply={"status": "duplicate"})
@@ -105,14 +117,21 @@ def on_customer(states: Any, event: Event, _: Programme) -> Decision[Any]:
     if isinstance(fact.data, core.CustomerErased):
         rows = (*rows, *map(ContactForgotten, state.numbers))
     heard = replace(state, facts=(*state.facts, fact))
-    if other is None:
-        emit = () if _is_stale(fact, state) else _told(fact, state)
-        return Decision(heard, emit, rows, {"status": "accepted"})
+    if other is not None:
+        return _decided_of_two(state, heard, other, fact, rows)
+    if state.web.ties:
+        heard = replace(heard, web=replace(state.web, said=heard.all_said))
+    return Decision(heard, () if _is_stale(fact, state) else _told(fact, state), rows, {"status": "accepted"})
+
+
+def _decided_of_two(
+    state: MemberState, heard: MemberState, other: MemberState, fact: Fact, rows: tuple[Any, ...]
+) -> Decision[Any]:
     _must_be_there_to_part(state, other, fact)
-    tied = _tied(other, fact, state)
-    web = {**state.web, **other.web, other.member_id: tied.ties}
-    said = {**state.said, **other.said, state.member_id: heard.facts, other.member_id: tied.facts}
-    heard, tied = replace(heard, web=web, said=said), replace(tied, web=web, said=said)
+    tied = replace(other, ties=(*other.ties, fact))
+    said = {**heard.all_said, other.member_id: tied.facts}
+    web = Web(ties={**state.web.ties, other.member_id: tied.ties}, said=said)
+    heard, tied = heard.among(web), tied.among(web)
     told = ties_told(other.ties, fact)
     again = Reheld(other.member_id, told[0].member_id if told else None)
     passed_on, forgotten = _passed_on(told, state, heard, tied)
@@ -155,18 +174,6 @@ def _must_be_there_to_part(state: MemberState, other: MemberState, fact: Fact) -
         )
 
 
-def _tied(other: MemberState, fact: Fact, state: MemberState) -> MemberState:
-    """The number given up with one merger, or its undoing, more: who its person is now."""
-    ties = (*other.ties, fact)
-    held = standing(ties)
-    if held is None:
-        return replace(other, ties=ties, survivor=None)
-    kept = held.data.member_id
-    if kept == state.member_id:
-        kept = state.survivor or kept
-    return replace(other, ties=ties, survivor=None if kept == other.member_id else kept)
-
-
 def _enrolled_by(other: MemberState, state: MemberState, fact: Fact) -> tuple[Data, ...]:
     """Whoever remains is a member from the day that either of the two became one."""
     since = other.enrolled_on
@@ -177,13 +184,14 @@ def _enrolled_by(other: MemberState, state: MemberState, fact: Fact) -> tuple[Da
     return (policy.MemberEnrolled(member_id=other.survivor, effective=since),)
 
 
-def on_contact(state: MemberState, event: Event, _: Programme) -> Decision[MemberState]:
+def on_contact(states: tuple[MemberState, Web], event: Event, _: Programme) -> Decision[Any]:
     """Keep sealed contact data. Raises RefusedError customer_erased."""
     command: KeepContact = event.data
-    if state.is_erased:
+    state, web = states
+    if state.among(web).is_erased:
         raise RefusedError("customer_erased", "an erased customer's contact data is not kept")
     kept = ContactKept(command.member_id, command.sealed, command.key_id)
-    return Decision(state, rows=(kept,), reply={"member_id": command.member_id, "kept": True})
+    return Decision(states, rows=(kept,), reply={"member_id": command.member_id, "kept": True})
 
 
 def _is_stale(fact: Fact, state: MemberState) -> bool:

@@ -5,13 +5,27 @@ The invariant: it makes no difference whether it was heard before or after the m
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from typing import Final
 
+import msgspec
 from tenure.contracts import core, policy
 
 from policy_sync.rules.facts import Fact
 
 Said = Mapping[str, Sequence[Fact]]
 """Facts by the number they were said under."""
+
+# No id holds a space, so no policy has this key.
+WEB: Final = "whose numbers"
+
+
+class Web(msgspec.Struct, frozen=True, kw_only=True):
+    """Of every number that those in hand were ever tied to, near or far: `ties`, the mergers that gave it up and their undoings,
+    and what was `said` under it of erasure and consent. One for all that one poll brings: each sees what the one before it tied.
+    """
+
+    ties: Mapping[str, Sequence[Fact]] = {}
+    said: Said = {}
 
 
 def is_erased(numbers: Iterable[str], said: Said) -> bool:

@@ -17,27 +17,12 @@ from tenure.contracts.decision import Decision
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 
-from policy_sync.commands import (
-    AdvanceImport,
-    CompareControl,
-    KeepContact,
-    KeepControlTerms,
-    KeepPart,
-    OpenControl,
-    OpenImport,
-    RequestFacts,
-    SettleDifferences,
-    StartImport,
-)
 from policy_sync.rules.canonical import told as told_by
 from policy_sync.rules.chains import Links, received
-from policy_sync.rules.controls import control_key
-from policy_sync.rules.customers import MemberState, member_key
+from policy_sync.rules.customers import MemberState
 from policy_sync.rules.facts import Fact, Opening, fact_of, standing
 from policy_sync.rules.fold import NO_TIES, Policy, Ties, fold_applicable, fold_next
 from policy_sync.rules.grounds import Heard, applicable
-from policy_sync.rules.imports import import_key
-from policy_sync.rules.mergers import Tie
 from policy_sync.rules.milestones import Milestone, any_ahead, handed_over, show
 from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
@@ -68,25 +53,6 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     stale: tuple[Note, ...] = ()
     answered: tuple[int, ...] = ()
     given_up: frozenset[str] = frozenset()
-
-
-def keys(event: Event) -> tuple[str, ...]:
-    """The states an event touches: its policy; the member it introduces; the policy it continues."""
-    data = event.data
-    if isinstance(data, Tie) and data.merged_id != data.member_id:
-        return member_key(data.member_id), member_key(data.merged_id)
-    if isinstance(data, (core.CustomerFact, KeepContact)):
-        return (member_key(data.member_id),)
-    if isinstance(data, (OpenImport, KeepPart, StartImport, AdvanceImport)):
-        return (import_key(data.import_id),)
-    if isinstance(data, (OpenControl, KeepControlTerms, CompareControl, RequestFacts, SettleDifferences)):
-        return (control_key(data.control_id),)
-    touched = [event.key]
-    if isinstance(data, core.PolicyFact) and (member := _introduced(data)):
-        touched.append(member_key(member))
-    if (previous := _continued(data)) is not None:
-        touched.append(previous)
-    return tuple(touched)
 
 
 def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
@@ -219,12 +185,13 @@ def _first_day_to_live(state: PolicyState) -> date | None:
     return after if any_ahead(state.policy, after) else None
 
 
-def _introduced(data: core.PolicyFact) -> str | None:
+def introduced(data: core.PolicyFact) -> str | None:
+    """The member that this fact names."""
     member: str | None = getattr(data, "member_id", None)
     return member
 
 
-def _continued(data: Data) -> str | None:
+def continued(data: Data) -> str | None:
     """The policy that this one replaces (rewrite, transfer), if any other."""
     if not isinstance(data, core.PolicyIssued) or data.previous_policy_no == data.policy_no:
         return None
@@ -239,7 +206,7 @@ def handed_on(state: PolicyState) -> Links:
 def _tied(state: PolicyState, fact: Fact, others: list[Any]) -> PolicyState:
     """With what this fact's companions say: the policy it continues, and whose number the member it introduces has."""
     now = state.news or state.ties
-    if _continued(fact.data) is not None and others[-1].policy is not None:
+    if continued(fact.data) is not None and others[-1].policy is not None:
         now = replace(now, links=received(state.policy_no, handed_on(others[-1])))
     if others and isinstance(others[0], MemberState) and others[0].survivor is not None:
         now = replace(now, survivors={**now.survivors, others[0].member_id: others[0].survivor})
