@@ -62,9 +62,9 @@ class TermTold:
     def last(self) -> date:
         return self.cancelled_on or self.end
 
-    @property
-    def cooling_off_end(self) -> date:
-        return self.sold_on + timedelta(self.cooling_off_days)
+    def active_on(self, day: date) -> date:
+        """When what is dated that day can be used: where there is a cooling-off, not before it ends."""
+        return max(day, self.sold_on + timedelta(self.cooling_off_days)) if self.cooling_off_days else day
 
     @property
     def covers(self) -> list[tuple[date, date]]:
@@ -120,7 +120,7 @@ def of_money(life: Life, term: TermTold) -> Iterator[Due]:
     paid = [(day, less_refunds(term, fen // 100)) for day, fen in term.payments]
     for rule, what in (("premium", paid), ("add_cover", of_more_cover(term))):
         for n, (day, points) in enumerate(what):
-            active_on = max(day, term.cooling_off_end)
+            active_on = term.active_on(day)
             yield Due(rule, life.policy_no, day, active_on, points, number=f"{term.no}/{n}", term_no=term.no)
 
 
@@ -171,7 +171,7 @@ def of_renewal(life: Life, term: TermTold, steps: Steps) -> Iterator[Due]:
     early = 100 if (until - term.renewed_on).days >= 7 else 0
     base = 200 + early + 20 * (term.premium_fen // 100) // 100
     points = less_refunds(term, base * TIER_PERCENT[tier_on(term.renewed_on, steps)] // 100)
-    active_on = max(term.renewed_on, term.cooling_off_end)
+    active_on = term.active_on(term.renewed_on)
     yield Due("renewal", life.policy_no, term.renewed_on, active_on, points, number=f"{term.no}", term_no=term.no)
 
 
