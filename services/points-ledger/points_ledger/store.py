@@ -20,6 +20,7 @@ from points_ledger import columns as c
 from points_ledger.rules.account import (
     BALANCES,
     DEBT,
+    EXPIRED_KEPT_DAYS,
     Account,
     BudgetNews,
     Hold,
@@ -48,7 +49,8 @@ LOTS: Final = f"""
               OR EXISTS (SELECT FROM budget_news WHERE member_id = ANY($1)) AS any_rare) AS rare
     LEFT JOIN (lots l JOIN accounts a USING (member_id))
       ON l.member_id = ANY($1)
-         AND (l.remaining > 0 OR l.held > 0 OR l.remembered_until >= coalesce(a.lived_to, '-infinity'))
+         AND (l.remaining > 0 OR l.held > 0 OR l.remembered_until >= coalesce(a.lived_to, '-infinity')
+              OR (l.expired > 0 AND coalesce(l.cut_on, l.expires_on) > a.lived_to - {EXPIRED_KEPT_DAYS}))
     ORDER BY l.member_id, l.lot_no"""
 HOLDS: Final = f"""
     SELECT h.member_id, {c.listed(c.HOLD, "h.")} FROM holds h JOIN accounts a USING (member_id)

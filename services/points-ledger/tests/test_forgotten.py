@@ -14,7 +14,7 @@ from tenure.contracts.programme.earning import Campaign, Window
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import D, M, did, under_rules
+from .world import D, M, cancelled, did, paid, refunded, term, under_rules
 
 MAY = Campaign(
     code="may", window=Window(start=D("2026-05-01"), end=D("2026-06-01")), percent=300, budget_points_max=1_000
@@ -76,3 +76,35 @@ async def test_a_share_of_a_budget_reaches_points_that_were_spent_and_forgotten(
     await t.day(D("2026-12-01"))
     await t.day(D("2026-12-02"))
     assert await brought(t, "quiz") == 30
+
+
+TWO_YEARS = term(start=D("2026-01-05"), end=D("2028-02-05"), written_end=D("2028-02-05"), premium_fen=3_000)
+
+
+@pytest.mark.parametrize(
+    ("heard", "left", "owed"),
+    [
+        ("2028-02-20", 5, 0),
+        ("2028-05-01", 5, 0),
+        ("2028-05-03", 0, 25),
+    ],
+    ids=["within weeks", "on the last day that expired points are known", "when they are forgotten"],
+)
+async def test_a_cancellation_heard_late_takes_what_expired_since_its_day(
+    t: Under, heard: str, left: int, owed: int
+) -> None:
+    """30 points of a premium are spent; 30 of quizzes expire unused on 1 February 2028; an article's 5 are there. Then it is heard that
+    the policy ended on 15 January, with all of its premium back: on that day, the quizzes' points would have paid for it.
+    """
+    await t.feed(paid(TWO_YEARS, 3_000, "2026-01-05"))
+    await t.day(D("2026-01-06"))
+    await use_up(t)
+    await t.feed(*(did("quiz", f"2026-01-{day}") for day in (10, 11, 12)))
+    await t.day(D("2028-02-01"))
+    await t.feed(did("article", "2028-02-10"))
+    await t.day(D("2028-02-15"))
+    ended = cancelled(TWO_YEARS, "2028-01-15", "mid_term")
+    back = refunded(ended.term, 3_000, "2028-01-15", ended.term.version + 1)
+    await t.feed(ended, back, at=D(heard))
+    found = await t.pool.fetchrow("SELECT points_available, points_debt FROM accounts WHERE member_id = $1", M)
+    assert tuple(found) == (left, owed)

@@ -2,8 +2,7 @@
 
 The rules remember every lot; the store loads only what may still matter. So this finds what was not loaded and did matter: what was
 taken from activities long over and given back, what was cancelled as of a day before something expired, what one of two customers
-brought and was rated anew when they became one, what goes back when they turn out to be two after all. One thing is known to differ,
-and none of these lives meets it: a late cancellation counts from a day on which an activity's points, now expired and forgotten, lived.
+brought and was rated anew when they became one, what goes back when they turn out to be two after all.
 """
 
 from typing import Any

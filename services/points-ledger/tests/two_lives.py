@@ -188,12 +188,12 @@ class Lives:
         return [cancelled(known, str(self.today - timedelta(days_ago)), "flat")]
 
     def _cancel_late(self, n: int) -> list[Data]:
-        return self._cancel(n, self.r.choice([10, 40, 200]))
+        return self._cancel(n, self.r.choice([10, 40, 200, 450]))
 
     def _end_early(self, _: int) -> list[Data]:
         """In the midst of the term, with a refund; heard late, perhaps."""
         known = self._one(out=False)
-        day = self.today - timedelta(self.r.choice([0, 0, 30]))
+        day = self.today - timedelta(self.r.choice([0, 0, 30, 150]))
         if known is None or not known.start < day < known.end:
             return []
         self.out.add(known.policy_no)

@@ -39,6 +39,8 @@ GRACE: Final = "refund_grace"
 ADJUSTMENT: Final = "adjustment"
 FIRST_TERM: Final = 1
 """The first term sold here; 0 is cover before go-live."""
+EXPIRED_KEPT_DAYS: Final = 92
+"""How long what expired unused is known, and may still pay for a cancellation that is heard late."""
 DEBT: Final = 0
 """Stands where a lot's number stands, in what was taken back: nothing was there to take, so it became a debt."""
 
@@ -103,6 +105,13 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
     def is_expired(self, on: date) -> bool:
         ends_on = self.expires_on if self.cut_on is None else self.cut_on
         return ends_on is not None and ends_on <= on
+
+    def is_known(self, on: date) -> bool:
+        """Whether an account still reads it by then: `store.LOTS`, but for what an order or a reversal took from it."""
+        if self.remaining or self.held or self.remembered_until >= on:
+            return True
+        ends_on = self.ends_on
+        return self.expired > 0 and ends_on is not None and (on - ends_on).days < EXPIRED_KEPT_DAYS
 
     def is_half_known(self, on: date) -> bool:
         """Whether what belongs to it (its fact's other lots, others in its cap) may be forgotten by then."""

@@ -103,7 +103,9 @@ def _take_for(book: Book, lot: Lot, share: int, on: date, *, own: set[int], foun
 
 
 def _candidates(book: Book, lot: Lot, on: date, own: set[int]) -> list[int]:
-    """Lots to take from. Of other lots those that lived on `on` or later, as if the reversal had been heard that very day."""
+    """Lots to take from. Of other lots those that lived on `on` or later, as if the reversal had been heard that very day; but
+    what expired long before it is heard is not known any more, nor taken where it happens to be.
+    """
 
     def order(t: Lot) -> tuple[bool, bool, bool, date, tuple[date, date, int]]:
         return (t.no not in own, t.no != lot.no, not _of_one_term(t, lot), max(t.activates_on, on), t.spending_order)
@@ -111,7 +113,7 @@ def _candidates(book: Book, lot: Lot, on: date, own: set[int]) -> list[int]:
     def usable(t: Lot) -> bool:
         if t.wallet != lot.wallet or not (t.remaining or t.expired):
             return False
-        return t.no in own or not (t.is_pending(book.lived_to) or t.is_expired(on))
+        return t.no in own or (t.is_known(book.lived_to) and not (t.is_pending(book.lived_to) or t.is_expired(on)))
 
     return [t.no for t in sorted(filter(usable, book.lots.values()), key=order)]
 
