@@ -1,7 +1,7 @@
 """Statements over HTTP: in pages for the app, as a file for whoever keeps books."""
 
 import asyncio
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from tenure.contracts.points import Wallet
@@ -13,8 +13,8 @@ from tenure.edge.http import App, json_response
 from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
 from tenure.edge.problems import Problem
 
-from points_ledger import sheets, statement
-from points_ledger.rules.account import Kind
+from points_ledger import sheets, statement, words
+from points_ledger.rules.account import ADJUSTMENT, Kind
 from points_ledger.statement import Filter, From, Line, Statement
 
 LOOKS: Final = ("member", "agent", "operator", "core", "sre", "service")
@@ -33,6 +33,7 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "reverse": ("冲回", "Taken back"), "restore": ("恢复", "Given back"), "repay": ("抵扣欠额", "Debt repaid"),
     "expire": ("过期", "Expired"), "adjust": ("调整", "Adjusted"), "merge": ("客户合并", "Customers merged"),
 }  # fmt: skip
+ORDER: Final = words.Said("订单", "Order")
 _BALANCES: Final[dict[Language, tuple[str, str]]] = {
     "zh": ("期初余额", "期末余额"),
     "en": ("Opening balance", "Closing balance"),
@@ -93,11 +94,12 @@ def _rows(programme: Programme, found: Statement, language: Language) -> list[tu
 
 
 def _row(programme: Programme, line: Line, language: Language) -> tuple[sheets.Cell, ...]:
+    label, reference = _about(programme, line)
     return (
         line.effective,
         KINDS.get(line.kind, (line.kind, line.kind))[language == "en"],
-        _label(programme.earning.at(line.effective).find(line.rule or ""), line, language),
-        line.reference or line.hold_id,
+        label[language == "en"],
+        reference,
         max(line.change, 0),
         max(-line.change, 0),
         line.balance,
@@ -107,8 +109,11 @@ def _row(programme: Programme, line: Line, language: Language) -> tuple[sheets.C
     )
 
 
-def _label(rule: Any, line: Line, language: Language) -> str:
-    if rule is None:
-        return line.rule or ""
-    text: str = rule.label_zh if language == "zh" else rule.label_en
-    return text
+def _about(programme: Programme, line: Line) -> tuple[words.Said, str | None]:
+    """What a line was for: the order, not what the points spent on it had been earned for; nor is a deduction for that."""
+    if line.hold_id:
+        return ORDER, line.order_reference or line.hold_id
+    if line.kind == "adjust" and line.change <= 0:
+        return words.OWN_LABELS[ADJUSTMENT], None
+    code = line.rule or ""
+    return words.label_of(programme.earning.at(line.effective).find(code), code), line.reference

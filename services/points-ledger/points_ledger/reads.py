@@ -13,7 +13,7 @@ from tenure.contracts.programme import Programme
 
 from points_ledger import words
 from points_ledger.columns import HOLD, LOT, listed, pairs_of_json
-from points_ledger.rules.account import WALLETS, Hold
+from points_ledger.rules.account import DEBT, WALLETS, Hold
 from points_ledger.rules.holds import HoldView, view
 from points_ledger.rules.memory import Memory
 
@@ -38,6 +38,14 @@ WHY_MOVED: Final = f"""
     SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
     FROM lots WHERE member_id = $1 AND origin = $2"""
 BECAME: Final = "SELECT memory FROM accounts WHERE member_id = $1"
+# What left an entry for no order and for no reversal of its own, also where it stood before it came here with a merged customer.
+WENT: Final = """
+    SELECT coalesce(sum(t.amount) FILTER (WHERE t.kind = 'repay'), 0)::bigint AS repaid,
+           coalesce(sum(t.amount) FILTER (WHERE t.kind = 'adjust' AND t.credit = 'adjustment'), 0)::bigint AS deducted
+    FROM transfers t JOIN (
+      SELECT $1::text AS member_id, $2::int AS lot_no UNION
+      SELECT member_id, lot_no FROM moved_lots
+      WHERE member_id = ANY ($3::text[]) AND $4 IN (origin, member_id || ':' || lot_no)) place USING (member_id, lot_no)"""
 
 
 _memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
@@ -70,6 +78,8 @@ class Why(msgspec.Struct, frozen=True):
     for the same fact); and what became of it.
 
     `capped_by` names the cap, campaign or budget that left less: by the campaign at most `extra_max` more, in all `amount_max`.
+    Of what was `taken_back` for it, some came `from_others` (other entries), some `as_debt`; the rest it had itself. What else it
+    lost was `repaid` to a debt, `deducted` by hand, or taken `for_others`.
     `says_zh` and `says_en` say all this in a sentence.
     """
 
@@ -108,6 +118,11 @@ class Why(msgspec.Struct, frozen=True):
     cut_on: date | None
     origin: str
     tops_up: str | None = None
+    from_others: int = 0
+    as_debt: int = 0
+    repaid: int = 0
+    deducted: int = 0
+    for_others: int = 0
     says_zh: str = ""
     says_en: str = ""
 
@@ -153,20 +168,42 @@ async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
     if row is None:
         return None
     rule = programme.earning.at(row["earned_on"]).find(row["rule"])
+    label = words.label_of(rule, row["rule"])
+    memory = _memory_of(row["memory"]) if row["memory"] else Memory()
     same = {name: row[name] for name in Why.__struct_fields__ if name in row.keys()}  # noqa: SIM118 - a Record is no dict
     found = Why(
         entry_id=f"{row['member_id']}:{row['lot_no']}",
-        label_zh=rule.label_zh if rule else row["rule"],
-        label_en=rule.label_en if rule else row["rule"],
+        label_zh=label.zh,
+        label_en=label.en,
         reference=row["fact"],
         tier_or_rank=row["status"],
         product_line_percent=row["line_percent"],
-        taken_back=sum(points for _, points in pairs_of_json(row["taken"])),
+        **_taken(row),
         **same,
     )
-    found = replace(found, tops_up=await _topped_up(pool, row, found))
-    said = words.of_entry(found, _memory_of(row["memory"]) if row["memory"] else Memory())
+    went = await _went(pool, row, memory, found)
+    found = replace(found, tops_up=await _topped_up(pool, row, found), **went)
+    said = words.of_entry(found, memory, words.status_of(programme, found))
     return replace(found, says_zh=said.zh, says_en=said.en)
+
+
+def _taken(row: Any) -> dict[str, Any]:
+    """What was taken back for an entry, and what of that it did not have itself."""
+    taken = pairs_of_json(row["taken"])
+    return {
+        "taken_back": sum(points for _, points in taken),
+        "from_others": sum(points for no, points in taken if no not in (DEBT, row["lot_no"])),
+        "as_debt": sum(points for no, points in taken if no == DEBT),
+    }
+
+
+async def _went(pool: Any, row: Any, memory: Memory, found: Why) -> dict[str, int]:
+    """What an entry lost beside that: what no correction by hand and no debt took went to reversals of other entries."""
+    lost = found.reversed - (found.taken_back - found.from_others - found.as_debt)
+    if not lost:
+        return {}
+    went = await pool.fetchrow(WENT, row["member_id"], row["lot_no"], [*memory.absorbed], found.origin)
+    return {**went, "for_others": lost - sum(went)}
 
 
 async def _topped_up(pool: Any, row: Any, found: Why) -> str | None:

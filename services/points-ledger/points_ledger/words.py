@@ -5,7 +5,11 @@ The invariant: nothing is said that the entry's own figures and the memory of it
 
 from typing import Any, Final, NamedTuple
 
+from tenure.contracts.programme import Programme
+
+from points_ledger.rules.account import ADJUSTMENT, GRACE
 from points_ledger.rules.added_cover import added_by
+from points_ledger.rules.caps import BUDGET, CAMPAIGN, CUT, CUT_AGAIN, WAITS
 from points_ledger.rules.memory import Memory
 from points_ledger.rules.term_memory import TermMemory
 
@@ -18,35 +22,72 @@ class Said(NamedTuple):
     en: str
 
 
-def of_entry(why: Any, memory: Memory) -> Said:
+OWN_LABELS: Final = {
+    ADJUSTMENT: Said("人工调整", "Correction by hand"),
+    GRACE: Said("退还积分（原积分已过期）", "Refund of expired points"),
+}
+"""What earns without a rule of the programme."""
+RANKS_ZH: Final = {"trainee": "见习", "agent": "代理人", "senior": "资深代理人", "manager": "主管"}
+LIMITS_ZH: Final = (
+    (CUT_AGAIN, "重新计算时的上限"), (f"{CUT} ", "上限 "), (WAITS, "等待活动预算 "), (BUDGET, "活动预算 "), (CAMPAIGN, "活动 "),
+)  # fmt: skip
+"""How what limits an entry begins, and that in Chinese; the rest is a code of the programme."""
+
+
+def label_of(rule: Any, code: str) -> Said:
+    """What an entry was for: by its rule, or by what the ledger itself calls it."""
+    return Said(rule.label_zh, rule.label_en) if rule is not None else OWN_LABELS.get(code, Said(code, code))
+
+
+def status_of(programme: Programme, why: Any) -> Said:
+    """The tier or rank whose percent counted, as it is called."""
+    status: str = why.tier_or_rank
+    tier = next((one for one in programme.tiers.at(why.earned_on).tiers if one.name == status), None)
+    return Said(tier.label_zh if tier else RANKS_ZH.get(status, status), status)
+
+
+def of_entry(why: Any, memory: Memory, status: Said) -> Said:
     """What it was for, how much, until when, and what became of it. `why` is a `reads.Why` or looks like one."""
-    parts = [_earned(why), _limited(why), _dates(why), _taken_back(why, memory), _became(why)]
+    parts = [_earned(why, status), _limited(why), _dates(why), _taken_back(why, memory), _became(why)]
     said = [part for part in parts if part is not None]
     return Said("；".join(part.zh for part in said) + "。", "; ".join(part.en for part in said) + ".")
 
 
-def _earned(why: Any) -> Said:
-    percents = [
-        (why.status_percent, why.tier_or_rank),
-        (why.product_line_percent, "product line"),
-        (why.campaign_percent, why.campaign),
-    ]
-    factors = "".join(f" x {percent} % ({of})" for percent, of in percents if percent != FULL)
-    sum_ = f" ({why.base}{factors})" if factors else ""
+def _earned(why: Any, status: Said) -> Said:
+    sum_ = _sum(why, status)
     about = f"{why.label_en}, {why.reference}"
     if why.tops_up:
         return Said(
-            f"{why.earned_on}，{why.label_zh}（{why.reference}）：在明细{why.tops_up}之外补发{why.granted}分，合计{sum_}",
-            f"{why.earned_on}, {about}: {why.granted} points more than entry {why.tops_up} had, in all{sum_}",
+            f"{why.earned_on}，{why.label_zh}（{why.reference}）：在明细{why.tops_up}之外补发{why.granted}分，合计{sum_.zh}",
+            f"{why.earned_on}, {about}: {why.granted} points more than entry {why.tops_up} had, in all{sum_.en}",
         )
     return Said(
-        f"{why.earned_on}，{why.label_zh}（{why.reference}）：获得{why.granted}分{sum_}",
-        f"{why.earned_on}, {about}: {why.granted} points{sum_}",
+        f"{why.earned_on}，{why.label_zh}（{why.reference}）：获得{why.granted}分{sum_.zh}",
+        f"{why.earned_on}, {about}: {why.granted} points{sum_.en}",
     )
 
 
+def _sum(why: Any, status: Said) -> Said:
+    """The base by the percents that made it more or less; nothing where none did."""
+    percents = [
+        (why.status_percent, status),
+        (why.product_line_percent, Said("险种", "product line")),
+        (why.campaign_percent, Said(f"活动 {why.campaign}", why.campaign)),
+    ]
+    factors = [(percent, of) for percent, of in percents if percent != FULL]
+    if not factors:
+        return Said("", "")
+    zh = "".join(f" x {percent} %（{of.zh}）" for percent, of in factors)
+    en = "".join(f" x {percent} % ({of.en})" for percent, of in factors)
+    return Said(f"（{why.base}{zh}）", f" ({why.base}{en})")
+
+
 def _limited(why: Any) -> Said | None:
-    return Said(f"受限于：{why.capped_by}", f"limited by: {why.capped_by}") if why.capped_by else None
+    by: str = why.capped_by
+    if not by:
+        return None
+    zh = next((text + by.removeprefix(begin) for begin, text in LIMITS_ZH if by.startswith(begin)), by)
+    return Said(f"受限于：{zh}", f"limited by: {by}")
 
 
 def _dates(why: Any) -> Said:
@@ -61,8 +102,24 @@ def _dates(why: Any) -> Said:
 def _taken_back(why: Any, memory: Memory) -> Said | None:
     if not why.taken_back:
         return None
-    reason = _reason(why, memory)
-    return Said(f"冲回{why.taken_back}分：{reason.zh}", f"{why.taken_back} were taken back: {reason.en}")
+    reason, others = _reason(why, memory), _not_its_own(why)
+    return Said(
+        f"冲回{why.taken_back}分：{reason.zh}{others.zh}", f"{why.taken_back} were taken back: {reason.en}{others.en}"
+    )
+
+
+def _not_its_own(why: Any) -> Said:
+    """What of the points taken back had been used: other entries gave them, or they are owed."""
+    found = (
+        (why.from_others, "分取自其他明细", "of them from other entries"),
+        (why.as_debt, "分记为欠额", "of them as a debt"),
+    )
+    there = [one for one in found if one[0]]
+    if not there:
+        return Said("", "")
+    zh = "，".join(f"{points}{zh}" for points, zh, _ in there)
+    en = ", ".join(f"{points} {en}" for points, _, en in there)
+    return Said(f"（其中{zh}）", f" ({en})")
 
 
 def _reason(why: Any, memory: Memory) -> Said:
@@ -92,11 +149,14 @@ def _of_term(why: Any, term: TermMemory) -> Said:
 
 
 def _became(why: Any) -> Said | None:
-    """What of it was used, is reserved, or is over."""
+    """What of it was used, is reserved, went elsewhere, or is over."""
     found = (
         ("已兑换", "spent", why.spent),
         ("预留中", "reserved", why.held),
         ("已过期", "expired", why.expired),
+        ("抵扣欠额", "repaid a debt", why.repaid),
+        ("人工扣减", "deducted by hand", why.deducted),
+        ("为其他明细冲抵", "taken for other entries", why.for_others),
         ("剩余", "left", why.remaining),
     )
     there = [(zh, en, points) for zh, en, points in found if points]

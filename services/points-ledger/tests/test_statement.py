@@ -117,6 +117,12 @@ async def test_a_file_goes_from_the_opening_to_the_closing_balance(t: Under) -> 
     assert (opening[1], opening[6], closing[1], closing[6]) == ("Opening balance", "800", "Closing balance", "550")
     assert int(opening[6]) + sum(int(row[4]) - int(row[5]) for row in rows) == int(closing[6])
     assert rows[0][:7] == ["2026-06-02", "Earned", "Class", "S-1", "50", "0", "850"]
+    assert [row[1:7] for row in rows if row[1] in ("Reserved", "Spent", "Set free")] == [
+        ["Reserved", "Order", "O-1", "0", "0", "850"],
+        ["Spent", "Order", "O-1", "0", "300", "550"],
+        ["Set free", "Order", "O-1", "0", "0", "550"],
+    ], "what they were spent on, not what they had been earned for"
+    assert [x["order_reference"] for x in await lines(t, "kind=capture")] == ["O-1"]
     chinese = (await file(t, "")).content.decode("utf-8-sig").splitlines()
     assert chinese[0].startswith("日期,类型,说明")
 

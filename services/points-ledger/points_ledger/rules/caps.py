@@ -24,8 +24,11 @@ from points_ledger.rules.worth import PERCENT, tier_percent, without_campaign, w
 
 MARGIN_DAYS: Final = 7
 WAITS: Final = "waits for the budget of campaign "
+BUDGET: Final = "budget of campaign "
+CAMPAIGN: Final = "campaign "
 CUT: Final = "cap"
 """How what names a cap begins."""
+CUT_AGAIN: Final = f"{CUT}s, when it was stated again"
 
 
 def under_caps(book: Book, lot: Lot, rules: EarningRules, campaign: Campaign | None) -> Lot:
@@ -58,7 +61,7 @@ def earned_again(book: Book, lot: Lot) -> Lot:
     campaign = next((one for one in rules.campaigns if one.code == lot.campaign), None)
     room = min((_room(book, lot, cap) for cap in rules.caps_for(lot.rule)), default=None)
     if room is not None and lot.amount_max is not None and room < lot.amount_max:
-        lot = replace(lot, amount_max=room, capped_by=f"{CUT}s, when it was stated again")
+        lot = replace(lot, amount_max=room, capped_by=CUT_AGAIN)
     if campaign is not None and lot.extra_max is not None:
         lot = replace(lot, extra_max=min(_member_room(book, lot, campaign), lot.extra_max))
     return book.put(lot)
@@ -93,9 +96,9 @@ def read_allotted(book: Book) -> None:
 def _allot(book: Book, lot: Lot, news: BudgetNews) -> None:
     capped_by = ""
     if news.points < news.asked:
-        capped_by = f"budget of campaign {lot.campaign}"
+        capped_by = BUDGET + lot.campaign
     elif news.points < _full_extra(book, lot):
-        capped_by = f"campaign {lot.campaign}"
+        capped_by = CAMPAIGN + lot.campaign
     book.put(replace(lot, extra_max=news.points, capped_by=capped_by))
     settle(book, book.group(lot.rule, lot.wallet, lot.fact), lot.earned_on)
 
@@ -112,7 +115,7 @@ def _in_campaign(book: Book, lot: Lot, campaign: Campaign, rules: EarningRules) 
     extra = min(full, _member_room(book, lot, campaign))
     if campaign.budget_points_max is not None and extra:
         return replace(lot, extra_max=0, capped_by=WAITS + campaign.code)
-    return replace(lot, extra_max=extra, capped_by="" if extra == full else f"campaign {campaign.code}")
+    return replace(lot, extra_max=extra, capped_by="" if extra == full else CAMPAIGN + campaign.code)
 
 
 def _full_extra(book: Book, lot: Lot) -> int:
