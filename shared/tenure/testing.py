@@ -4,10 +4,10 @@ A pytest plugin (see `addopts`). Servers are started once per session on free po
 `TENURE_KAFKA` point at servers that are there already.
 """
 
+import asyncio
 import os
 import tempfile
 import uuid
-import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date, datetime
@@ -15,7 +15,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 import httpx
 import pytest
 import structlog
@@ -34,11 +33,11 @@ from tenure.spine.codec import decode, encode, event_of
 from tenure.spine.log import Log, Outgoing, Record, open_log
 from tenure.spine.topics import ensure_topics
 from tenure.spine.transact import Door, Item, Outcome
+from tenure.testing_databases import database_for, drop, forget
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAMME_DIR: Final = ROOT / "programme"
 CORE: Final = "/core/test"
-_templates: Final[set[tuple[str, str]]] = set()
 
 
 os.environ.setdefault("TENURE_EMBEDDED_FSYNC", "off")  # for whoever starts a whole platform
@@ -57,11 +56,19 @@ def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server, without a database name."""
     if url := os.environ.get("TENURE_DATABASE_URL"):
         yield url
+        asyncio.run(_drop_all(url))
         return
     with tempfile.TemporaryDirectory(prefix="tenure-test-") as folder:
         server = start_postgres(Path(folder) / "pg", durable=False)
         yield server.url
+        forget(server.url)
         server.stop()
+
+
+async def _drop_all(url: str) -> None:
+    """What was kept on a server that goes on."""
+    for name in forget(url):
+        await drop(Settings(database_url=url), name)
 
 
 @pytest.fixture(scope="session")
@@ -213,38 +220,14 @@ class Under:
 
 @asynccontextmanager
 async def under_test(service: Service[Any], settings: Settings, rules: Programme | None = None) -> AsyncIterator[Under]:
-    """The service on a fresh database of its own, dropped at the end."""
-    name = f"t_{uuid.uuid4().hex[:16]}"
-    await _create_from_template(service, settings, name)
+    """The service on an empty database of its own."""
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(_drop, settings, name)
+        name = await stack.enter_async_context(database_for(service, settings))
         pool = await database.open_pool(settings, name)
         stack.push_async_callback(pool.close)
         under = Under(Door(service, pool, rules or _programme(settings.programme_dir)), settings)
         stack.push_async_callback(under.close)
         yield under
-
-
-async def _create_from_template(service: Service[Any], settings: Settings, name: str) -> None:
-    # Two services of one name (a toy borrows a real one's topics) have migrations of their own, and so a template each.
-    template = f"template_{os.getpid()}_{zlib.crc32(str(service.migrations).encode()):08x}"
-    if (settings.database_url, template) not in _templates:
-        await database.migrate(settings, template, service.migrations)
-        _templates.add((settings.database_url, template))
-    conn = await asyncpg.connect(database.url_of(settings, "postgres"))
-    try:
-        # On a server that need not survive, copying files takes a third of what writing them to its journal does.
-        await conn.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-    finally:
-        await conn.close()
-
-
-async def _drop(settings: Settings, name: str) -> None:
-    conn = await asyncpg.connect(database.url_of(settings, "postgres"))
-    try:
-        await conn.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    finally:
-        await conn.close()
 
 
 def _when(data: Data) -> date:

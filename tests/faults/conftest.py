@@ -9,10 +9,10 @@ import pytest
 from tenure.embedded.kafka import Kafka
 from tenure.embedded.kafka_jars import NoKafkaJarsError, kafka_jars
 from tenure.embedded.postgres import Postgres
-from tenure.embedded.server import free_port
-from tenure.testing import _create_from_template
+from tenure.testing_databases import create
 
 from .lane import TOY, USED, Lane
+from .proxy import kept_port
 
 LONG = int(os.environ.get("TENURE_FAULT_KILLS", "0")) > 100
 """`make test-faults`, rather than the fast part of it in `make test`."""
@@ -26,7 +26,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         if os.environ.get("CI"):
             pytest.fail(f"CI needs a real Kafka: {missing}")
         pytest.skip(str(missing))
-    with Kafka(tmp_path_factory.mktemp("faults") / "kafka", proxy_port=free_port()) as server:
+    with kept_port() as port, Kafka(tmp_path_factory.mktemp("faults") / "kafka", proxy_port=port) as server:
         yield server
         server.kill()
 
@@ -48,7 +48,7 @@ def new_lane(broker: Kafka, server: Postgres) -> NewLane:
     async def new() -> Lane:
         name = f"t{uuid.uuid4().hex[:8]}"
         lane = Lane(name=name, database=name, database_url=server.url, kafka=broker.address)
-        await _create_from_template(TOY, lane.settings(), name)
+        await create(TOY, lane.settings(), name)
         await lane.log().ensure_topics(USED)
         return lane
 

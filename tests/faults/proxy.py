@@ -12,13 +12,25 @@ The invariant: it changes nothing while it is sound, and every kind of break end
 import asyncio
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Literal, Self
+
+from tenure.embedded.server import free_port
 
 Mode = Literal["sound", "cut", "swallow", "partition", "half_open", "slow"]
 PIECE_BYTES_MAX = 65_536
 SLOW_PIECE_BYTES, SLOW_S = 4_096, 0.15
 RESET = struct.pack("ii", 1, 0)
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A free port that stays a proxy's, from now on, whether one listens or not: who looks for a free one passes it over."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", port := free_port()))
+        yield port
 
 
 class Proxy:
