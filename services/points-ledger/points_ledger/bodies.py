@@ -13,7 +13,7 @@ from tenure.contracts.activity import (
     ReferralConverted,
 )
 from tenure.contracts.points import Wallet
-from tenure.edge.bodies import Body, Id, MemberId, Text
+from tenure.edge.bodies import Body, Id, MemberId, Text, Words
 
 from points_ledger.commands import Purpose
 
@@ -23,7 +23,7 @@ POINTS_MAX = 100_000_000
 
 Spendable = Literal["points", "agent"]
 """Growth is never spent (DESIGN 5.3)."""
-Reason = Annotated[Text, Field(min_length=3, max_length=500)]
+Reason = Annotated[Words, Field(min_length=3, max_length=500)]
 Points = Annotated[int, Field(ge=1, le=POINTS_MAX)]
 
 
@@ -116,7 +116,7 @@ class AdjustmentIn(Body):
     points: Annotated[int, Field(ge=-POINTS_MAX, le=POINTS_MAX)] = 0
     wallet: Wallet = "points"
     reason: Reason
-    ticket: Annotated[Text, Field(min_length=1, max_length=64)]
+    ticket: Annotated[Words, Field(min_length=1, max_length=64)]
     purpose: Purpose = "correct"
 
 

@@ -42,6 +42,13 @@ CASES: dict[str, tuple[str, Any, str]] = {
     },
     "an adjustment of one and a half": ("/adjustments", ADJUST | {"points": 1.5}, "validation_failed"),
     "an adjustment of two to the 63rd": ("/adjustments", ADJUST | {"points": 2**63}, "validation_failed"),
+    "an adjustment for blanks as a reason": ("/adjustments", ADJUST | {"reason": "    "}, "validation_failed"),
+    "an adjustment for wide blanks as a reason": (
+        "/adjustments",
+        ADJUST | {"reason": "\u3000" * 4},
+        "validation_failed",
+    ),
+    "an adjustment for a blank as a ticket": ("/adjustments", ADJUST | {"ticket": " "}, "validation_failed"),
     "an adjustment of nothing": ("/adjustments", ADJUST | {"points": 0}, "adjustment_too_large"),
     "a reservation of growth": ("/holds", HOLD | {"wallet": "growth"}, "validation_failed"),
     "a reservation of gold": ("/holds", HOLD | {"wallet": "gold"}, "validation_failed"),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import Body, Id, Text
+from tenure.edge.bodies import Body, Id, Text, Words
 from tenure.edge.http import App, json_response
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page_of
@@ -26,7 +26,7 @@ class DismissBody(Body):
     policy_no: Id
     id: FactName
     source: FactName | None = None
-    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+    reason: Annotated[Words, Field(min_length=1, max_length=500)]
 
 
 def router(app: App) -> APIRouter:

@@ -1,7 +1,7 @@
 """Tenure's HTTP edge: what a service's `api.py` is written with."""
 
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import After, Body, Day, Id, MemberId, Text
+from tenure.edge.bodies import After, Body, Day, Id, MemberId, Text, Words
 from tenure.edge.catalogue import Catalogue
 from tenure.edge.http import App, create_app, json_response
 from tenure.edge.idempotency import IdempotencyKey
@@ -25,6 +25,7 @@ __all__ = [
     "Page",
     "Problem",
     "Text",
+    "Words",
     "answers",
     "caller",
     "create_app",

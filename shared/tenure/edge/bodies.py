@@ -22,6 +22,8 @@ MemberId = Id
 """A member's number as the core writes it: 1 to 64 characters, no spaces, no slash."""
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
 """One line of free text: no control characters, of which a database refuses some. Give it a length."""
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")]
+"""A line of text that says something, as a reason must: not blanks alone. Give it a length, too."""
 After = Annotated[Text, Query(max_length=64, description="`next_after` of the page before")]
 """Where a list of all members goes on."""
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import Body, Instant, Text
+from tenure.edge.bodies import Body, Instant, Text, Words
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.openapi import answers
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
@@ -47,7 +47,7 @@ class Discards(Body):
     """Events to take out for good, and why."""
 
     seqs: Annotated[list[Annotated[int, Field(ge=1, le=SEQ_MAX)]], Field(min_length=1, max_length=DISCARDS_MAX)]
-    reason: Annotated[Text, Field(min_length=1, max_length=500)]
+    reason: Annotated[Words, Field(min_length=1, max_length=500)]
 
 
 class Discarded(msgspec.Struct, frozen=True):

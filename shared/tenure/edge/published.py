@@ -15,7 +15,7 @@ from pydantic import Field
 from uuid_utils import uuid7
 
 from tenure.edge.access import Caller, caller
-from tenure.edge.bodies import Body, Text
+from tenure.edge.bodies import Body, Text, Words
 from tenure.edge.idempotency import IdempotencyKey
 from tenure.edge.openapi import answers
 from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
@@ -32,7 +32,7 @@ Operator = Annotated[Caller, Depends(caller("operator"))]
 Seer = Annotated[Caller, Depends(caller("operator", "sre"))]
 DraftId = Annotated[Text, Path(min_length=1, max_length=64, description="the draft's id")]
 OnlyState = Annotated[State | None, Query(description="only drafts in this state")]
-Reason = Annotated[Text, Field(min_length=1, max_length=500)]
+Reason = Annotated[Words, Field(min_length=1, max_length=500)]
 Step = Callable[[Draft, Known], Draft]
 _encode: Final = msgspec.json.Encoder().encode
 

@@ -8,7 +8,7 @@ from fastapi import Response
 from pydantic import Field, StringConstraints
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.catalogue import Item
-from tenure.edge.bodies import Body, Id, Text
+from tenure.edge.bodies import Body, Id, Words
 from tenure.edge.http import json_response
 
 from mall.limits import CODE_CHARS_MAX, CODES_PER_UPLOAD_MAX, LOW_STOCK_UNITS, QUANTITY_MAX, STOCK_DELTA_MAX
@@ -45,7 +45,7 @@ class CodesBody(Body):
 
 class StockBody(Body):
     delta: Annotated[int, Field(ge=-STOCK_DELTA_MAX, le=STOCK_DELTA_MAX)]
-    reason: Annotated[Text, StringConstraints(min_length=3, max_length=200)]
+    reason: Annotated[Words, StringConstraints(min_length=3, max_length=200)]
 
 
 class ItemView(msgspec.Struct, frozen=True, kw_only=True):
