@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from notifier.service import SERVICE as NOTIFIER
 from points_ledger.service import SERVICE as POINTS_LEDGER
 from policy_sync.service import SERVICE as POLICY_SYNC
-from tenure.contracts import core
+from tenure.contracts import core, policy
 from tenure.settings import Settings
 from tenure_local import given_up
 from tier_engine.service import SERVICE as TIER_ENGINE
@@ -28,6 +28,8 @@ THIRD = replace(ISSUED, policy_no="P-3", member_id="M-3")
 WRONG = core.CustomerMerged(member_id="M-2", merged_id="M-1", on=date(2024, 6, 1))
 UNDONE = core.CustomerUnmerged(member_id="M-2", merged_id="M-1", on=date(2024, 6, 2))
 ON = core.CustomerMerged(member_id="M-3", merged_id="M-2", on=date(2024, 6, 2))
+BACK = core.CustomerMerged(member_id="M-1", merged_id="M-2", on=date(2024, 6, 3))
+ROUND = core.CustomerMerged(member_id="M-1", merged_id="M-3", on=date(2024, 6, 3))
 RIGHT = core.CustomerMerged(member_id="M-3", merged_id="M-1", on=date(2024, 6, 3))
 
 
@@ -90,6 +92,28 @@ async def test_into_the_wrong_person_and_then_the_right_one(settings: Settings, 
     async with opened(settings, SERVICES) as house:
         await lived(house, facts)
         assert await left(house, "M-3") == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "late"),
+    [
+        *((facts, late) for facts in ((WRONG, BACK), (WRONG, UNDONE, BACK)) for late in (None, "M-2", "M-1")),
+        ((WRONG, ON, ROUND), None),
+    ],
+    ids=lambda told: (
+        "-".join(("wrong", "undone", "right")[f.on.day - 1] for f in told) if isinstance(told, tuple) else told
+    ),
+)
+async def test_who_was_merged_and_is_merged_into_has_all_of_it(
+    settings: Settings, facts: Any, late: str | None
+) -> None:
+    """Of three in a ring only as heard in order: two services wait where they are not."""
+    async with opened(settings, SERVICES) as house:
+        house.is_late = lambda e: e.key == late and isinstance(e.data, (policy.CustomerMerged, policy.CustomerUnmerged))
+        await lived(house, facts)
+        await house.catch_up()
+        await settled(house, date(2024, 7, 3))
+        assert await left(house, "M-1") == []
 
 
 @pytest.mark.parametrize(("erased", "first"), [("M-1", True), ("M-2", True), ("M-1", False)])

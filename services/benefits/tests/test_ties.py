@@ -39,6 +39,9 @@ TOLD = [
     ((WRONG, ON, BACK, UNDONE), "M-1"),
     ((WRONG, UNDONE, merged("M-2", "M-1", 3)), "M-2"),
     ((WRONG, ON, BACK), "M-2"),
+    ((WRONG, UNDONE, merged("M-1", "M-2", 1)), "M-1"),
+    # a ring, of which the newest merger keeps the first
+    ((WRONG, ON, parted("M-2", "M-1", 3), merged("M-1", "M-3", 3)), "M-1"),
 ]
 
 
@@ -106,6 +109,10 @@ async def test_each_has_what_is_theirs_in_whatever_order_it_is_read(t, told, per
         await t.feed(cast.tiers(*timeline, member=member), replace(cast.claim(100, member=member), handed_over=way))
     await gathered(t)
     await all_is_with(t, person)
+    newest = {fact.merged_id: fact for fact in sorted(told, key=lambda fact: fact.ties_no)}
+    into = {number: f.member_id for number, f in newest.items() if isinstance(f, policy.CustomerMerged)}
+    states = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
+    assert {number: state.merged_into for number, state in states.items() if state.merged_into} == into
 
 
 async def test_what_is_told_late_of_a_number_that_was_given_up_is_the_survivors(t):

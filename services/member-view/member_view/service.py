@@ -94,7 +94,7 @@ SERVICE: Final = Service[View](
     save=store.save,
     keys=_keys,
     routers=routers,
-    background=(handing_over.hand_over,),
+    background=(handing_over.TIMER.gather,),
     follows=("tiers",),
     migrations=Path(__file__).parents[1] / "migrations",
 )

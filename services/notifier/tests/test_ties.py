@@ -8,6 +8,7 @@ import pytest
 from notifier import sending
 from notifier.gathering import TIMER
 from notifier.service import SERVICE
+from notifier.store import book_of
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
@@ -37,6 +38,9 @@ TOLD: Sequence[tuple[Sequence[Tie], str]] = [
     ((WRONG, ON, BACK, UNDONE), M),
     ((WRONG, UNDONE, merged("M-2", M, 3)), "M-2"),
     ((WRONG, ON, BACK), "M-2"),
+    ((WRONG, UNDONE, merged(M, "M-2", 1)), M),
+    # a ring, of which the newest merger keeps the first
+    ((WRONG, ON, parted("M-2", M, 3), merged(M, "M-3", 3)), M),
 ]
 
 
@@ -85,6 +89,10 @@ async def test_each_has_their_messages_in_whatever_order_it_is_read(t: Under, to
     await _gathered(t)
     assert await _inboxes(t) == {person: ["claim_progress", "order_fulfilled"]}
     assert await t.pool.fetchval("SELECT count(*) FROM member WHERE astray") == 0
+    newest = {fact.merged_id: fact for fact in sorted(told, key=lambda fact: fact.ties_no)}
+    into = {number: f.member_id for number, f in newest.items() if isinstance(f, CustomerMerged)}
+    books = {number: await book_of(t.pool, number) for number in (M, "M-2", "M-3")}
+    assert {number: book.merged_into for number, book in books.items() if book.merged_into} == into
 
 
 async def test_what_is_told_late_of_a_number_that_was_given_up_is_told_to_the_survivor(t: Under) -> None:
@@ -95,6 +103,6 @@ async def test_what_is_told_late_of_a_number_that_was_given_up_is_told_to_the_su
 
 
 async def test_of_numbers_that_were_merged_into_one_another_the_newest_keeps(t: Under) -> None:
-    await t.feed(merged("M-2", M, 1), merged("M-3", "M-2", 1), merged(M, "M-3", 1))
+    await t.feed(merged("M-2", M, 0), merged("M-3", "M-2", 0), merged(M, "M-3", 0))
     await _gathered(t)
     assert await _inboxes(t) == {M: ["claim_progress", "order_fulfilled"]}

@@ -72,6 +72,9 @@ STORIES: dict[str, Sequence[Data]] = {
         *OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1),
         parted(B, C, "2026-07-01", 2)[0], parted(A, B, "2026-07-02", 2)[0],
     ],
+    "the wrong way round, parted, the right way": [
+        *OWN, merged(A, B, "2026-06-01", 1), *parted(A, B, "2026-06-10", 2), merged(B, A, "2026-06-20", 1),
+    ],
 }  # fmt: skip
 
 
@@ -132,6 +135,19 @@ def test_a_policy_heard_of_only_after_the_merger_goes_back_with_its_number(rules
     assert (world.points(A)[1], world.points(B)[1]) == (0, 800)
     world.hear(parted(A, B, "2026-07-01")[0])
     assert (world.points(A)[1], world.points(B)[1]) == (300, 500)
+
+
+@pytest.mark.parametrize("own_first", [True, False])
+def test_a_ring_that_policy_sync_ends_is_with_whom_it_says(rules: Programme, own_first: bool) -> None:
+    """The newest merger keeps the first one, who is told to be their own, before that merger or after it."""
+    last, own = merged(C, A, "2026-06-03", 3), parted(A, B, "2026-06-03", 3)
+    ring = [*OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1)]
+    world = told(rules, [*ring, *((*own, last) if own_first else (last, *own))], at_once=False)
+    memories = {name: account.memory for name, account in world.accounts.items()}
+    assert {name: m.merged_into for name, m in memories.items()} == {A: "", B: C, C: A}
+    assert [world.points(name)[1] for name in (A, B, C)] == [1_000, 0, 0]
+    assert memories[A].goes_to is None
+    assert not world.asked
 
 
 def test_a_ring_of_mergers_in_any_order_ends_with_one_of_them(rules: Programme) -> None:

@@ -1,11 +1,15 @@
 """What is told of whose a number is: in whatever order the core's words are heard, the last that is told is how it stands."""
 
 from collections.abc import AsyncIterator
-from itertools import permutations
+from itertools import groupby, permutations
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 from policy_sync.rules.facts import Fact
-from policy_sync.rules.mergers import standing, told
+from policy_sync.rules.mergers import standing, survivor, told
 from policy_sync.service import SERVICE
 from tenure.contracts import core, policy
 from tenure.contracts.event import Data
@@ -45,7 +49,7 @@ def all_told(heard: list[Data]) -> list[Data]:
     known, events = list[Fact](), list[Data]()
     for said in heard:
         fact = Said(said).fact()
-        events += told(known, fact)
+        events += told({"A": known}, {"A": [*known, fact]}, fact)
         known.append(fact)
     return events
 
@@ -77,6 +81,65 @@ def test_in_any_order_the_highest_number_told_says_how_it_stands() -> None:
             assert [int(w.split(", ")[1]) for w in words] == sorted({int(w.split(", ")[1]) for w in words})
             last = words[-1] if words else "from"
             assert last.startswith(f"into {held.data.member_id}," if held else "from"), heard
+
+
+def joined(old: str, into: str, on: int) -> core.CustomerMerged:
+    return core.CustomerMerged(member_id=into, merged_id=old, on=day(f"2024-05-{on:02}"))
+
+
+A_B, B_A = joined("A", "B", 1), joined("B", "A", 2)
+B_C, C_A = joined("B", "C", 2), joined("C", "A", 3)
+C_PARTED = core.CustomerUnmerged(member_id="A", merged_id="C", on=day("2024-05-04"))
+
+
+@pytest.mark.parametrize(
+    ("life", "person"), [([A_B, B_A], "A"), ([A_B, B_C, C_A], "A"), ([A_B, B_C, C_A, C_PARTED], "C")]
+)
+async def test_a_ring_is_told_as_none_in_whatever_order_it_is_heard(t: Under, life: list[Data], person: str) -> None:
+    """The newest merger counts most, so whom it keeps is told to be their own; what undoes it tells the older one again."""
+    for n, order in enumerate(permutations(life)):
+        if C_PARTED in order and order[-1] is not C_PARTED:
+            continue
+        renamed = {one: f"{one}-{n}" for one in "ABC"}
+        for fact in order:
+            changed = {name: renamed[getattr(fact, name)] for name in ("member_id", "merged_id")}
+            await t.feed(replace(fact, **changed))
+        newest: dict[str, policy.CustomerMerged | policy.CustomerUnmerged] = {}
+        for one in await t.emitted(policy.CustomerMerged, policy.CustomerUnmerged):
+            known = newest.get(one.merged_id)
+            assert known is None or known.ties_no < one.ties_no or known.effective == one.effective, order
+            newest[one.merged_id] = one
+        ties = {old: one for old, one in newest.items() if isinstance(one, policy.CustomerMerged)}
+        assert len(ties) == len({f.merged_id for f in life}) - 1, (order, newest)
+        assert {_end(old, ties) for old in ties} == {renamed[person]}, order
+
+
+ENDS = st.tuples(st.sampled_from("ABCDE"), st.sampled_from("ABCDE")).filter(lambda ends: ends[0] != ends[1])
+WORDS = st.lists(
+    st.tuples(st.sampled_from([core.CustomerMerged, core.CustomerUnmerged]), ENDS, st.integers(1, 28)), max_size=12
+)
+
+
+@given(WORDS)
+def test_what_is_told_of_each_number_leads_to_its_person_whatever_is_heard(words: list[Any]) -> None:
+    """Mergers and undoings among five numbers, on any days and in any order: the highest told of each says whose it is."""
+    ties: dict[str, list[Fact]] = {}
+    newest: dict[str, policy.CustomerMerged | policy.CustomerUnmerged] = {}
+    for kind, (old, into), on in words:
+        fact = Said(kind(member_id=into, merged_id=old, on=day(f"2024-05-{on:02}"))).fact()
+        before = {number: list(facts) for number, facts in ties.items()}
+        ties.setdefault(old, []).append(fact)
+        events = told(before, ties, fact)
+        for number, of_it in groupby(events, lambda one: one.merged_id):
+            (told_no,) = {one.ties_no for one in of_it}
+            assert number not in newest or newest[number].ties_no < told_no
+            newest[number] = next(one for one in events if one.merged_id == number)
+        merged = {number: one for number, one in newest.items() if isinstance(one, policy.CustomerMerged)}
+        assert {number: _end(number, merged) for number in "ABCDE"} == {n: survivor(n, ties) for n in "ABCDE"}
+
+
+def _end(number: str, ties: dict[str, policy.CustomerMerged]) -> str:
+    return _end(ties[number].member_id, ties) if number in ties else number
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ STORIES = {
     "parted, and merged again": [*OWN, INTO_B, *parted(B, A, "2018-02-10", 2), merged(B, A, "2018-03-01", no=3)],
     "to and fro": [*OWN, INTO_B, INTO_C, merged(B, A, "2018-04-01", no=3)],
     "from one into the other, and parted": [*OWN, INTO_B, INTO_C, *parted(C, A, "2018-04-01", 3)],
+    "the wrong way round, parted, the right way": [
+        *OWN, INTO_B, *parted(B, A, "2018-02-10", 2), merged(A, B, "2018-03-01", no=1),
+    ],
     "one after the other": [*OWN, merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01")],
     "a ring": [OWN[0], merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01"), merged(A, C, "2018-04-01")],
 }  # fmt: skip
@@ -71,6 +74,18 @@ def test_every_order_comes_to_the_same(story, at_once):
     ordered = what_each_has(told(story, at_once))
     for order in orders(story):
         assert what_each_has(told(order, at_once)) == ordered, [(e.type, e.key) for e in order]
+
+
+@pytest.mark.parametrize("own_first", [True, False])
+def test_a_ring_that_policy_sync_ends_is_with_whom_it_says(own_first):
+    """The newest merger keeps the first one, who is told to be their own, before that merger or after it."""
+    last = merged(A, C, "2018-04-01", no=3)
+    own = parted(B, A, "2018-04-01", 3)
+    ring = [*OWN, INTO_B, merged(C, B, "2018-03-01", no=1), *((*own, last) if own_first else (last, *own))]
+    world = told(ring, at_once=False)
+    assert {name: m.merged_into for name, m in world.members.items()} == {A: None, B: C, C: A}
+    assert {name: len(m.terms) for name, m in world.members.items()} == {A: 3, B: 0, C: 0}
+    assert world.members[A].goes_to is None
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["each turn at once", "turns at the end"])

@@ -28,7 +28,7 @@ def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
     survivor, merged = (s or State(member_id=n) for s, n in zip(states, (data.member_id, data.merged_id), strict=True))
     if _is_past(data, merged):
         return Decision(states)
-    survivor, told_of = _remaining(survivor, merged), _told_of(merged, data)
+    survivor, told_of = survivor if data.ties_no else _remaining(survivor, merged), _told_of(merged, data)
     if _is_with_another(merged, data.member_id):
         elsewhere = replace(told_of, merged_into=data.member_id, lies_with=merged.with_whom)
         return Decision((survivor, elsewhere))
@@ -103,7 +103,7 @@ def _is_with_another(merged: State, survivor_id: str) -> bool:
 
 
 def _remaining(survivor: State, merged: State) -> State:
-    """Of a ring of numbers that were merged into one another the newest merger keeps; else who was given up stays so."""
+    """Of a ring that is told without an order the merger that is read last keeps; else who was given up stays so."""
     below = {holder for brought in merged.brought.values() for holder in brought.holders}
     if survivor.with_whom == merged.member_id or survivor.member_id in below:
         return replace(survivor, merged_into=None, lies_with=None)

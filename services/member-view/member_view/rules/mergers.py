@@ -20,13 +20,13 @@ Both = tuple[View | None, View | None]
 
 def on_merged(states: Both, event: Event, _: Programme) -> Decision[Any]:
     """`customer.merged`. A second telling finds nothing to move; one that is older than what is known moves nothing. Of two that
-    were merged into one another the newest keeps.
+    were merged into one another, told without an order, the one that is read last keeps.
     """
     kept = states[0] or View(member_id=event.data.member_id)
     merged = states[1] or View(member_id=event.data.merged_id)
     if merged.member_id == kept.member_id or _is_past(event.data, merged):
         return Decision(states)
-    if kept.merged_into == merged.member_id:
+    if not event.data.ties_no and kept.merged_into == merged.member_id:
         kept = replace(kept, merged_into=None)
     merged = replace(merged, merged_into=kept.member_id, ties_no=max(event.data.ties_no, merged.ties_no))
     return _moved(kept, merged)

@@ -41,7 +41,7 @@ def on_customer_merged(states: Both, event: Event, _: Programme) -> Decision[Any
     kept, merged = states[0] or Member(member_id=data.member_id), states[1] or Member(member_id=data.merged_id)
     if data.member_id == data.merged_id or _is_past(data, merged):
         return Decision(states)
-    if kept.with_whom == data.merged_id or data.member_id in merged.book.took:
+    if not data.ties_no and (kept.with_whom == data.merged_id or data.member_id in merged.book.took):
         kept = with_book(kept, merged=False, merged_into=None, lies_with=None)
     merged = with_book(merged, ties_no=max(data.ties_no, merged.book.ties_no))
     if merged.with_whom not in (None, data.member_id):

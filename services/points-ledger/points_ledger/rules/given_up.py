@@ -96,7 +96,13 @@ class _Turn:
         return Decision(tuple(self.accounts.values()), emit=tuple(self.emit), rows=tuple(self.rows))
 
     def _go(self) -> None:
-        """What it brought to another goes where it belongs by the newest that was told of it."""
+        """What it brought to another goes where it belongs by the newest that was told of it.
+
+        Raises RefusedError told_of_each_other: what is of the past of the two is known when the next of them is read.
+        """
+        goes_to = self.memory.goes_to
+        if goes_to and self.accounts[goes_to].memory.became == self.number:
+            raise RefusedError("told_of_each_other", f"{goes_to} was told to be {self.number}")
         if self.memory.merged_into not in ("", self.memory.goes_to):
             self._two(part, self.memory.merged_into)
         if self.memory.goes_to:

@@ -26,7 +26,7 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
     if merged.memory.ties_no >= told.ties_no > 0:
         return
     whose = merged.memory.merged_into
-    if told.ties_no and whose and whose != survivor.member_id:
+    if told.ties_no and (_are_each_other_s(survivor, merged) or (whose and whose != survivor.member_id)):
         destine(merged, survivor.member_id, told.ties_no)
     else:
         heard(merged, told.ties_no)
@@ -37,6 +37,11 @@ def heard(merged: Book, ties_no: int) -> None:
     """The newest that was told of this number is done at once."""
     memory = merged.memory
     merged.remember(replace(memory, ties_no=max(memory.ties_no, ties_no), goes_to=None))
+
+
+def _are_each_other_s(survivor: Book, merged: Book) -> bool:
+    """Whether one is told to be the other's who is told to be its own: one of the two is of the past, and nothing moves yet."""
+    return survivor.memory.became == merged.member_id
 
 
 def destine(merged: Book, to: str, ties_no: int) -> None:
@@ -67,8 +72,8 @@ def take_over(survivor: Book, merged: Book) -> None:
         survivor.note("merged", f"took over what came to {merged.member_id}", _CORE)
         merged.note("merged", f"handed on to {survivor.member_id}", _CORE)
     united = _united(survivor.memory, merged.memory)
-    if _took_over(merged.memory, survivor.member_id):
-        united = replace(united, merged_into="")
+    if _took_over(merged.memory, survivor.member_id):  # what it had brought is with it again
+        united = replace(united, merged_into=united.goes_to or "", goes_to=None)
     survivor.remember(replace(united, absorbed={**united.absorbed, merged.member_id: absorbed}))
     for reason in merged.memory.freezes:
         freeze(survivor, reason, actor=_CORE)

@@ -18,7 +18,7 @@ from tenure.contracts.programme import Programme
 from policy_sync.commands import KeepContact
 from policy_sync.rules import persons
 from policy_sync.rules.facts import Fact, fact_of
-from policy_sync.rules.mergers import Told, numbers, standing, survivor
+from policy_sync.rules.mergers import Told, held, numbers, standing, survivor, whose
 from policy_sync.rules.mergers import told as ties_told
 from policy_sync.rules.persons import Said, Web, consented, said_at
 from policy_sync.rules.recorded import ContactForgotten, ContactKept, Duplicate, Recorded, Reheld
@@ -132,11 +132,11 @@ def _decided_of_two(
     said = {**heard.all_said, other.member_id: tied.facts}
     web = Web(ties={**state.web.ties, other.member_id: tied.ties}, said=said)
     heard, tied = heard.among(web), tied.among(web)
-    told = ties_told(other.ties, fact)
-    again = Reheld(other.member_id, told[0].member_id if told else None)
+    told = ties_told({**state.web.ties, other.member_id: other.ties}, web.ties, fact)
+    again = dict.fromkeys(Reheld(one.merged_id, whose(one)) for one in told) or (Reheld(other.member_id, None),)
     passed_on, forgotten = _passed_on(told, state, heard, tied)
     emit = (*told, *_enrolled_by(tied, heard, fact), *passed_on)
-    return Decision((heard, tied), emit, (*rows, again, *forgotten), {"status": "accepted"})
+    return Decision((heard, tied), emit, (*rows, *again, *forgotten), {"status": "accepted"})
 
 
 def _passed_on(
@@ -148,26 +148,26 @@ def _passed_on(
     """
     if not told:
         return (), ()
-    if isinstance(told[0], policy.CustomerUnmerged):
+    if other.person != kept.person:
         own = [(s.person, s.consent) for s in (kept, other)]
         return tuple(consented(p, c, said_at=None) for p, c in own if c is not None and not c.data.marketing), ()
     if kept.is_erased:
         erased = (policy.CustomerErased(member_id=n, effective=told[0].effective) for n in kept.numbers)
         return tuple(erased), tuple(map(ContactForgotten, kept.numbers))
     newest = kept.consent
-    return () if newest is None or newest == before.consent else (
-        consented(kept.person, newest, said_at=newest.time),
-    ), ()
+    if newest is None or (newest, kept.person) == (before.consent, before.person):
+        return (), ()
+    return (consented(kept.person, newest, said_at=newest.time),), ()
 
 
 def _must_be_there_to_part(state: MemberState, other: MemberState, fact: Fact) -> None:
     """Refuses survivor_merged. What the number given up had brought went on with its survivor into a third one, mixed with what
     that one had; only undoing the later merger tells the two apart.
     """
-    held, gone = standing(other.ties), standing(state.ties)
-    if not isinstance(fact.data, core.CustomerUnmerged) or held is None or gone is None:
+    tie, gone = standing(other.ties), held(state.member_id, state.web.ties)
+    if not isinstance(fact.data, core.CustomerUnmerged) or tie is None or gone is None:
         return
-    if held.data.member_id == state.member_id:
+    if tie.data.member_id == state.member_id:
         raise RefusedError(
             "survivor_merged",
             f"{state.member_id} was merged into {gone.data.member_id} since: undo that first, then this, then merge again",

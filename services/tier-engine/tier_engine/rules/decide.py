@@ -133,10 +133,10 @@ class Turn:
 
     def merge(self, into: Member, old: Member) -> Decision[Any]:
         """`into` takes over all that `old` holds; `old` ends as if it had never been a member. A ring closes, and ends, where
-        `into` is among those that were merged into `old`, however far down.
+        `into` is among those that were merged into `old`, however far down: what it had brought is with it again.
         """
         if any(into.member_id in brought.holders for brought in old.brought):
-            into = replace(into, merged_into=None)
+            into = replace(into, merged_into=into.goes_to or None, goes_to=None)
         whole = hand_over(old, into)
         taken = self.relive(replace(into, brought=whole.brought), whole.terms, whole.growth, lived_to=old.lived_to)
         gone = Member(

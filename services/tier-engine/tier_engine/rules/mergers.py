@@ -28,6 +28,8 @@ def on_merged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     if data.ties_no and old.merged_into not in (None, into.member_id):
         return Decision(state=(state[0], _destined(old, into.member_id, event)))
     if into.merged_into == old.member_id:
+        if data.ties_no:
+            return Decision(state=(into, _waiting(_heard(old, data.ties_no), into.member_id)))
         into = replace(into, merged_into=None)
     return Turn(event, programme).merge(into, _heard(old, data.ties_no))
 
@@ -42,7 +44,7 @@ def on_unmerged(state: Any, event: Event, programme: Programme) -> Decision[Any]
     if event.key != data.survivor_id or old is None or old.ties_no >= data.ties_no > 0:
         return Decision(state=state)
     with_survivor = survivor is not None and old.merged_into == survivor.member_id
-    if data.ties_no and old.merged_into and not (with_survivor and survivor.merged_into is None):
+    if data.ties_no and old.merged_into and not (with_survivor and survivor.merged_into in (None, old.member_id)):
         return Decision(state=(survivor, _destined(old, "", event)))
     old = _heard(old, data.ties_no)
     return Turn(event, programme).unmerge(survivor, old) if with_survivor else Decision(state=(survivor, old))
@@ -51,6 +53,11 @@ def on_unmerged(state: Any, event: Event, programme: Programme) -> Decision[Any]
 def _heard(old: Member, ties_no: int) -> Member:
     """The newest that was told of this id is done at once."""
     return replace(old, ties_no=max(ties_no, old.ties_no), goes_to=None)
+
+
+def _waiting(old: Member, to: str) -> Member:
+    """It is told to be one's who is told to be its own: one of the two is of the past, and until that is read nothing moves."""
+    return replace(old, merged_into=to, due_on=None)
 
 
 def _destined(old: Member, to: str, event: Event) -> Member:
@@ -74,12 +81,16 @@ def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     into = into or Member(member_id=ids[0])
     if holder:
         return _go_on(turn, into, old, holder[0] or Member(member_id=ids[2]))
-    return turn.merge(into, old) if old.goes_to is None else _part(turn, into, old)
+    if old.goes_to is not None:
+        return _part(turn, into, old)
+    if into.merged_into == old.member_id:
+        return Decision(state=(into, _waiting(old, into.member_id)))
+    return turn.merge(into, old)
 
 
 def _part(turn: Turn, holder: Member, old: Member) -> Decision[Any]:
     """What went on with its holder to another member is mixed with what that one has: the undoing of that merger comes first."""
-    if holder.merged_into is not None:
+    if holder.merged_into not in (None, old.member_id):
         raise RefusedError("survivor_merged", f"{holder.member_id} is merged itself: that is undone first")
     return turn.unmerge(holder, replace(old, goes_to=None))
 
