@@ -5,6 +5,7 @@ Each kind of break (see `proxy`) lasts longer than a session; after it the servi
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ import pytest
 from tenure.embedded.kafka import Kafka
 from tenure.embedded.postgres import Postgres
 from tenure.embedded.server import free_port
-from tenure.spine.log import open_log
+from tenure.spine.log import Outgoing, WorldDown, open_log
 
 from . import lane as lane_module
 from .conftest import LONG, NewLane
@@ -107,6 +108,32 @@ async def test_a_client_that_is_closed_while_it_is_cut_off_leaves_nothing_going(
         async with asyncio.timeout(5):
             while of_the_library():
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("mode", ["swallow", "half_open"])
+async def test_what_is_asked_of_a_broker_that_went_silent_is_given_up_at_its_own_deadline(
+    broker: Kafka, mode: Mode
+) -> None:
+    """Long before the library would: an idempotent producer never lets a batch expire, and a commit waits as long as a request may."""
+    assert broker.proxy_port is not None
+    topic, limits = f"silent.{mode}", "&send_deadline_s=1&commit_deadline_s=1&close_deadline_s=0.3"
+    async with Proxy(broker.behind_port, port=broker.proxy_port) as proxy:
+        log = open_log(f"127.0.0.1:{proxy.port}?request_timeout_ms=60000{limits}")
+        await log.ensure_topics({topic: 1})
+        producer, consumer = await log.producer(), await log.consumer(f"silent-{mode}", [topic])
+        (sent,) = await producer.send([Outgoing(topic, b"M-1", b"1", [])])
+        while not await consumer.poll(records_max=1, timeout_s=0.2):
+            pass
+        proxy.breaks(mode)
+        for ask in (lambda: producer.send([Outgoing(topic, b"M-1", b"2", [])]), lambda: consumer.commit([sent])):
+            began = time.monotonic()
+            async with asyncio.timeout(20):
+                with pytest.raises(WorldDown):
+                    await ask()
+            assert 0.9 < time.monotonic() - began < 6
+        proxy.heal()
+        await consumer.close()
+        await producer.close()
 
 
 def of_the_library() -> list[str]:
