@@ -85,7 +85,7 @@ TWO_YEARS = term(start=D("2026-01-05"), end=D("2028-02-05"), written_end=D("2028
     ("heard", "left", "owed"),
     [
         ("2028-02-20", 5, 0),
-        ("2028-05-01", 5, 0),
+        ("2028-05-02", 5, 0),
         ("2028-05-03", 0, 25),
     ],
     ids=["within weeks", "on the last day that expired points are known", "when they are forgotten"],

@@ -124,6 +124,24 @@ def test_a_refund_takes_the_terms_other_instalment_before_what_health_earned(wor
     }
 
 
+@pytest.mark.parametrize(
+    ("heard", "left", "owed"), [("2028-05-02", 5, 0), ("2028-05-03", 0, 20)], ids=["known", "forgotten"]
+)
+def test_expired_points_are_forgotten_though_some_of_their_lot_are_reserved(
+    world: World, heard: str, left: int, owed: int
+) -> None:
+    """25 points of a premium are spent; of 30 of quizzes 5 are reserved, and 25 expire on 1 February 2028; an article's 5 are there."""
+    two_years = term(end=D("2028-02-05"), written_end=D("2028-02-05"), premium_fen=2_500)
+    world.hear(paid(two_years, 2_500, "2026-01-05"))
+    spend(world, 25, "2026-01-06")
+    for day in ("2026-01-10", "2026-01-11", "2026-01-12"):
+        world.hear(did("quiz", day))
+    place(world, 5, "2028-01-20", "H-2")
+    world.hear(did("article", "2028-02-10"))
+    world.hear(refunded(two_years, 2_500, "2028-01-25"), heard)
+    assert world.points() == (0, left, owed)
+
+
 def test_two_refunds_add_up_before_they_are_floored(world: World) -> None:
     world.hear(paid(FIRST, 50_000))
     world.hear(refunded(FIRST, 10_050, "2026-07-02", version=5))

@@ -107,8 +107,8 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
         return ends_on is not None and ends_on <= on
 
     def is_known(self, on: date) -> bool:
-        """Whether an account still reads it by then: `store.LOTS`, but for what an order or a reversal took from it."""
-        if self.remaining or self.held or self.remembered_until >= on:
+        """Whether what is left of it, or expired unused, may be taken for another by then. `store.LOTS` reads it so long."""
+        if self.remaining or self.remembered_until >= on:
             return True
         ends_on = self.ends_on
         return self.expired > 0 and ends_on is not None and (on - ends_on).days < EXPIRED_KEPT_DAYS
