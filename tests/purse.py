@@ -23,6 +23,13 @@ class Lot:
     grace: bool = False
     over: int = 0
     term: tuple[str, int] | None = None
+    granted: int = 0
+    taken: dict["Lot | None", int] = field(default_factory=dict)
+
+    @property
+    def stands(self) -> int:
+        """What was granted, less what was taken back for it, from whichever lot, or owed (None)."""
+        return self.granted - sum(self.taken.values())
 
 
 @dataclass

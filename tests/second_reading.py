@@ -40,7 +40,7 @@ class Claim:
 
 @dataclass
 class TermTold:
-    """One term as the core sold it, and what befell it."""
+    """One term as the core sold it, and what befell it. `refunded_before`: how many refunds there were when it was cancelled."""
 
     no: int
     start: date
@@ -57,6 +57,7 @@ class TermTold:
     lapsed: tuple[date, date | None] | None = None
     void: bool = False
     at_once: bool = False
+    refunded_before: int = 0
 
     @property
     def last(self) -> date:
