@@ -26,7 +26,8 @@ def _tier(tier: dict[str, Any]) -> list[str]:
     if not tier:
         return ["none"]
     drops = f", drops to {tier['drops_to']} on {tier['drops_on']}" if tier.get("drops_on") else ""
-    return [f"{tier['label_en']} {tier['label_zh']} since {tier['since']}{drops}"]
+    since = f" since {tier['since']}" if tier["since"] else ""  # who has no tier has it since no day
+    return [f"{tier['label_en']} {tier['label_zh']}{since}{drops}"]
 
 
 def _progress(step: dict[str, Any]) -> list[str]:

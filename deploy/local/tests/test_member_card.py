@@ -65,3 +65,16 @@ def test_the_card_says(line: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_member_of_no_tier_has_a_card(capsys: pytest.CaptureFixture[str]) -> None:
     show({"member_id": "X", "as_of": "2018-12-31", "tier": None, "progress": None, "points": {}})
     assert "none" in capsys.readouterr().out
+
+
+def test_a_member_whose_tier_was_taken_back_has_it_since_no_day(capsys: pytest.CaptureFixture[str]) -> None:
+    none = {
+        "code": "none",
+        "label_zh": "非会员",
+        "label_en": "No tier",
+        "since": None,
+        "drops_to": None,
+        "drops_on": None,
+    }
+    show(MEMBER | {"tier": none})
+    assert "tier      No tier 非会员" in [said.strip() for said in capsys.readouterr().out.splitlines()]

@@ -82,3 +82,14 @@ def test_an_edited_file_is_refused(
     said = capsys.readouterr()
     assert said.out == ""
     assert says in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("root", ["", "foo", "2026-03-01", "ab" * 31, "ab" * 33])
+def test_what_is_no_root_is_called_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, root: str
+) -> None:
+    """The file may be right: whoever mistyped the root is not told that the statement is none."""
+    file = tmp_path / "proof.json"
+    file.write_bytes(msgspec.json.encode(file_of(range(1, 5))))
+    assert tenure(monkeypatch, "verify", "statement", str(file), "--root", root) == 1
+    assert "not proven: the root is not one: 64 hexadecimal digits" in " ".join(capsys.readouterr().err.split())

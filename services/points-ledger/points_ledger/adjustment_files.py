@@ -18,6 +18,8 @@ from tenure.edge.validation import field_errors
 from points_ledger.bodies import AdjustmentIn
 
 ROWS_MAX: Final = 500
+DIGITS_MAX: Final = 12
+"""No member has more points."""
 NEEDED: Final = frozenset({"member_id", "points", "reason", "ticket"})
 KNOWN: Final = NEEDED | {"wallet", "purpose"}
 
@@ -72,7 +74,7 @@ def _row(n: int, row: dict[str | None, Any]) -> AdjustmentIn | Row:
         points = _whole(given.get("points", "0"))
         return AdjustmentIn.model_validate({**given, "points": points})
     except ValueError as error:
-        detail = "points must be a whole number"
+        detail = f"points must be a whole number of at most {DIGITS_MAX} digits"
         if isinstance(error, ValidationError):
             found = field_errors([{**e, "loc": ("body", *e["loc"])} for e in error.errors()], {})
             detail = "; ".join(f"{one.pointer.removeprefix('#/')}: {one.message}" for one in found)
@@ -81,7 +83,7 @@ def _row(n: int, row: dict[str | None, Any]) -> AdjustmentIn | Row:
 
 def _whole(text: str) -> int:
     """Raises ValueError for 1.5, 1e3, and whatever else is no plain whole number."""
-    if not text.lstrip("+-").isascii() or not text.lstrip("+-").isdigit() or len(text) > 12:  # noqa: PLR2004 - no member has more
+    if not text.lstrip("+-").isascii() or not text.lstrip("+-").isdigit() or len(text) > DIGITS_MAX:
         raise ValueError(text)
     return int(text)
 

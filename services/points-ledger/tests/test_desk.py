@@ -84,6 +84,7 @@ async def test_a_file_with_a_bad_row_is_not_taken_and_says_which_rows_and_why(t:
         ]  # fmt: skip
         assert (answer["taken"], answer["refused"]) == (False, 9)
         assert all(row["detail"] for row in answer["rows"][:9])
+        assert answer["rows"][1]["detail"] == "points must be a whole number of at most 12 digits"
     assert (await get(t, "/adjustments"))["items"] == []
 
 

@@ -6,6 +6,7 @@ balances are added up from the entries, not taken from anybody.
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -19,6 +20,7 @@ from points_ledger.proof import merkle
 from points_ledger.rules.account import BALANCES, balance
 
 FORM: Final = 2
+AS_PUBLISHED: Final = re.compile("[0-9a-fA-F]{64}")
 """Of the file; what is hashed has a form of its own."""
 LINES_MAX: Final = 200
 
@@ -213,6 +215,9 @@ class _OfForm(msgspec.Struct):
 
 def verify(content: bytes, root: str) -> Found:
     """Whether a statement's date and every entry of it stand under the published root. Raises NotProvenError."""
+    _must(
+        AS_PUBLISHED.fullmatch(root) is not None, "the root is not one: 64 hexadecimal digits, as they were published"
+    )
     try:
         form = msgspec.json.decode(content, type=_OfForm).form
         _must(form == FORM, f"the file has form {form}, and this program reads form {FORM}: ask for the statement anew")
