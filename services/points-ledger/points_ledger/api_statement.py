@@ -34,6 +34,7 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "expire": ("过期", "Expired"), "adjust": ("调整", "Adjusted"), "merge": ("客户合并", "Customers merged"),
 }  # fmt: skip
 ORDER: Final = words.Said("订单", "Order")
+WALLETS_ZH: Final[dict[str, str]] = {"points": "积分", "growth": "成长值", "agent": "代理人积分"}
 _BALANCES: Final[dict[Language, tuple[str, str]]] = {
     "zh": ("期初余额", "期末余额"),
     "en": ("Opening balance", "Closing balance"),
@@ -88,9 +89,17 @@ def router(app: App) -> APIRouter:
 
 def _rows(programme: Programme, found: Statement, language: Language) -> list[tuple[sheets.Cell, ...]]:
     first, last = _BALANCES[language]
-    opening = [(None, first, None, None, None, None, n, w, None, None) for w, n in found.opening.items()]
-    closing = [(None, last, None, None, None, None, n, w, None, None) for w, n in found.closing.items()]
+    opening = [_balance(first, wallet, points, language) for wallet, points in found.opening.items()]
+    closing = [_balance(last, wallet, points, language) for wallet, points in found.closing.items()]
     return [*opening, *(_row(programme, line, language) for line in found.lines), *closing]
+
+
+def _balance(name: str, wallet: str, points: int, language: Language) -> tuple[sheets.Cell, ...]:
+    return (None, name, None, None, None, None, points, _wallet(wallet, language), None, None)
+
+
+def _wallet(code: str, language: Language) -> str:
+    return WALLETS_ZH.get(code, code) if language == "zh" else code
 
 
 def _row(programme: Programme, line: Line, language: Language) -> tuple[sheets.Cell, ...]:
@@ -103,7 +112,7 @@ def _row(programme: Programme, line: Line, language: Language) -> tuple[sheets.C
         max(line.change, 0),
         max(-line.change, 0),
         line.balance,
-        line.wallet,
+        _wallet(line.wallet, language),
         line.recorded_at,
         line.entry_id,
     )

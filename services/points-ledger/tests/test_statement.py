@@ -125,6 +125,7 @@ async def test_a_file_goes_from_the_opening_to_the_closing_balance(t: Under) -> 
     assert [x["order_reference"] for x in await lines(t, "kind=capture")] == ["O-1"]
     chinese = (await file(t, "")).content.decode("utf-8-sig").splitlines()
     assert chinese[0].startswith("日期,类型,说明")
+    assert {row.split(",")[7] for row in chinese[1:]} == {"积分", "成长值", "代理人积分"}
 
 
 def cells(body: bytes) -> tuple[list[str], int]:

@@ -52,9 +52,7 @@ async def test_what_was_deducted_by_hand_is_said(t: Under) -> None:
     assert said["says_en"].endswith("; 60 deducted by hand, 240 left.")
     assert said["says_zh"].endswith("；人工扣减60分，剩余240分。")
     answer = await t.http.get(f"/v1/wallets/{M}/statement/file", headers=t.auth("operator"))
-    assert "2026-06-15,调整,人工调整,,0,60,240,points" in answer.text, (
-        "not for the premium that they had been earned for"
-    )
+    assert "2026-06-15,调整,人工调整,,0,60,240,积分" in answer.text, "not for the premium that they had been earned for"
 
 
 async def test_what_was_added_by_hand_is_called_so(t: Under) -> None:
@@ -63,7 +61,7 @@ async def test_what_was_added_by_hand_is_called_so(t: Under) -> None:
     assert (said["label_zh"], said["label_en"]) == ("人工调整", "Correction by hand")
     assert said["says_zh"].startswith(f"2026-06-15，人工调整（{said['reference']}）：获得100分；")
     answer = await t.http.get(f"/v1/wallets/{M}/statement/file", headers=t.auth("operator"))
-    assert f"2026-06-15,调整,人工调整,{said['reference']},100,0,400,points" in answer.text
+    assert f"2026-06-15,调整,人工调整,{said['reference']},100,0,400,积分" in answer.text
 
 
 async def test_where_points_taken_back_came_from_is_said(t: Under) -> None:
