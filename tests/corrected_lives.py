@@ -66,6 +66,9 @@ def policy_told(draw: st.DrawFn, no: int) -> list[Saying]:
     for t in life.terms:
         draw(refunded(t))
     undone, ending = draw(undone_endings(life)), draw(endings(life))
+    assume(
+        not any(isinstance(fact, core.PremiumRefunded) and fact in ending for fact in undone)
+    )  # one refund, told again
     facts = [fact for t in life.terms for fact in of_term(life.policy_no, t)]
     if draw(st.booleans()):
         facts += draw(losses(life))

@@ -256,11 +256,13 @@ class Lives:
         return [RefundHold(hold_id=self.r.choice(self.orders), points=self.r.choice([5, None]))] if self.orders else []
 
     def _by_hand(self, n: int) -> list[Data]:
-        """Points more or less, a debt written off, a freeze or its end."""
+        """Points more or less, a debt written off, a freeze or its end. None are given to `M-2`: used up, they would be forgotten by the
+        store, not move with a merger, and leave other numbers to those that do.
+        """
         who, purposes = self._who(), ("correct", "correct", "write_off", "freeze", "unfreeze", "unfreeze")
         purpose: Purpose = self.r.choice(purposes)
         owed = self.world.balance("points_debt", who)
-        points = {"correct": self.r.choice([-30, 40]), "write_off": owed}.get(purpose, 0)
+        points = {"correct": self.r.choice([-30, 40]) if who == M else -30, "write_off": owed}.get(purpose, 0)
         proposed = ProposeAdjustment(
             adjustment_id=f"J-{n}", member_id=who, wallet="points", points=points, reason="x", ticket="T", proposed_by="op-1", purpose=purpose
         )  # fmt: skip
