@@ -72,6 +72,12 @@ STORIES: dict[str, Sequence[Data]] = {
         *OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1),
         parted(B, C, "2026-07-01", 2)[0], parted(A, B, "2026-07-02", 2)[0],
     ],
+    "anew, while its survivor is another's": [
+        *OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1), merged(A, "M-D", "2026-06-03", 2),
+    ],
+    "anew, into whom its survivor went": [
+        *OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1), merged(A, C, "2026-06-03", 2),
+    ],
     "the wrong way round, parted, the right way": [
         *OWN, merged(A, B, "2026-06-01", 1), *parted(A, B, "2026-06-10", 2), merged(B, A, "2026-06-20", 1),
     ],

@@ -33,6 +33,8 @@ STORIES = {
     "the wrong way round, parted, the right way": [
         *OWN, INTO_B, *parted(B, A, "2018-02-10", 2), merged(A, B, "2018-03-01", no=1),
     ],
+    "anew, while its survivor is another's": [*OWN, INTO_B, merged(C, B, "2018-03-01", no=1), merged("M-D", A, "2018-04-01", no=2)],
+    "anew, into whom its survivor went": [*OWN, INTO_B, merged(C, B, "2018-03-01", no=1), merged(C, A, "2018-04-01", no=2)],
     "one after the other": [*OWN, merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01")],
     "a ring": [OWN[0], merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01"), merged(A, C, "2018-04-01")],
 }  # fmt: skip

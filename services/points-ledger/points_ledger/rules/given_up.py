@@ -5,6 +5,7 @@ is decided by the account of whoever remains, beside what that one has; what it 
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -86,35 +87,58 @@ class _Turn:
     def decide(self) -> Decision[Any]:
         if not self.memory.tied_to <= set(self.others):  # another merger was heard since: that one has to be there
             return Decision(self.found, rows=(turn_of(self.number, self.memory),))
-        if self.memory.goes_to is not None:
-            self._go()
+        if self.memory.goes_to is not None and not self._go():
+            return Decision(tuple(self.accounts.values()), rows=(turn_of(self.number, self.memory),))
         now = self.memory.merged_into
         if now and _holds_anything(self.accounts[self.number]):
-            self._two(take_over, now)
+            self._two(take_over, now, self.number)
         self._hear(now or self.number)
         self.rows.append(HandedOver(self.number, SEPARATOR.join(self.others)))
         return Decision(tuple(self.accounts.values()), emit=tuple(self.emit), rows=tuple(self.rows))
 
-    def _go(self) -> None:
-        """What it brought to another goes where it belongs by the newest that was told of it.
+    def _go(self) -> bool:
+        """What it brought to another goes where it belongs by the newest that was told of it; comes back first, that is, by all
+        who handed it on, who are as they were then. Returns whether all of these are there.
 
         Raises RefusedError told_of_each_other: what is of the past of the two is known when the next of them is read.
         """
         goes_to = self.memory.goes_to
         if goes_to and self.accounts[goes_to].memory.became == self.number:
             raise RefusedError("told_of_each_other", f"{goes_to} was told to be {self.number}")
-        if self.memory.merged_into not in ("", self.memory.goes_to):
-            self._two(part, self.memory.merged_into)
-        if self.memory.goes_to:
-            self._two(take_over, self.memory.goes_to)
-        self._remember(self.number, replace(self.memory, goes_to=None))
+        if self.memory.merged_into not in ("", goes_to):
+            way = (self.memory.merged_into, *self.memory.by)
+            known = self._way_on(way)
+            if known != way:
+                self._remember(self.number, replace(self.memory, by=known[1:]))
+                return False
+            self._come_back(way)
+        if goes_to:
+            self._two(take_over, goes_to, self.number)
+        self._remember(self.number, replace(self.memory, goes_to=None, by=()))
+        return True
 
-    def _two(self, step: Callable[[Book, Book], None], other: str) -> None:
-        """One step between the number and another; each is the cause of its own entries."""
-        old = self.accounts[self.number]
-        event = replace(self.event, id=f"{self.event.id}.{old.transfers_no}")
+    def _way_on(self, way: tuple[str, ...]) -> tuple[str, ...]:
+        """By whom what was brought went on, one further than is known."""
+        merged = {name: self.accounts[name].memory.merged_into for name in way}
+        if any(merged[one] != upper for one, upper in pairwise(way)):
+            return way[:1]
+        on = merged[way[-1]]
+        return (*way, on) if on and on not in (self.number, *way) else way
+
+    def _come_back(self, way: tuple[str, ...]) -> None:
+        steps = list(pairwise(way))
+        for lower, upper in reversed(steps):
+            self._two(part, upper, lower)
+        self._two(part, way[0], self.number)
+        for lower, upper in steps:
+            self._two(take_over, upper, lower)
+
+    def _two(self, step: Callable[[Book, Book], None], other: str, number: str) -> None:
+        """One step between a number and another; each is the cause of its own entries."""
+        old = self.accounts[number]
+        event = replace(self.event, id=f"{self.event.id}.{number}.{old.transfers_no}")
         decided = of_two(step, (self.accounts[other], old), event, self.programme)
-        self.accounts[other], self.accounts[self.number] = decided.state
+        self.accounts[other], self.accounts[number] = decided.state
         self._say(decided)
 
     def _hear(self, owner: str) -> None:

@@ -23,7 +23,8 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
 
     `frozen` says why nothing may be redeemed, `frozen_also` why else; `persons` are other accounts of the same person; `left_on`
     when an agent left; `waiting` what is told under this number and is for `merged_into` to hear; `ties_no` the newest merger or
-    undoing heard of this number, and `goes_to` whose it is by that ("": its own), while what it brought is not there yet.
+    undoing heard of this number, and `goes_to` whose it is by that ("": its own), while what it brought is not there yet but with
+    `merged_into`, or with the last of those `by` whom that went on.
     """
 
     tiers: tuple[tuple[date, str], ...] = ()
@@ -39,6 +40,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     waiting: tuple[Waiting, ...] = ()
     ties_no: int = 0
     goes_to: str | None = None
+    by: tuple[str, ...] = ()
 
     @property
     def became(self) -> str:
@@ -48,11 +50,11 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     @property
     def tied_to(self) -> set[str]:
         """The numbers that have, or are to have, what this one brought."""
-        return {number for number in (self.merged_into, self.goes_to) if number}
+        return {number for number in (self.merged_into, self.goes_to, *self.by) if number}
 
     def of_number(self, memory: "Memory") -> "Memory":
         """That memory for this number: what is told of a number stays with it, whosever it is."""
-        return replace(memory, waiting=self.waiting, ties_no=self.ties_no, goes_to=self.goes_to)
+        return replace(memory, waiting=self.waiting, ties_no=self.ties_no, goes_to=self.goes_to, by=self.by)
 
     def given_up(self, to: str) -> "Memory":
         """What this number alone still remembers when it is another's: its tiers are told to it, merged or not."""

@@ -38,8 +38,8 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
     `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over. `ties_no`: the
     newest merger or undoing heard of this id; `goes_to`: whose it is by that ("": its own), while what it brought is still with
-    `merged_into`. `judged_by` is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what
-    can be given back, should a merger turn out to be a mistake.
+    `merged_into`, or with the last of those `by` whom that one's things went on. `judged_by` is the digest of the versions of the
+    tier rules this was last judged by; 0: by none. `brought`: what can be given back, should a merger turn out to be a mistake.
     """
 
     member_id: str
@@ -54,6 +54,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     brought: tuple[Brought, ...] = ()
     ties_no: int = 0
     goes_to: str | None = None
+    by: tuple[str, ...] = ()
 
     @property
     def holds_anything(self) -> bool:
@@ -67,8 +68,10 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     @property
     def turn(self) -> str:
         """The key of what falls due for it: an old id comes with who holds what it brought, after who is to have it."""
-        ids = (self.goes_to or self.merged_into, self.member_id, self.merged_into if self.goes_to else None)
-        return ID_SEPARATOR.join(filter(None, ids))
+        if self.goes_to is None:
+            return ID_SEPARATOR.join(filter(None, (self.merged_into, self.member_id)))
+        ids = (self.goes_to or self.merged_into, self.member_id, self.merged_into if self.goes_to else None, *self.by)
+        return ID_SEPARATOR.join(dict.fromkeys(filter(None, ids)))
 
 
 def with_term(terms: tuple[InsuredTerm, ...], term: InsuredTerm) -> tuple[InsuredTerm, ...]:

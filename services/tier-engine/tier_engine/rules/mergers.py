@@ -4,11 +4,13 @@ The invariants: of all that is told of one id the newest (`ties_no`) says whose 
 by being given back first, in a turn in which all three are there.
 """
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from msgspec.structs import replace
 from tenure.contracts import policy
-from tenure.contracts.decision import Decision, RefusedError
+from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
 
@@ -67,36 +69,56 @@ def _destined(old: Member, to: str, event: Event) -> Member:
 
 
 def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
-    """A day came on which something falls due: the next step of the timeline, a risk, or the turn of an old id.
-
-    Raises RefusedError survivor_merged.
-    """
+    """A day came on which something falls due: the next step of the timeline, a risk, or the turn of an old id."""
     turn = Turn(event, programme)
     if not isinstance(state, tuple):
         return Decision(state=None) if state is None else turn.relive(state, state.terms, state.growth)
-    into, old, *holder = state
-    if old is None:
-        return Decision(state=state)
     ids = keys(event)
-    into = into or Member(member_id=ids[0])
-    if holder:
-        return _go_on(turn, into, old, holder[0] or Member(member_id=ids[2]))
+    known = {name: one or Member(member_id=name) for name, one in zip(ids, state, strict=True)}
+    into, old = known[ids[0]], known[ids[1]]
+    if state[1] is None:
+        return Decision(state=state)
     if old.goes_to is not None:
-        return _part(turn, into, old)
+        return _Return(turn, known, old).decide()
     if into.merged_into == old.member_id:
         return Decision(state=(into, _waiting(old, into.member_id)))
     return turn.merge(into, old)
 
 
-def _part(turn: Turn, holder: Member, old: Member) -> Decision[Any]:
-    """What went on with its holder to another member is mixed with what that one has: the undoing of that merger comes first."""
-    if holder.merged_into not in (None, old.member_id):
-        raise RefusedError("survivor_merged", f"{holder.member_id} is merged itself: that is undone first")
-    return turn.unmerge(holder, replace(old, goes_to=None))
+class _Return:
+    """What an old id brought comes back by all who handed it on, who are as they were then, and goes to whose the id is by now."""
 
+    def __init__(self, turn: Turn, known: dict[str, Member], old: Member) -> None:
+        self.turn, self.known, self.old = turn, known, old
+        self.emit: list[Any] = []
+        self.rows: list[Any] = []
 
-def _go_on(turn: Turn, into: Member, old: Member, holder: Member) -> Decision[Any]:
-    """From the holder to whoever it belongs to."""
-    apart = _part(turn, holder, old)
-    one = turn.merge(into, apart.state[1])
-    return Decision(state=(*one.state, apart.state[0]), emit=(*apart.emit, *one.emit), rows=(*apart.rows, *one.rows))
+    def decide(self) -> Decision[Any]:
+        old = self.old
+        way = [name for name in (old.merged_into, *old.by) if name]
+        ends_at = self.known[way[-1]].merged_into if way else None
+        if ends_at is not None and ends_at not in (old.member_id, *way):
+            self.known[old.member_id] = replace(old, by=(*old.by, ends_at))
+            return self._decided()
+        if any(self.known[one].merged_into != upper for one, upper in pairwise(way)):
+            self.known[old.member_id] = replace(old, by=())
+            return self._decided()
+        self.known[old.member_id] = replace(old, goes_to=None, by=())
+        for lower, upper in reversed(list(pairwise(way))):
+            self._two(self.turn.unmerge, upper, lower)
+        if way:
+            self._two(self.turn.unmerge, way[0], old.member_id)
+        for lower, upper in pairwise(way):
+            self._two(self.turn.merge, upper, lower)
+        if old.goes_to:
+            self._two(self.turn.merge, old.goes_to, old.member_id)
+        return self._decided()
+
+    def _two(self, step: Callable[[Member, Member], Decision[Any]], upper: str, lower: str) -> None:
+        decided = step(self.known[upper], self.known[lower])
+        self.known[upper], self.known[lower] = decided.state
+        self.emit += decided.emit
+        self.rows += decided.rows
+
+    def _decided(self) -> Decision[Any]:
+        return Decision(state=tuple(self.known.values()), emit=tuple(self.emit), rows=tuple(self.rows))
