@@ -40,11 +40,7 @@ def read_account(tx: Transaction, key: str, account: Account) -> Account:
     if proposals:
         proposals = {no: one for no, one in proposals.items() if one.state == "proposed"}
     parts = {no for hold in holds.values() for no, _ in hold.parts}
-    over = {
-        no
-        for no, lot in account.lots.items()
-        if not (lot.remaining or lot.held or lot.remembered_until >= since or no in parts)
-    }
+    over = {no for no, lot in account.lots.items() if not (lot.is_known(since) or no in parts)}
     if not over and (holds, proposals, news) == (account.holds, account.proposals, account.news):
         return account
     lots = {no: lot for no, lot in account.lots.items() if no not in over}
