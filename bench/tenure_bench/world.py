@@ -163,6 +163,7 @@ class World:
         await client.start()
         try:
             places = [KafkaPartition(topic.name, n) for topic in TOPICS for n in range(topic.partitions)]
+            client.assign(places)  # all their leaders are asked for at once, instead of a topic each tenth of a second
             found = await client.end_offsets(places)
             return [Position(tp.topic, tp.partition, end) for tp, end in found.items()]
         finally:
