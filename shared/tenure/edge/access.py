@@ -8,7 +8,7 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeGuard
@@ -178,13 +178,18 @@ def caller(*roles: str) -> Callable[[Request], Awaitable[Caller]]:
     return _Bearer(wanted)
 
 
+def gates_of(route: APIRoute) -> Sequence[Callable[[Request], Awaitable[Caller]]]:
+    """Who may ask it: dependencies made by `caller`."""
+    return [d.call for d in route.dependant.dependencies if isinstance(d.call, _Bearer)]
+
+
 def gate_first(route: APIRoute) -> None:
     """Ask who calls before the body is read, which the framework would read first.
 
     A stranger's body costs nothing then, and is answered 401 whatever is wrong with it.
     """
     build = route.get_route_handler
-    gates = [d.call for d in route.dependant.dependencies if isinstance(d.call, _Bearer)]
+    gates = gates_of(route)
 
     def guarded() -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = build()

@@ -21,12 +21,14 @@ from tenure import database
 from tenure.calendar import SHANGHAI, local_date
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
-from tenure.edge import docs, limits, parked, problems, published
+from tenure.edge import docs, health, limits, parked, problems, published
 from tenure.edge.access import Caller, Gate, gate_first
 from tenure.edge.catalogue import Catalogue, merged
+from tenure.edge.health import Check, Life
 from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, locked_is_in_flight
 from tenure.edge.openapi import ABOUT, describe_problems
 from tenure.edge.pulse import OnPulse, Pulse
+from tenure.edge.query import answer_only_what_is_asked
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import clock
@@ -34,14 +36,9 @@ from tenure.spine.answers import is_final
 from tenure.spine.codec import utc_now
 from tenure.spine.gather import Gatherer
 from tenure.spine.transact import Door, Idempotency, Item, OtherBodyError, Outcome
-from tenure.telemetry import exposition, metrics, tell_verified
+from tenure.telemetry import metrics, tell_verified
 
 PREFIX: Final = "/v1"
-CHECK_DEADLINE_S: Final = 1.0
-Check = Callable[[], Awaitable[Mapping[str, Any]]]
-"""One health check: what it found; `failed: true` in it, or an exception, means not ready."""
-Life = Callable[[], Mapping[str, Any]]
-"""How one consumer is, without asking anybody; `stalled: true` in it means that it hangs."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -207,11 +204,8 @@ def create_app(
     names = _mount(app, apps)
     app.state.allow = problems.allowed(route for one in apps for router in one.routers for route in router.routes)
     app.include_router(docs.router())
-    app.include_router(
-        _operations(
-            {**{a.service.name + ".database": _database(a, pulse) for a in apps}, **(checks or {})}, lives or {}
-        )
-    )
+    databases = {one.service.name + ".database": _database(one, pulse) for one in apps}
+    app.include_router(health.router({**databases, **(checks or {})}, lives or {}))
     buckets = limits.Buckets(
         rate_per_s=settings.rate_per_s, burst=settings.rate_burst, callers_max=settings.rate_callers_max
     )
@@ -237,6 +231,7 @@ def _mount(app: FastAPI, apps: Sequence[App]) -> dict[int, tuple[str, str]]:
                 assert not claimed & paths, f"two services claim {sorted(claimed & paths)}"
                 claimed |= paths
                 names[id(route)] = (one.service.name, PREFIX + route.path_format)
+                answer_only_what_is_asked(route)
                 gate_first(route)
             app.include_router(router, prefix=PREFIX, tags=[one.service.name])
     return names
@@ -261,40 +256,3 @@ def _database(app: App, pulse: Pulse) -> Check:
         return {"ok": True}
 
     return check
-
-
-def _operations(checks: Mapping[str, Check], lives: Mapping[str, Life]) -> APIRouter:
-    router = APIRouter(tags=["operations"])
-
-    @router.get("/health/live")
-    async def live() -> Response:
-        """Whether nothing in it hangs: how long ago each consumer polled well, and how far behind the log it is.
-
-        503 says that only a new process helps. A broker or database that is down does not make it so: that is waited for.
-        """
-        found = {name: life() for name, life in lives.items()}
-        stalled = any(one.get("stalled") for one in found.values())
-        body = {"status": "stalled" if stalled else "live"} | ({"consumers": found} if found else {})
-        return json_response(body, 503 if stalled else 200)
-
-    @router.get("/health/ready")
-    async def ready() -> Response:
-        """Whether it can serve: each check with what it found."""
-        found = dict(zip(checks, await asyncio.gather(*map(_found, checks.values())), strict=True))
-        failed = any(result.get("failed") for result in found.values())
-        return json_response({"status": "not_ready" if failed else "ready", "checks": found}, 503 if failed else 200)
-
-    @router.get("/metrics", include_in_schema=False)
-    async def all_metrics() -> Response:
-        text = await asyncio.to_thread(exposition)  # a thousand series take longer than anything may hold the loop
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    return router
-
-
-async def _found(check: Check) -> Mapping[str, Any]:
-    try:
-        async with asyncio.timeout(CHECK_DEADLINE_S):
-            return await check()
-    except Exception as error:  # noqa: BLE001 - a check that fails is the finding
-        return {"failed": True, "reason": type(error).__name__}
