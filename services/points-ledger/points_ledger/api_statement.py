@@ -1,7 +1,7 @@
 """Statements over HTTP: in pages for the app, as a file for whoever keeps books."""
 
 import asyncio
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from tenure.contracts.points import Wallet
@@ -10,7 +10,7 @@ from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Day, MemberId
 from tenure.edge.http import App, json_response
-from tenure.edge.paging import Cursor, Limit, decode_cursor, page_of
+from tenure.edge.paging import Cursor, Limit, Signed, page_of
 from tenure.edge.problems import Problem
 
 from points_ledger import sheets, statement, words
@@ -41,9 +41,20 @@ _BALANCES: Final[dict[Language, tuple[str, str]]] = {
 }
 
 
+class _Cursors:
+    """The cursors of statements; the secret is read once a process."""
+
+    def __init__(self) -> None:
+        self._secret = b""
+
+    async def of(self, conn: Any, member_id: str) -> Signed:
+        self._secret = self._secret or await statement.secret(conn)
+        return Signed(self._secret, f"statement of {member_id}")
+
+
 def router(app: App) -> APIRouter:
     """Statements."""
-    routes = APIRouter()
+    routes, cursors = APIRouter(), _Cursors()
 
     @routes.get("/wallets/{member_id}/statement", openapi_extra=answers(Page[Line]))
     async def lines(
@@ -60,8 +71,10 @@ def router(app: App) -> APIRouter:
         who.must_see(member_id)
         which = Filter(wallet, tuple(kind or ()), since, until)
         async with app.connection() as conn:
-            rows = await statement.page(conn, member_id, decode_cursor(cursor, From), which, limit + 1)
-        return json_response(page_of(rows, limit, key=lambda row: row[1], show=lambda row: row[0]))
+            signed = await cursors.of(conn, member_id)
+            rows = await statement.page(conn, member_id, signed.decode(cursor, From), which, limit + 1)
+        page = page_of(rows, limit, key=lambda row: row[1], show=lambda row: row[0], encode=signed.encode)
+        return json_response(page)
 
     @routes.get("/wallets/{member_id}/statement/file", responses=sheets.FILES, response_class=Response)
     async def file(

@@ -2,8 +2,8 @@
 
 The invariants: a line's `balance` is what its wallet was worth right after it (pending, available and held, less debt), so
 opening balance + changes = closing balance; a page costs the same however long the story is, because its cursor carries the
-balances it goes on from; filters leave lines out and change no figure. One statement reads balances and lines, so they are of the
-same instant whoever writes meanwhile.
+balances it goes on from, signed, so that nobody shows themselves others; filters leave lines out and change no figure. One
+statement reads balances and lines, so they are of the same instant whoever writes meanwhile.
 """
 
 from collections.abc import Iterable, Sequence
@@ -104,6 +104,12 @@ class Statement(msgspec.Struct, frozen=True):
     opening: dict[str, int]
     lines: list[Line]
     closing: dict[str, int]
+
+
+async def secret(conn: Any) -> bytes:
+    """What cursors are signed with: all processes on this database have the same."""
+    found: bytes = await conn.fetchval("SELECT secret FROM cursor_secret")
+    return found
 
 
 async def page(conn: Any, member_id: str, after: From | None, which: Filter, rows_max: int) -> list[tuple[Line, From]]:

@@ -3,17 +3,22 @@
 import asyncio
 import csv
 import io
+import json
 import zipfile
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec.structs import replace
 from points_ledger import statement
 from points_ledger.service import SERVICE
 from points_ledger.sheets import as_xlsx, safe
 from points_ledger.statement import Filter
+from tenure.edge.paging import SIGNATURE_BYTES
 from tenure.settings import Settings
+from tenure.spine.transact import Door
 from tenure.testing import Under, under_test
 
 from .world import D, M, cancelled, did, paid, renewed, term
@@ -169,6 +174,48 @@ async def test_foreign_statements_do_not_exist_and_long_ones_want_dates(t: Under
     assert (await file(t, "from=2026-06-02&to=2026-06-03")).status_code == 200
     bad = await t.http.get(f"/v1/wallets/{M}/statement?cursor=WzFd", headers=t.auth("member", subject=M))
     assert bad.json()["code"] == "cursor_invalid"
+
+
+def rewritten(cursor: str, balance: int, skipped: int) -> str:
+    """A cursor whose balance of points is another, the rest and its first bytes as they were."""
+    whole = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    no, balances = json.loads(whole[skipped:])
+    forged = whole[:skipped] + json.dumps([no, {**balances, "points": balance}]).encode()
+    return urlsafe_b64encode(forged).rstrip(b"=").decode()
+
+
+async def test_nobody_writes_the_balance_that_their_next_page_shows(t: Under) -> None:
+    """A cursor carries the balance that the next page goes on from: only the ledger's own is taken, and for its member only."""
+    own = t.auth("operator")
+
+    async def page(cursor: str, member: str = M) -> Any:
+        return await t.http.get(f"/v1/wallets/{member}/statement?limit=2&cursor={cursor}", headers=own)
+
+    first = (await t.http.get(f"/v1/wallets/{M}/statement?limit=2", headers=own)).json()
+    cursor = first["next_cursor"]
+    assert (await page(cursor)).status_code == 200
+    unsigned = urlsafe_b64encode(b'[5,{"points":1000000,"growth":0,"agent":0}]').decode()
+    for forged in (
+        unsigned,
+        rewritten(cursor, 1_000_000, SIGNATURE_BYTES),
+        cursor[:-2],
+    ):
+        answer = await page(forged)
+        assert (answer.status_code, answer.json()["code"]) == (400, "cursor_invalid"), forged
+    await t.feed(replace(did("quiz", "2026-07-03"), member_id="M-2"), at=D("2026-07-03"))
+    assert (await page(cursor, "M-2")).json()["code"] == "cursor_invalid", "another member's"
+
+
+async def test_any_process_goes_on_from_another_s_page(t: Under) -> None:
+    whole, other = await lines(t), Under(Door(SERVICE, t.pool, t.door.programme), t.settings)
+    cursor, found = "", list[dict[str, Any]]()
+    for n in range(len(whole)):
+        http = (t, other)[n % 2].http
+        answer = await http.get(f"/v1/wallets/{M}/statement?limit=1{cursor}", headers=t.auth("operator"))
+        found += answer.json()["items"]
+        cursor = f"&cursor={answer.json()['next_cursor']}"
+    assert found == whole
+    await other.close()
 
 
 async def test_a_page_of_a_long_story_reads_no_more_than_its_lines(t: Under) -> None:

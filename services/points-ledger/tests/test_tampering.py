@@ -70,6 +70,7 @@ UNSEALED_TABLES = {
     "lot_cuts": "when an agent's leaving was known: append-only by trigger, and written by one",
     "adjustment_days": "what was used of a day's limits; over when the day is",
     "budget_claims": "a queue", "budget_news": "a queue", "referral_news": "a queue", "hand_overs": "a queue",
+    "cursor_secret": "what pages of statements are signed with: no figure stands in it",
     "rule_drafts": "rules have two persons and a log of their own", "rule_log": "append-only by trigger",
     **dict.fromkeys(("inbox", "outbox", "published", "progress", "parked", "parked_log", "idempotency", "calendar"), "the spine's"),
     "alembic_version": "the schema's",

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from tenure.edge.paging import decode_cursor, encode_cursor, page_of
+from tenure.edge.paging import Signed, decode_cursor, encode_cursor, page_of
 from tenure.edge.problems import Problem
 from tenure.testing import Under
 
@@ -58,6 +58,34 @@ def test_a_cursor_of_dates_is_typed() -> None:
 def test_a_broken_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Problem, match="cursor_invalid"):
         decode_cursor(cursor, str)
+
+
+MINE = Signed(b"k" * 32, "statement of M-1")
+
+
+def test_a_signed_cursor_comes_back_as_it_went() -> None:
+    assert MINE.decode(MINE.encode([5, "M1"]), list[Any]) == [5, "M1"]
+    assert MINE.decode(None, int) is None
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "!",
+        "ÄÖ",
+        encode_cursor(5),
+        MINE._replace(about="statement of M-2").encode(5),
+        MINE._replace(secret=b"x" * 32).encode(5),
+        MINE.encode("five"),
+        MINE.encode(5)[:-1],
+        MINE.encode(5) + "AAAA",
+        MINE.encode(55)[:-2],
+    ],
+)
+def test_a_cursor_that_others_wrote_or_changed_is_refused(cursor: str) -> None:
+    with pytest.raises(Problem, match="cursor_invalid"):
+        MINE.decode(cursor, int)
 
 
 def test_a_page_is_empty_only_when_there_is_nothing() -> None:
