@@ -1,4 +1,4 @@
-"""The platform's REST API as the CLI calls it: an operator's token, every write under a new Idempotency-Key."""
+"""The platform's REST API as the CLI calls it: an operator's token, a new Idempotency-Key for a write that names none."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -69,8 +69,10 @@ class Api:
         headers = {"Content-Type": "application/octet-stream", **_new_key(None)}
         return _answer(self._http.put(path, content=body, headers=headers))
 
-    def post_csv(self, path: str, body: bytes) -> Any:
-        return _answer(self._http.post(path, content=body, headers={"Content-Type": "text/csv", **_new_key(None)}))
+    def post_csv(self, path: str, body: bytes, *, key: str | None = None) -> tuple[Any, bool]:
+        """The answer, and whether it is the one that the same file got before under this key."""
+        response = self._http.post(path, content=body, headers={"Content-Type": "text/csv", **_new_key(key)})
+        return _answer(response), response.headers.get("Idempotency-Replayed") == "true"
 
     def get_bytes(self, path: str, **params: str | int | None) -> bytes:
         """A file. Raises ApiError."""

@@ -1,5 +1,6 @@
 """`tenure adjust`, `tenure approve-adjustments` and `tenure liability`: what operators and actuaries do with the ledger."""
 
+import hashlib
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,23 +20,37 @@ def adjust(
     file: Annotated[Path, typer.Argument(help="CSV: member_id, points, reason, ticket; may have wallet and purpose.")],
     subject: Annotated[str, typer.Option("--as", help="Who proposes; somebody else must approve.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, row by row; do nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Propose a file anew that you proposed before.")] = False,
     as_json: Json = False,
 ) -> None:
     """Propose adjustments from a file.
 
-    It is taken whole or not at all, and moves nothing before a second person approves it.
+    It is taken whole or not at all, and moves nothing before a second person approves it. The same file from the same person is
+    proposed once, however often it is sent.
     """
     from tenure_local.api import Api
 
     if not file.is_file():
         fail(f"there is no file {file}")
+    body = file.read_bytes()
+    key = None if dry_run or again else f"file-{hashlib.sha256(body).hexdigest()}"
     with Api(Home(), subject) as api:
-        answer = api.post_csv(f"/v1/adjustment-files?dry_run={str(dry_run).lower()}", file.read_bytes())
+        answer, before = api.post_csv(f"/v1/adjustment-files?dry_run={str(dry_run).lower()}", body, key=key)
+        waits = before and bool(api.get("/v1/adjustments", batch=answer["batch"], state="proposed", limit=1)["items"])
     if as_json:
-        print_json(answer)
+        print_json(answer | {"proposed_before": before})
+    elif before:
+        _show_before(answer["batch"], waits=waits)
     else:
         _show(answer)
     raise typer.Exit(1 if answer["refused"] else 0)
+
+
+def _show_before(batch: str, *, waits: bool) -> None:
+    became = (
+        f"and it waits: tenure approve-adjustments {batch} --as NAME" if waits else "and nothing of it waits any more"
+    )
+    out.print(f"proposed before as {batch}, {became}; nothing new. A second time: --again", markup=False)
 
 
 def _show(answer: dict[str, Any]) -> None:

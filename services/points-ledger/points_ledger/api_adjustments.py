@@ -107,7 +107,10 @@ def _one_by_one(routes: APIRouter, app: App) -> None:
 def _files(routes: APIRouter, app: App) -> None:
     @routes.post("/adjustment-files", openapi_extra=answers(FileAnswer) | _CSV)
     async def take(request: Request, who: Operates, dry_run: DryRun = False, _key: IdempotencyKey = None) -> Response:
-        """Propose the rows of a CSV file: member_id, points, reason, ticket, and if need be wallet and purpose."""
+        """Propose the rows of a CSV file: member_id, points, reason, ticket, and if need be wallet and purpose.
+
+        A refusal is not kept: nothing was taken, and the same key may bring the file again, also a corrected one.
+        """
         asked = await idempotency_of(request, who.subject)
         rows = adjustment_files.read(await request.body())
         with app.in_flight.hold(asked):
@@ -118,7 +121,7 @@ def _files(routes: APIRouter, app: App) -> None:
             events = {n: await _event(app, request, who, one, asked.part(n), batch) for n, one in proposals.items()}
             said = await _judge(app, events)
             answer = _answer(rows, said, events, batch, dry_run=dry_run)
-            return json_response(answer) if dry_run else await _keep(app, asked, answer, list(events.values()))
+            return await _keep(app, asked, answer, list(events.values())) if answer.taken else json_response(answer)
 
     @routes.post("/adjustment-files/{batch}/approve", openapi_extra=answers(Page[BatchAnswer]))
     async def approve(request: Request, batch: Id, who: Operates, _key: IdempotencyKey = None) -> Response:
@@ -215,18 +218,20 @@ def _judged(n: int, row: AdjustmentIn, wrong: Any, event: Event) -> Row:
 
 
 async def _keep(app: App, asked: Idempotency, answer: FileAnswer, events: list[Event]) -> Response:
-    """Keep the answer, and the rows with it if all were judged good; none, if accounts or the day became other meanwhile.
+    """Keep the rows, and the answer with them; none, if accounts or the day became other meanwhile.
 
     Raises Problem.
     """
     body = msgspec.json.encode(answer)
-    if not answer.taken:
-        return app.answer(await app.door.keep_answer(asked, body))
     try:
         return app.answer(await app.door.transact_whole([Item(event) for event in events], asked, body))
     except WrongEventError as wrong:
         raise Problem(wrong.code) from None
     except asyncpg.IntegrityConstraintViolationError:  # another took what was left of the day meanwhile
+        if (
+            await desk.adjusted(app.pool, events[0].data.adjustment_id) is not None
+        ):  # the key is forgotten, the file not
+            raise Problem("adjustment_exists", f"This file was proposed before, as {answer.batch}.") from None
         await _must_fit_into_the_day(app, [event.data for event in events])
         raise Problem("conflict", "The day ended meanwhile, and nothing was taken: send it again.") from None
 

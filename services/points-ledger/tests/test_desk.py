@@ -180,6 +180,34 @@ async def test_a_file_beyond_the_days_limit_names_the_row_and_is_not_taken(t: Un
     assert (await post(t, "/adjustment-files", good, key="g")).json() == taken, "sent again it is taken once"
 
 
+async def test_a_file_that_was_refused_may_come_again_under_its_key(t: Under) -> None:
+    """The day's limit of M-1 is used up; on the next day the same file is taken, and then once."""
+    file = f"{HEAD}\n{M},10000,goodwill,T-1\n{M},10000,goodwill,T-2\n{M},1,goodwill,T-3\n"
+    refused = (await post(t, "/adjustment-files", file, key="f")).json()
+    assert (refused["taken"], refused["rows"][2]["code"]) == (False, "adjustment_day_limit")
+    corrected = file.replace(f"{M},1,goodwill,T-3\n", "")
+    assert (await post(t, "/adjustment-files?dry_run=true", corrected, key="f")).json()["refused"] == 0
+    taken = await post(t, "/adjustment-files", corrected, key="f")
+    assert (taken.json()["taken"], "Idempotency-Replayed" in taken.headers) == (True, False)
+    again = await post(t, "/adjustment-files", corrected, key="f")
+    assert (again.json(), again.headers["Idempotency-Replayed"]) == (taken.json(), "true")
+    assert (await post(t, "/adjustment-files", file, key="f")).json()["code"] == "idempotency_key_reused"
+
+
+async def test_a_file_whose_answer_is_forgotten_is_not_taken_twice(t: Under) -> None:
+    """Answers are kept for months, adjustments for ever."""
+    file = f"{HEAD}\n{M},10,goodwill,T-1\nM-2,10,goodwill,T-1\n"
+    batch = (await post(t, "/adjustment-files", file, key="f")).json()["batch"]
+    await t.pool.execute("DELETE FROM idempotency")
+    waiting = (await post(t, "/adjustment-files", file, key="f")).json()
+    assert (waiting["taken"], {row["code"] for row in waiting["rows"]}) == (False, {"adjustment_exists"})
+    await post(t, f"/adjustment-files/{batch}/approve", subject="op-2")
+    decided = await post(t, "/adjustment-files", file, key="f")
+    assert (decided.status_code, decided.json()["code"]) == (409, "adjustment_exists")
+    assert batch in decided.json()["detail"]
+    assert await t.pool.fetchval("SELECT count(*) FROM adjustments") == 2
+
+
 async def test_of_two_files_at_once_that_together_exceed_the_day_one_is_taken_whole_and_the_other_not_at_all(
     t: Under,
 ) -> None:
