@@ -4,11 +4,12 @@ import asyncio
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from tenure_local.console import fail, out, progress
+from tenure_local.console import fail, out, progress, tell
 from tenure_local.home import Home
 
 if TYPE_CHECKING:
     from points_ledger.whatif import Comparison
+    from points_ledger.whatif_known import Known
 
 FEN = 100
 
@@ -49,7 +50,7 @@ def show(found: "Comparison") -> None:
     unmoved = found.members - found.better - found.worse
     out.print(f"{found.events:,} events up to {found.as_of}; {found.members:,} accounts: ", end="")
     out.print(f"{found.better:,} better off, {found.worse:,} worse, {unmoved:,} as before; before redemption")
-    out.print("history: what the log keeps, and what was reported over REST as far as it earned", markup=False)
+    _show_known(found.known)
     table = Table(title="points by rule and month: as it stands -> by the draft", title_justify="left")
     for name in ("rule", "wallet", "month", "live", "draft", "more", "owed live", "owed draft"):
         table.add_column(name, justify="left" if name in ("rule", "wallet", "month") else "right")
@@ -69,3 +70,11 @@ def show(found: "Comparison") -> None:
             f"{owed.wallet}: {owed.live:,} -> {owed.draft:,} points owed, "
             f"CNY {owed.live_fen / FEN:,.2f} -> {owed.draft_fen / FEN:,.2f}"
         )
+
+
+def _show_known(known: "Known") -> None:
+    since = f"whole from {known.since} on" if known.since else "none"
+    out.print(f"history: {since}; {known.judged:,} of the {known.facts:,} facts that earned in the ledger are judged")
+    out.print("it is what the log keeps, and what was reported over REST as far as it earned", markup=False)
+    for warning in known.warnings:
+        tell(False, warning)

@@ -58,14 +58,15 @@ async def run(
 ) -> Comparison:
     """Let both sets of rules hear the log, and what the ledger on `pool` was told over REST. Raises WorldDown, LogSilentError."""
     trial = Trial(live, draft)
+    of_ledger = await whatif_history.earned(pool)  # before the log is asked where it ends: all of it is before that
     async for events in whatif_history.reported(pool, live):
         trial.expect(events)
     log = open_log(settings.kafka)
     try:
-        await _read(log, trial, told)
+        log_since = await _read(log, trial, told)
     finally:
         await log.close()
-    return trial.compare(as_of)
+    return trial.compare(as_of, of_ledger=of_ledger, log_since=log_since)
 
 
 async def run_here(
@@ -79,19 +80,26 @@ async def run_here(
         await pool.close()
 
 
-async def _read(log: Log, trial: Trial, told: Told) -> None:
+async def _read(log: Log, trial: Trial, told: Told) -> date | None:
+    """Let the trial hear all of the log. The day from which it is whole, None where nothing of it is gone."""
     topics = {topic.name: topic.partitions for topic in SERVICE.reads if topic.name != "time.v1"}
     places: dict[TopicPartition, int] = {(name, n): 0 for name, partitions in topics.items() for n in range(partitions)}
     ends = {place: end for place, end in (await log.ends(places)).items() if end > 0}
     consumer = await log.consumer(f"trial-{uuid.uuid4().hex[:12]}", list(topics))
     try:
-        await _read_to(consumer, ends, trial, told)
+        cut = {place for place, begins in (await consumer.beginnings(ends)).items() if begins > 0}
+        first = await _read_to(consumer, ends, trial, told)
     finally:
         await consumer.close()
+    return max((day for place, day in first.items() if place in cut), default=None)
 
 
-async def _read_to(consumer: Consumer, ends: dict[TopicPartition, int], trial: Trial, told: Told) -> None:
+async def _read_to(
+    consumer: Consumer, ends: dict[TopicPartition, int], trial: Trial, told: Told
+) -> dict[TopicPartition, date]:
+    """Returns the day of the first event of each partition."""
     at: dict[TopicPartition, int] = {}
+    first: dict[TopicPartition, date] = {}
     read = silent = 0
     while any(at.get(place, 0) < end for place, end in ends.items()):
         records = await consumer.poll(records_max=RECORDS_MAX, timeout_s=POLL_S)
@@ -99,9 +107,13 @@ async def _read_to(consumer: Consumer, ends: dict[TopicPartition, int], trial: T
         silent = 0 if records else silent + 1
         if silent > SILENT_POLLS_MAX:
             raise LogSilentError("the log does not give what it says it has; try again")
-        trial.hear(event for record in records if (event := _event(record, ends)) is not None)
+        events = [(record, event) for record in records if (event := _event(record, ends)) is not None]
+        for record, event in events:
+            first.setdefault((record.topic, record.partition), event.day)
+        trial.hear(event for _, event in events)
         read += len(records)
         told(read, sum(ends.values()))
+    return first
 
 
 def _event(record: Record, ends: dict[TopicPartition, int]) -> Event | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
+from tenure.calendar import FIRST_DAY
 from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.keys import key_of
 from tenure.contracts.programme import EarningRules, Programme, Versions
@@ -21,10 +22,11 @@ from points_ledger.rules.account import Account, BudgetClaim, BudgetNews
 from points_ledger.rules.decide import keys
 from points_ledger.rules.waiting import SEPARATOR, HandOver
 from points_ledger.service import SERVICE
+from points_ledger.whatif_known import Known, earnings, known
 
 OWN: Final = "/tenure/points-ledger"
 """What the ledger itself told again under another number: each side tells it to itself, with what it was told of."""
-ALWAYS: Final = date(1900, 1, 1)
+ALWAYS: Final = FIRST_DAY
 Group = tuple[str, str, date]
 
 
@@ -61,7 +63,10 @@ class Affected(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
+    """Both sides on a day; `known` says how much of the ledger's history it stands on."""
+
     as_of: date
+    known: Known
     events: int
     refused_live: int
     refused_draft: int
@@ -136,6 +141,13 @@ class Side:
                 owed[group] += lot.remaining + lot.held
         return found, owed
 
+    def facts(self) -> Counter[date]:
+        """How many facts earned, by their day."""
+        found = Counter[date]()
+        for account in self.accounts.values():
+            found.update(earnings(account.lots.values()))
+        return found
+
     def owed(self) -> Counter[str]:
         return Counter(
             {
@@ -159,6 +171,8 @@ class Trial:
         self.sides = (Side(live), Side(with_draft(live, draft)))
         self.points_per_cny = draft.points_per_cny
         self.events = 0
+        self.asked = draft.effective
+        self.oldest: date | None = None
         self.newest = ALWAYS
         self.reported: dict[str, deque[Event]] = {}
 
@@ -183,11 +197,17 @@ class Trial:
     def _hear(self, event: Event) -> None:
         self.events += 1
         self.newest = max(self.newest, event.day)
+        self.oldest = min(self.oldest or event.day, event.day)
         for side in self.sides:
             side.hear(event)
 
-    def compare(self, as_of: date | None = None) -> Comparison:
-        """Both sides on a day: the newest heard of, unless a later one is named."""
+    def compare(
+        self, as_of: date | None = None, *, of_ledger: Counter[date] | None = None, log_since: date | None = None
+    ) -> Comparison:
+        """Both sides on a day: the newest heard of, unless a later one is named.
+
+        `of_ledger`: how many facts earned, by the ledger's lots; `log_since`: where the log begins, if it was cut.
+        """
         for key in self.reported:
             self._hear_reported(key, None)
         day = max(as_of or self.newest, self.newest)
@@ -197,6 +217,13 @@ class Trial:
         affected = list(self._affected())
         return Comparison(
             as_of=day,
+            known=known(
+                of_ledger or Counter(),
+                live.facts(),
+                heard_since=self.oldest,
+                log_since=log_since,
+                asked=self.asked,
+            ),
             events=self.events,
             refused_live=live.refused,
             refused_draft=draft.refused,

@@ -4,7 +4,9 @@ The invariant: read only. What earned nothing (beyond a limit, too late, refused
 value is known to have reached its threshold, and no more.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any, Final
 
 from tenure.calendar import start_of
@@ -13,6 +15,8 @@ from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.earning import Rule
 from tenure.contracts.topics import TYPE_OF
+
+from points_ledger.whatif_known import NO_FACTS
 
 SOURCE: Final = "/tenure/points-ledger/lots"
 UNKNOWN: Final = "referee-of-"
@@ -26,15 +30,35 @@ REPORTED: Final = """
         AND wallet <> 'growth' AND base > 0
       ORDER BY member_id, rule, fact, lot_no) first
     WHERE NOT revoked ORDER BY earned_on, member_id"""
+# As `whatif_known.earnings` counts them.
+EARNED: Final = """
+    SELECT earned_on, count(*) FROM (
+      SELECT min(earned_on) AS earned_on FROM lots
+      WHERE member_id = ANY ($1) AND wallet <> 'growth' AND granted > 0 AND NOT revoked AND rule <> ALL ($2)
+      GROUP BY member_id, rule, fact) facts
+    GROUP BY 1"""
+
+
+async def earned(pool: Any) -> Counter[date]:
+    """How many facts earned, by their day, from wherever they were heard: what the log no longer tells of stands here, too."""
+    found = Counter[date]()
+    async for members in _members(pool):
+        found.update({row[0]: row[1] for row in await pool.fetch(EARNED, members, sorted(NO_FACTS))})
+    return found
 
 
 async def reported(pool: Any, programme: Programme) -> AsyncIterator[list[Event]]:
     """The reports that earned, some members' at a time, by date."""
+    async for members in _members(pool):
+        rows = await pool.fetch(REPORTED, members)
+        yield [event for row in rows if (event := event_of(row, programme)) is not None]
+
+
+async def _members(pool: Any) -> AsyncIterator[list[str]]:
     last = ""
     while members := [row[0] for row in await pool.fetch(MEMBERS, last, MEMBERS_AT_ONCE)]:
         last = members[-1]
-        rows = await pool.fetch(REPORTED, members)
-        yield [event for row in rows if (event := event_of(row, programme)) is not None]
+        yield members
 
 
 def event_of(row: Any, programme: Programme) -> Event | None:

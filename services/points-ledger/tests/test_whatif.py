@@ -2,12 +2,15 @@
 
 import os
 import time
+from collections import Counter
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from points_ledger.rules.account import Account
 from points_ledger.service import SERVICE
 from points_ledger.whatif import ALWAYS, Side, Trial, with_draft
+from points_ledger.whatif_known import known
 from tenure.calendar import start_of
 from tenure.contracts.event import Data, Event
 from tenure.contracts.policy import CustomerMerged
@@ -135,6 +138,59 @@ def test_a_budget_in_a_draft_is_served_in_order_and_to_the_point(rules: Programm
     )
     (quiz,) = [row for row in trial.compare().by_rule if row.rule == "quiz"]
     assert quiz.draft - quiz.live == 130
+
+
+JUNE, JULY = D("2026-06-01"), D("2026-07-01")
+
+
+@pytest.mark.parametrize(
+    ("of_ledger", "of_trial", "log_since", "asked", "since", "judged", "says"),
+    [
+        pytest.param({JUNE: 2}, {JUNE: 2}, None, ALWAYS, JUNE, 2, [], id="a log that has all"),
+        pytest.param({JUNE: 2}, {JUNE: 3}, None, ALWAYS, JUNE, 2, [], id="what the ledger has not heard yet"),
+        pytest.param({}, {}, None, ALWAYS, None, 0, [], id="nothing anywhere"),
+        pytest.param(
+            {JUNE: 2, JULY: 1}, {JUNE: 1, JULY: 1}, None, ALWAYS, D("2026-06-02"), 2,
+            ["seen more than the log retains: 1 of 3 facts that earned are not judged, dated 2026-06-01 to 2026-06-01"],
+            id="a log that forgot what came on one day",
+        ),
+        pytest.param(
+            {JUNE: 2, JULY: 1}, {}, None, ALWAYS, D("2026-07-02"), 0,
+            ["3 of 3 facts that earned are not judged, dated 2026-06-01 to 2026-07-01"],
+            id="a log that forgot everything",
+        ),
+        pytest.param({}, {JULY: 1}, JULY, JULY, JULY, 0, [], id="a log that begins where the draft does"),
+        pytest.param(
+            {}, {JULY: 1}, JULY, JUNE, JULY, 0,
+            ["the log begins on 2026-07-01, and the draft is judged from 2026-06-01 on"],
+            id="a log that begins later than the draft",
+        ),
+        pytest.param(
+            {JUNE: 1}, {JULY: 1}, JULY, ALWAYS, JULY, 0,
+            ["the log begins on 2026-07-01, and the draft is judged as if it had always held", "1 of 1 facts"],
+            id="both",
+        ),
+    ],
+)  # fmt: skip
+def test_a_simulation_says_from_which_day_on_it_knows_all(
+    of_ledger: Any, of_trial: Any, log_since: Any, asked: Any, since: Any, judged: int, says: list[str]
+) -> None:
+    found = known(
+        Counter(of_ledger), Counter(of_trial), heard_since=min(of_trial, default=None), log_since=log_since, asked=asked
+    )
+    assert (found.since, found.judged, found.facts) == (since, judged, sum(of_ledger.values()))
+    assert len(found.warnings) == len(says)
+    assert all(words in warning for words, warning in zip(says, found.warnings, strict=True)), found.warnings
+
+
+def test_a_fact_is_counted_once_a_rule_by_its_day(rules: Programme) -> None:
+    """A renewal that a late tier tops up is one fact with two lots."""
+    trial = Trial(rules, draft(rules))
+    life = [(renewed(term(2), "2026-12-20", early=12), "2026-12-20"), (tiers(("2026-06-01", "gold")), "2026-12-21")]
+    trial.hear(event(n, *fact) for n, fact in enumerate(life))
+    lots = trial.sides[0].accounts[M].lots.values()
+    assert [lot.rule for lot in lots] == ["renewal", "renewal"]
+    assert trial.sides[0].facts() == {D("2026-12-20"): 1}
 
 
 def test_what_the_ledger_would_park_is_counted(rules: Programme) -> None:

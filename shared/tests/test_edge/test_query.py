@@ -53,7 +53,7 @@ async def test_a_stranger_is_not_told_what_a_query_should_be(offline: Under) -> 
     assert (await ask(offline, "limt=5", "member")).status_code == 403
 
 
-async def test_a_write_with_a_mistyped_parameter_does_nothing(under: Under, totals: object) -> None:
+async def test_a_write_with_a_mistyped_parameter_does_nothing(under: Under) -> None:
     headers = under.auth("member", subject="M1")
     answer = await under.http.post(f"{PATH}/M1/add?dryrun=true", json={"amount": 5}, headers=headers)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "query/dryrun")
