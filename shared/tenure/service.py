@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 Rule = Callable[[Any, Event, Any], Decision[Any]]
 RouterOf = Callable[..., "APIRouter"]
+Forget = Callable[[Connection, int], Awaitable[int]]
 _OF_THE_SPINE: Final = frozenset({"day.started", "rules.published", "rules.withdrawn"})
 """Events that touch no state of a service: the spine keeps the calendar and the rules that are followed."""
 
@@ -52,6 +53,7 @@ class Service(Generic[S]):
     event is a decision, not an accident. `keys` tells which states an event touches, default its own key. `problems`
     are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title). `gauges` are metrics of
     its own, each with the statement that is asked for its value every few seconds: make it one that an index answers.
+    `forgets` are tables with a retention, each with what deletes up to so many rows past it, and says how many it did.
     `routers` is called by who serves HTTP: what they stand on takes longer to load than all else, and a command does without.
     `rulebooks` are the kinds of rules it owns: two persons publish versions of them in its database (`tenure.rulebook`).
     `follows` are kinds that others own and it goes by: it reads `programme.v1` and keeps what is published.
@@ -71,6 +73,7 @@ class Service(Generic[S]):
     migrations: Path
     under_way: str = ""
     gauges: tuple[tuple[Gauge, str], ...] = ()
+    forgets: tuple[tuple[str, Forget], ...] = ()
     rulebooks: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
 

@@ -1,10 +1,13 @@
 """The write door: each event's effect happens exactly once, whatever is delivered twice, refused, or interrupted."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
+from asyncpg.connection import Connection
 from tenure.contracts.message import MessageRequested
+from tenure.service import Saved
 from tenure.spine import parking
 from tenure.spine.codec import event_of
 from tenure.spine.log import Record
@@ -12,7 +15,8 @@ from tenure.spine.park import replay
 from tenure.spine.transact import Idempotency, Item
 from tenure.testing import Under
 
-from .toy import grant
+from .toy import TOY, Total, grant
+from .toy import save as toy_save
 
 HTTP_BODY = b"fingerprint"
 
@@ -163,6 +167,21 @@ async def test_a_refused_event_without_a_record_is_told_not_parked_and_its_id_ma
     assert corrected.wrong is None
     assert not corrected.seen
     assert await totals(toy) == {"M-1": 19}
+
+
+async def test_the_rows_of_a_refusal_are_kept_for_its_caller_and_with_nothing_that_is_parked(toy: Under) -> None:
+    kept: list[str] = []
+
+    async def save(conn: Connection, saved: Saved[Total]) -> None:
+        kept.extend(saved.rows)
+        await toy_save(conn, saved)
+
+    toy.door.service = replace(TOY, save=save)
+    await toy.door.transact([once(13), once(7, event_id="c-2", member_id="M-2")])
+    await toy.deliver(toy.records(grant("M-3", 13)))
+    await replay(toy.door, "M-3")
+    assert kept == ["M-1 asked for 13"]
+    assert await totals(toy) == {"M-1": 0, "M-2": 7, "M-3": 0}
 
 
 async def test_an_event_without_a_record_does_not_overtake_what_is_parked_of_its_key(toy: Under) -> None:

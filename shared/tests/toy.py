@@ -23,7 +23,7 @@ class Total(Data, frozen=True, kw_only=True):
 
 def on_granted(state: Total, event: Event, programme: Any) -> Decision[Total]:
     if event.data.amount == 13:
-        raise RefusedError("unlucky", "thirteen is not granted here")
+        raise RefusedError("unlucky", "thirteen is not granted here", rows=(f"{event.key} asked for 13",))
     if event.data.amount == 666:
         raise KeyError("a mistake in a rule")
     total = replace(state, amount=state.amount + event.data.amount, due_on=event.data.activates_on)

@@ -1,4 +1,4 @@
-"""Statements over HTTP: in pages for the app, as a file for whoever keeps books."""
+"""Statements over HTTP: in pages for the app, as a file for whoever keeps books; and what came to nothing, which no entry shows."""
 
 import asyncio
 from typing import Annotated, Any, Final, Literal
@@ -10,10 +10,10 @@ from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
 from tenure.edge.bodies import Day, MemberId
 from tenure.edge.http import App, json_response
-from tenure.edge.paging import Cursor, Limit, Signed, page_of
+from tenure.edge.paging import Cursor, Limit, Signed, decode_cursor, page_of
 from tenure.edge.problems import Problem
 
-from points_ledger import sheets, statement, words
+from points_ledger import sheets, statement, unpaid, words
 from points_ledger.rules.account import ADJUSTMENT, Kind
 from points_ledger.statement import Filter, From, Line, Statement
 
@@ -54,8 +54,13 @@ class _Cursors:
 
 def router(app: App) -> APIRouter:
     """Statements."""
-    routes, cursors = APIRouter(), _Cursors()
+    routes = APIRouter()
+    _entries(routes, app, _Cursors())
+    _nothings(routes, app)
+    return routes
 
+
+def _entries(routes: APIRouter, app: App, cursors: _Cursors) -> None:
     @routes.get("/wallets/{member_id}/statement", openapi_extra=answers(Page[Line]))
     async def lines(
         member_id: MemberId,
@@ -97,7 +102,17 @@ def router(app: App) -> APIRouter:
         title = "积分对账单" if language == "zh" else "Statement"
         return await asyncio.to_thread(sheets.answer, form, "statement", HEADS[language], rows, title=title)
 
-    return routes
+
+def _nothings(routes: APIRouter, app: App) -> None:
+    @routes.get("/wallets/{member_id}/unpaid", openapi_extra=answers(Page[unpaid.CameToNothing]))
+    async def nothing(member_id: MemberId, who: Looks, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """Activities that earned nothing, also under numbers merged into this one, newest day first, each with why in a sentence.
+        What earned after all (steps corrected upwards) is not among them; after some months they are forgotten.
+        """
+        who.must_see(member_id)
+        after = decode_cursor(cursor, unpaid.Place) or unpaid.BEGINNING
+        rows = await unpaid.page(app.pool, await app.rules(), member_id, after, limit + 1)
+        return json_response(page_of(rows, limit, key=lambda row: row[1], show=lambda row: row[0]))
 
 
 def _rows(programme: Programme, found: Statement, language: Language) -> list[tuple[sheets.Cell, ...]]:

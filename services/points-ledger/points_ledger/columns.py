@@ -16,6 +16,7 @@ from points_ledger.rules.account import (
     Proposal,
     ReferralNews,
     Transfer,
+    Unpaid,
 )
 
 Pairs = tuple[tuple[int, int], ...]
@@ -106,6 +107,10 @@ PROPOSAL: Final = {
 CHANGE: Final = {
     "member_id": "text", "what": "text", "reason": "text", "actor": "text", "cause": "text", "effective": "date",
 }  # fmt: skip
+UNPAID: Final = {
+    "member_id": "text", "day": "date", "kind": "text", "fact": "text", "activity_id": "text", "reason": "text",
+    "limited_by": "text", "rules_version": "int",
+}  # fmt: skip
 NEWS: Final = {"member_id": "text", "policy_no": "text", "void": "bool"}
 HOLD_CHANGES: Final = ("member_id", "state", "parts", "captured", "refunded")
 LOT_CHANGES: Final = (
@@ -133,7 +138,7 @@ ALLOTTED: Final = {"member_id": "text", "lot_id": "text", "points": "bigint", "a
 
 _TABLES: Final[tuple[tuple[type[msgspec.Struct], dict[str, str]], ...]] = (
     (Lot, LOT), (Transfer, TRANSFER), (Hold, HOLD), (Proposal, PROPOSAL), (ReferralNews, NEWS), (BudgetClaim, CLAIM),
-    (BudgetNews, ALLOTTED), (AccountChange, CHANGE), (AdjustmentUse, USE),
+    (BudgetNews, ALLOTTED), (AccountChange, CHANGE), (AdjustmentUse, USE), (Unpaid, UNPAID),
 )  # fmt: skip
 for struct, columns in _TABLES:
     assert len(struct.__struct_fields__) == len(columns), f"{struct.__name__} and its table differ"

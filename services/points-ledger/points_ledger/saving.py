@@ -14,7 +14,7 @@ from asyncpg.connection import Connection
 from tenure.service import Saved
 
 from points_ledger import columns as c
-from points_ledger import day_limits, hand_overs
+from points_ledger import day_limits, hand_overs, unpaid
 from points_ledger.rules.account import (
     BALANCES,
     Account,
@@ -28,6 +28,7 @@ from points_ledger.rules.account import (
     Proposal,
     ReferralNews,
     Transfer,
+    Unpaid,
 )
 
 T = TypeVar("T")
@@ -94,15 +95,17 @@ async def _pass_lots(conn: Connection, saved: Saved[Account]) -> None:
 
 
 async def _save_rare(conn: Connection, saved: Saved[Account], pairs: Pairs) -> None:
-    """The audit; claims of budgets that were made, allotments that were read, and those that go on to who a customer became."""
+    """The audit; what came to nothing; claims of budgets, allotments read, and those that go on to who a customer became."""
+    rows = [row for row in saved.rows if not isinstance(row, Transfer)]
     read = [news for before, after in pairs if before and not after.allotted for news in before.allotted]
     await _write(conn, DROP_ALLOTTED, [msgspec.structs.astuple(news) for news in read])
-    changes = [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, AccountChange)]
+    changes = [msgspec.structs.astuple(row) for row in rows if isinstance(row, AccountChange)]
     await _append(conn, "account_changes", c.CHANGE, changes)
-    await hand_overs.keep(conn, saved.rows)
-    await day_limits.count(conn, (row for row in saved.rows if isinstance(row, AdjustmentUse)))
+    await _write(conn, unpaid.KEEP, [msgspec.structs.astuple(row) for row in rows if isinstance(row, Unpaid)])
+    await hand_overs.keep(conn, rows)
+    await day_limits.count(conn, (row for row in rows if isinstance(row, AdjustmentUse)))
     for kind, sql in ((BudgetClaim, INSERT_CLAIMS), (BudgetNews, LEAVE_ALLOTTED)):
-        await _write(conn, sql, [msgspec.structs.astuple(row) for row in saved.rows if isinstance(row, kind)])
+        await _write(conn, sql, [msgspec.structs.astuple(row) for row in rows if isinstance(row, kind)])
 
 
 async def _append(conn: Connection, table: str, columns: Iterable[str], rows: Sequence[Sequence[Any]]) -> None:

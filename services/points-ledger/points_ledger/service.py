@@ -8,7 +8,7 @@ from tenure.contracts.decision import DayReached
 from tenure.service import RouterOf, Service
 from tenure.telemetry import metrics
 
-from points_ledger import commands, saving, store, timers
+from points_ledger import commands, saving, store, timers, unpaid
 from points_ledger.problems import PROBLEMS
 from points_ledger.proof import sealer
 from points_ledger.rules import activities, adjustments, decide, earning, given_up, holds, standing, terms
@@ -97,5 +97,6 @@ SERVICE: Final = Service[Account](
         (metrics.journal_unsealed_rows, sealer.UNSEALED),
         (metrics.journal_oldest_unsealed_age_seconds, sealer.OLDEST_UNSEALED_AGE),
     ),
+    forgets=(("unpaid", unpaid.forget),),
     migrations=Path(__file__).parents[1] / "migrations",
 )

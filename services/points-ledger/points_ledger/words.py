@@ -1,13 +1,14 @@
-"""An entry explained in a sentence or two, in Chinese and in English, for whoever has the customer on the phone.
+"""An entry, or why there is none, in a sentence or two, in Chinese and in English, for whoever has the customer on the phone.
 
 The invariant: nothing is said that the entry's own figures and the memory of its term do not say.
 """
 
+from datetime import date
 from typing import Any, Final, NamedTuple
 
 from tenure.contracts.programme import Programme
 
-from points_ledger.rules.account import ADJUSTMENT, GRACE
+from points_ledger.rules.account import ADJUSTMENT, GRACE, Reason
 from points_ledger.rules.added_cover import added_by
 from points_ledger.rules.caps import BUDGET, CAMPAIGN, CUT, CUT_AGAIN, WAITS
 from points_ledger.rules.memory import Memory
@@ -32,6 +33,21 @@ LIMITS_ZH: Final = (
     (CUT_AGAIN, "重新计算时的上限"), (f"{CUT} ", "上限 "), (WAITS, "等待活动预算 "), (BUDGET, "活动预算 "), (CAMPAIGN, "活动 "),
 )  # fmt: skip
 """How what limits an entry begins, and that in Chinese; the rest is a code of the programme."""
+PERIODS_ZH: Final = {"day": "每天", "year": "每年"}
+NOTHING: Final[dict[Reason, Said]] = {
+    "too_late": Said("上报时已超过活动日后{0}天，不再计分", "it was reported more than {0} days after its day"),
+    "heard_late": Said("到达积分系统时已过可计分的时限", "it reached the ledger too long after its day to count"),
+    "below": Said("上报数值未达到{0:,}", "what was reported stays below {0:,}"),
+    "no_rule": Said("此类活动当日不计积分", "nothing is earned for this on that day"),
+    "not_then": Said("仅{0}起、{1}前的活动计分", "it counts from {0} until before {1} only"),
+    "not_for_line": Said("仅适用于险种{0}", "it counts for the product line {0} only"),
+    "agent_left": Said(
+        "代理人已于{0}离职，此后的服务不计分", "the agent left on {0}, and services from that day on do not count"
+    ),
+    "backfill": Said("补录的历史活动不计分", "activities entered afterwards as history earn nothing"),
+    "rated": Said("按当日倍数计算后不足1分", "the multipliers of that day leave less than a point of it"),
+}
+"""Why an activity came to nothing, where it needs no more than what limits it."""
 
 
 def label_of(rule: Any, code: str) -> Said:
@@ -51,6 +67,32 @@ def of_entry(why: Any, memory: Memory, status: Said) -> Said:
     parts = [_earned(why, status), _limited(why), _dates(why), _taken_back(why, memory), _became(why)]
     said = [part for part in parts if part is not None]
     return Said("；".join(part.zh for part in said) + "。", "; ".join(part.en for part in said) + ".")
+
+
+def of_nothing(on: date, label: Said, activity_id: str, reason: Reason, limited_by: str) -> Said:
+    """Why an activity earned nothing."""
+    why = _why_nothing(reason, limited_by)
+    return Said(
+        f"{on}，{label.zh}（{activity_id}）：未获得积分，{why.zh}。",
+        f"{on}, {label.en}, {activity_id}: no points, for {why.en}.",
+    )
+
+
+def _why_nothing(reason: Reason, by: str) -> Said:
+    match reason:
+        case "limit":
+            times, _, period = by.partition(" a ")
+            if not period:
+                return Said("该项只计一次，此前已计分", "it counts once, and had counted before")
+            zh = f"该项{PERIODS_ZH.get(period, period)}最多计{times}次，此前已计满"
+            return Said(zh, f"at most {times} a {period} counts, and that had been reached")
+        case "capped":
+            return Said(f"受限于：{_limit_zh(by)}", f"nothing was left of what limits it: {by}")
+        case "below":
+            return Said(*(text.format(int(by)) for text in NOTHING[reason]))
+        case "not_then":
+            return Said(*(text.format(*by.split("/")) for text in NOTHING[reason]))
+    return Said(*(text.format(by) for text in NOTHING[reason]))
 
 
 def _earned(why: Any, status: Said) -> Said:
@@ -86,8 +128,11 @@ def _limited(why: Any) -> Said | None:
     by: str = why.capped_by
     if not by:
         return None
-    zh = next((text + by.removeprefix(begin) for begin, text in LIMITS_ZH if by.startswith(begin)), by)
-    return Said(f"受限于：{zh}", f"limited by: {by}")
+    return Said(f"受限于：{_limit_zh(by)}", f"limited by: {by}")
+
+
+def _limit_zh(by: str) -> str:
+    return next((text + by.removeprefix(begin) for begin, text in LIMITS_ZH if by.startswith(begin)), by)
 
 
 def _dates(why: Any) -> Said:

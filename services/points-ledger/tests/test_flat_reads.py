@@ -1,4 +1,5 @@
-"""A balance and a page of the statement cost the same for a member with ten entries and for one with a hundred thousand.
+"""A balance, a page of the statement and one of what came to nothing cost the same for a member with ten entries and for one with
+a hundred thousand.
 
 Flat by what PostgreSQL touches (pages of tables and indexes), not by a stop-watch; the times of the long form are only told.
 """
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 import pytest
 import structlog
-from points_ledger import reads, statement
+from points_ledger import reads, statement, unpaid
 from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
@@ -37,6 +38,11 @@ WRITE = (
        SELECT 'B-' || $1::int, k, 'points', 'issuance', 'available', 100, (k + 1) / 2, 'grant', DATE '2026-01-01', 'e-' || k, ''
        FROM generate_series(1, $1) k""",
 )
+
+NOTHING = """
+    INSERT INTO unpaid (member_id, day, kind, fact, activity_id, reason, limited_by, rules_version)
+    SELECT 'U-' || $1::int, DATE '2026-01-01' + k % 92, 'quiz', 'q-' || k, 'q-' || k, 'limit', '1 a day', 1
+    FROM generate_series(1, $1) k"""
 
 
 @pytest.fixture
@@ -74,6 +80,18 @@ async def test_a_page_of_the_statement_costs_the_same_wherever_it_lies(t: Under)
     nulls = ["NULL"] * 4
     newest = [await touched(t, filled(statement.PAGE, f"'B-{n}'", "NULL", *nulls, "10")) for n in ENTRIES]
     oldest = [await touched(t, filled(statement.PAGE, f"'B-{n}'", "11", *nulls, "10")) for n in ENTRIES]
+    log.info("measured", newest=newest, oldest=oldest)
+    assert max(newest + oldest) <= min(newest + oldest) + 3 * PAGES_MORE_MAX, (newest, oldest)
+
+
+async def test_a_page_of_what_came_to_nothing_costs_the_same_wherever_it_lies(t: Under) -> None:
+    for entries in ENTRIES:
+        await t.pool.execute(NOTHING, entries)
+    await t.pool.execute("VACUUM ANALYZE unpaid")
+    whose = [(f"ARRAY['U-{n}']", f"ARRAY['U-{n}']", f"'U-{n}'") for n in ENTRIES]
+    newest = [await touched(t, filled(unpaid.PAGE, *both, "date 'infinity'", *["''"] * 3, "11")) for *both, _ in whose]
+    place = ("date '2026-01-03'", "'quiz'", "'q-9'")
+    oldest = [await touched(t, filled(unpaid.PAGE, *both, *place, one, "11")) for *both, one in whose]
     log.info("measured", newest=newest, oldest=oldest)
     assert max(newest + oldest) <= min(newest + oldest) + 3 * PAGES_MORE_MAX, (newest, oldest)
 

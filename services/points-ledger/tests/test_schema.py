@@ -1,7 +1,7 @@
 """Schemathesis against the ledger's own description, on a real PostgreSQL: all its checks, and two of ours, find nothing.
 
-What a schema cannot say stands in `schema_hooks`. By default the routes of reservations, activities, entries and roots are asked; with
-TENURE_LEDGER_LONG=1 every route the service has, and many times as often.
+What a schema cannot say stands in `schema_hooks`. By default the routes of reservations, activities, entries, roots and what came to
+nothing are asked; with TENURE_LEDGER_LONG=1 every route the service has, and many times as often.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from .world import D, did, paid, term
 
 HERE = Path(__file__).parent
 EXAMPLES = int(os.environ.get("TENURE_SCHEMA_EXAMPLES") or sized(5, 60))
-MINE = "^/v1/(holds|activities|entries|ledger/roots)"
+MINE = "^/v1/(holds|activities|entries|ledger/roots|wallets/.+/unpaid)"
 PATIENT = {"clock": "events", "answer_timeout_s": 60.0, "pool_acquire_timeout_s": 30.0}
 CONFIG = (HERE / "schemathesis.toml").read_text()
 

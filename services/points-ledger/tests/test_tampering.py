@@ -68,6 +68,7 @@ NOT_IMPLIED = {
 UNSEALED_TABLES = {
     "account_changes": "the audit: append-only by trigger, not sealed",
     "lot_cuts": "when an agent's leaving was known: append-only by trigger, and written by one",
+    "unpaid": "what came to nothing: moves no points, is never changed, and forgotten after a while",
     "adjustment_days": "what was used of a day's limits; over when the day is",
     "budget_claims": "a queue", "budget_news": "a queue", "referral_news": "a queue", "hand_overs": "a queue",
     "cursor_secret": "what pages of statements are signed with: no figure stands in it",
@@ -287,6 +288,8 @@ REFUSED = [
     "DELETE FROM holds",
     "DELETE FROM accounts",
     "DELETE FROM budgets",
+    "UPDATE unpaid SET reason = 'below'",
+    "TRUNCATE unpaid",
     "INSERT INTO adjustment_days VALUES ('2027-01-01', 'maker', 'op-1', 11, 10)",
     "UPDATE accounts SET points_available = -1",
     "UPDATE accounts SET points_debt = 1 WHERE points_available > 0",

@@ -28,7 +28,14 @@ class Decision(msgspec.Struct, Generic[S], frozen=True):
 
 
 class RefusedError(WrongEventError):
-    """A rule refuses: nothing changed. From a topic the event is parked, over HTTP it is a problem with this `code`."""
+    """A rule refuses: no state changed. From a topic the event is parked, over HTTP it is a problem with this `code`.
+
+    `rows` are appended all the same when a caller is refused, for whoever asks later what came and why it did not count.
+    """
+
+    def __init__(self, code: str, detail: str, *, rows: tuple[Any, ...] = ()) -> None:
+        super().__init__(code, detail)
+        self.rows = rows
 
 
 class DayReached(Data, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The steps of one transaction over many items: claim, load, decide, save, emit (DESIGN section 1). `transact` runs them.
 
-The invariant: an item that is wrong leaves no trace but its place in the park; what was claimed here and had no effect is given
-back, and what was claimed before is never touched.
+The invariant: an item that is wrong leaves no trace but its place in the park, or the rows with which a rule refused its caller;
+what was claimed here and had no effect is given back, and what was claimed before is never touched.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from opentelemetry.trace import Span
 from uuid_utils import uuid7
 
-from tenure.contracts.decision import Decision
+from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.rulebook import tables as rule_tables
 from tenure.rulebook.book import Rulebook
@@ -218,6 +218,8 @@ class Batch:
         self.outcomes[i].wrong = wrong
         if self.items[i].record is not None:
             self._park(i, wrong)
+        elif isinstance(wrong, RefusedError):
+            self.rows += wrong.rows
 
     def _park(self, i: int, wrong: WrongEventError) -> None:
         item = self.items[i]

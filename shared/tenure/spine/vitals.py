@@ -138,9 +138,11 @@ class Vitals:
                 retention_days=self.settings.inbox_retention_days,
                 rows_max=SWEEP_ROWS_MAX,
             )
-        metrics.swept_rows.labels(self.door.service.name, "outbox").inc(outbox_rows)
-        metrics.swept_rows.labels(self.door.service.name, "inbox").inc(inbox_rows)
-        return outbox_rows + inbox_rows
+            own = {table: await forget(conn, SWEEP_ROWS_MAX) for table, forget in self.door.service.forgets}  # type: ignore[arg-type]
+        swept = {"outbox": outbox_rows, "inbox": inbox_rows, **own}
+        for table, rows in swept.items():
+            metrics.swept_rows.labels(self.door.service.name, table).inc(rows)
+        return sum(swept.values())
 
 
 BLOCKED_EVERY_S: Final = 0.02

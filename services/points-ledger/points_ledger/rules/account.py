@@ -35,6 +35,20 @@ Kind = Literal[
     "adjust",
     "merge",
 ]
+Reason = Literal[
+    "limit",
+    "too_late",
+    "heard_late",
+    "below",
+    "no_rule",
+    "not_then",
+    "not_for_line",
+    "agent_left",
+    "backfill",
+    "capped",
+    "rated",
+]
+"""Why an activity came to nothing; `words.of_nothing` has each in a sentence."""
 GRACE: Final = "refund_grace"
 ADJUSTMENT: Final = "adjustment"
 FIRST_TERM: Final = 1
@@ -184,6 +198,21 @@ class AccountChange(msgspec.Struct, frozen=True):
     actor: str
     cause: str
     effective: date
+
+
+class Unpaid(msgspec.Struct, frozen=True):
+    """An activity that came to nothing, and why. `fact` is the key it would have earned by; `limited_by` measures the reason: a
+    limit, days, a value, product lines, a cap.
+    """
+
+    member_id: str
+    day: date
+    kind: str
+    fact: str
+    activity_id: str
+    reason: Reason
+    limited_by: str
+    rules_version: int
 
 
 class AdjustmentUse(msgspec.Struct, frozen=True):

@@ -1,10 +1,12 @@
 """What members do between policies and agents do for them: once each, within caps, by the date of the activity.
 
-The invariant: caps and streaks count days of activity, never days of arrival; a corrected day undoes what it must.
+The invariants: caps and streaks count days of activity, never days of arrival; a corrected day undoes what it must; what comes to
+nothing leaves a row that says why (`unpaid`).
 """
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -14,13 +16,18 @@ from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
 from tenure.contracts.programme.earning import Limit, Rule, Streak
 
 from points_ledger.commands import RecordActivity
-from points_ledger.rules.account import FOREVER, WALLETS, Lot
+from points_ledger.rules.account import FOREVER, WALLETS, Lot, Reason
 from points_ledger.rules.book import Book
 from points_ledger.rules.earning import Fact, earn
 from points_ledger.rules.reversal import revoke
 from points_ledger.rules.standing import must_be_still_used
+from points_ledger.rules.unpaid import Activity, WhyNot, bar, key_of, limit_text, unpaid
 
-Activity = ActivityCompleted | AgentServiceRecorded
+_REFUSED: Final[dict[Reason, tuple[str, str]]] = {
+    "agent_left": ("agent_left", "services after an agent has left do not count"),
+    "too_late": ("activity_too_late", "{0} counts up to {1} days after its day"),
+}
+"""What a caller is told at once, as a refusal: code and detail."""
 MEMORY_MARGIN_DAYS = 7
 ONE_DAY = timedelta(1)
 
@@ -42,32 +49,41 @@ def on_recorded(book: Book, command: RecordActivity) -> ActivityResult:
     """An activity from a caller. Raises RefusedError member_merged, activity_too_late, agent_left, and those of `on_activity`."""
     must_be_still_used(book)
     activity = command.activity
+    _must_have_happened(book, activity)
     rule = _rule(book, activity)
-    if _has_left(book, activity):
-        raise RefusedError("agent_left", "services after an agent has left do not count")
-    if rule is not None and _is_too_late(book, activity, rule):
-        raise RefusedError("activity_too_late", f"{activity.kind} counts up to {rule.late_days_max} days after its day")
+    barred = bar(book, activity, rule)
+    if barred is not None and barred.reason in _REFUSED:
+        code, detail = _REFUSED[barred.reason]
+        detail = detail.format(activity.kind, barred.limited_by)
+        raise RefusedError(code, detail, rows=(unpaid(book, activity, rule, barred),))
     return on_activity(book, activity)
 
 
 def on_activity(book: Book, activity: Activity) -> ActivityResult:
-    """An activity as the log tells it; one that is too late has no effect. Under a number given up it is told again, under the
-    one the person goes by now, and counts there beside what was told there.
+    """An activity as the log tells it; one that is too late leaves why, and no more. Under a number given up it is told again,
+    under the one the person goes by now, and counts there beside what was told there.
 
     Raises RefusedError activity_in_future, no_session, self_referral.
     """
-    if activity.on > book.day:
-        raise RefusedError("activity_in_future", "an activity is reported after it happened")
+    _must_have_happened(book, activity)
     if book.memory.became:
         book.tell(_under(book.memory.became, activity))
         return ActivityResult(activity.activity_id, 0, 0, 0)
     if isinstance(activity, AgentServiceRecorded) and _for_oneself(book, activity):
         raise RefusedError("self_referral", "an agent serves, and refers, somebody else")
     rule, limited_by = _rule(book, activity), ""
-    if rule is not None and not book.event.backfill and not _is_too_late(book, activity, rule):
-        limited_by = _record(book, activity, rule)
+    nothing = bar(book, activity, rule)
+    if rule is not None and nothing is None:
+        limited_by, nothing = _record(book, activity, rule)
+    if nothing is not None:
+        book.rows.append(unpaid(book, activity, rule, nothing))
     net = _net(book)
     return ActivityResult(activity.activity_id, net["points"], net["growth"], net["agent"], limited_by)
+
+
+def _must_have_happened(book: Book, activity: Activity) -> None:
+    if activity.on > book.day:
+        raise RefusedError("activity_in_future", "an activity is reported after it happened")
 
 
 def _under(number: str, activity: Activity) -> Activity:
@@ -77,17 +93,8 @@ def _under(number: str, activity: Activity) -> Activity:
 
 
 def _rule(book: Book, activity: Activity) -> Rule | None:
-    """The rule that pays this kind on that day, if one does."""
-    if _has_left(book, activity):
-        return None
-    rule = book.programme.earning.at(activity.on).find(activity.kind)
-    line = activity.product_line if isinstance(activity, ActivityCompleted) else None
-    return rule if rule is not None and rule.applies_to(line, activity.on) else None
-
-
-def _has_left(book: Book, activity: Activity) -> bool:
-    left_on = book.memory.left_on
-    return left_on is not None and isinstance(activity, AgentServiceRecorded) and activity.on >= left_on
+    """The rule for this kind on that day, if there is one."""
+    return book.programme.earning.at(activity.on).find(activity.kind)
 
 
 def _for_oneself(book: Book, service: AgentServiceRecorded) -> bool:
@@ -95,22 +102,28 @@ def _for_oneself(book: Book, service: AgentServiceRecorded) -> bool:
     return service.member_id is not None and service.member_id in {book.member_id, *book.memory.persons}
 
 
-def _is_too_late(book: Book, activity: Activity, rule: Rule) -> bool:
-    return rule.late_days_max is not None and (book.day - activity.on).days > rule.late_days_max
-
-
-def _record(book: Book, activity: Activity, rule: Rule) -> str:
-    """Let it earn what it earns. Returns what limited it."""
+def _record(book: Book, activity: Activity, rule: Rule) -> tuple[str, WhyNot | None]:
+    """Let it earn what it earns. Returns what limited it, and why it came to nothing, if it did."""
     fact = _fact(book, activity, rule)
     if fact.remembered_until < book.lived_to:
-        return ""  # so long ago that whether it earned before is forgotten: it cannot be new
+        return "", WhyNot("heard_late")  # so long ago that whether it earned before is forgotten: it cannot be new
+    below = None
     if rule.value_min is not None and isinstance(activity, ActivityCompleted):
-        _measure(book, activity, rule, fact)
+        below = _measure(book, activity, rule, fact)
     elif (reached := _reached(book, rule, fact)) is not None:
-        return f"{reached.times} a {reached.per}" if reached.per != "once" else "once"
+        return limit_text(reached), WhyNot("limit", limit_text(reached))
     else:
         earn(book, fact)
-    return next((lot.capped_by for lot in book.group(rule.code, rule.wallet, fact.key)), "")
+    limited_by = next((lot.capped_by for lot in book.group(rule.code, rule.wallet, fact.key)), "")
+    return limited_by, below or _nothing_of(book, fact, limited_by)
+
+
+def _nothing_of(book: Book, fact: Fact, limited_by: str) -> WhyNot | None:
+    """Why what counts has no points, nor growth: a cap left none, or a multiplier of that day."""
+    code, key = fact.rule.code, fact.key
+    if any(lot.granted for lot in book.lots.values() if lot.fact == key and lot.rule == code):
+        return None
+    return WhyNot("capped", limited_by) if limited_by else WhyNot("rated")
 
 
 def _fact(book: Book, activity: Activity, rule: Rule) -> Fact:
@@ -127,15 +140,10 @@ def _fact(book: Book, activity: Activity, rule: Rule) -> Fact:
 
 
 def _key(activity: Activity, rule: Rule) -> str:
-    """The business key: the day of a measured value (so that a correction meets it), the session attended, or the activity."""
-    if rule.value_min is not None:
-        return activity.on.isoformat()
-    if not rule.per_session:
-        return activity.activity_id
     session = activity.session_id if isinstance(activity, ActivityCompleted) else None
-    if session is None:
+    if rule.per_session and rule.value_min is None and session is None:
         raise RefusedError("no_session", f"{rule.code} counts once a session: name the session")
-    return session
+    return key_of(activity, rule)
 
 
 def _remembered_until(book: Book, rule: Rule, on: date) -> date:
@@ -177,14 +185,17 @@ def _holding(book: Book, rule: Rule) -> Iterator[Lot]:
     return (lot for lot in lots if lot.base and not lot.revoked)
 
 
-def _measure(book: Book, activity: ActivityCompleted, rule: Rule, fact: Fact) -> None:
+def _measure(book: Book, activity: ActivityCompleted, rule: Rule, fact: Fact) -> WhyNot | None:
     """A measured day earns once it reaches the threshold; the newest report of a day is the one that counts."""
+    below = None
     if activity.value >= (rule.value_min or 0):
         earn(book, fact)
     else:
         revoke(book, book.group(rule.code, rule.wallet, fact.key), fact.on)
+        below = WhyNot("below", str(rule.value_min))
     for streak_rule, streak in _streaks_of(book, rule, fact.on):
         _Streaks(book, rule, streak_rule, streak).settle(fact.on)
+    return below
 
 
 def _streaks_of(book: Book, rule: Rule, day: date) -> list[tuple[Rule, Streak]]:
