@@ -98,7 +98,7 @@ async def test_into_the_wrong_person_and_then_the_right_one(settings: Settings, 
     ("facts", "late"),
     [
         *((facts, late) for facts in ((WRONG, BACK), (WRONG, UNDONE, BACK)) for late in (None, "M-2", "M-1")),
-        ((WRONG, ON, ROUND), None),
+        *(((WRONG, ON, ROUND), late) for late in (None, "M-3", "M-2")),
     ],
     ids=lambda told: (
         "-".join(("wrong", "undone", "right")[f.on.day - 1] for f in told) if isinstance(told, tuple) else told
@@ -107,7 +107,7 @@ async def test_into_the_wrong_person_and_then_the_right_one(settings: Settings, 
 async def test_who_was_merged_and_is_merged_into_has_all_of_it(
     settings: Settings, facts: Any, late: str | None
 ) -> None:
-    """Of three in a ring only as heard in order: two services wait where they are not."""
+    """Two, or three in a ring, whichever of them is told last."""
     async with opened(settings, SERVICES) as house:
         house.is_late = lambda e: e.key == late and isinstance(e.data, (policy.CustomerMerged, policy.CustomerUnmerged))
         await lived(house, facts)

@@ -1,7 +1,7 @@
 """Mergers and undoings at random, read by every service in an order of its own: each person ends with the same as read in order.
 
-Seeds say what happens and what is read next. What a page was told meanwhile depends on the order, and so do rings: those that the
-core closes, and those that are only seen where the past is read last, as with seeds 10 and 13 (README, Limits).
+Seeds say what happens and what is read next. Both of these show rings to who reads the past last. More orders of more lives stand
+beside the rules of the two that hold points and terms (`test_told_in_disorder.py` there); what a page was told meanwhile is left out.
 """
 
 import random
@@ -27,7 +27,7 @@ from .test_mergers_in_disorder import settled
 NUMBERS: Final = ("M-1", "M-2", "M-3", "M-4")
 FIRST: Final = date(2024, 6, 1)
 WORDS: Final = 6
-SEEDS: Final = 5
+SEEDS: Final = (10, 13)
 
 
 def life(seed: int) -> list[Data]:
@@ -109,7 +109,7 @@ async def what_each_has(house: House) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_whatever_is_read_first_each_ends_with_the_same(settings: Settings, seed: int) -> None:
     facts = life(seed)
     async with opened(settings, SERVICES) as house:

@@ -3,6 +3,7 @@
 Every order that this allows comes to the same, whether the turns of numbers given up are had at once or when all is read.
 """
 
+import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,7 @@ from tenure.contracts.programme import Programme
 from tenure.settings import Settings
 from tenure.testing import under_test
 
+from .long_forms import sized
 from .test_unmerger import MERGED, OTHER, one, unmerged
 from .world import D, M, World, cancelled, no_claim_year, no_claim_year_revoked, paid, renewed, term, tiers
 
@@ -39,6 +41,7 @@ OF_A = term(policy_no="P-A", member_id=A)
 RENEWED = replace(term(2, policy_no="P-A"), member_id=A)
 IN_A_YEAR = {"member_id": A, "policy_no": "P-A"}
 OWN = [of(A, 30_000), of(B, 50_000), of(C, 20_000)]
+POINTS = {A: 300, B: 500, C: 200}
 CHAIN = [*OWN, merged(A, B, "2026-06-01"), merged(B, C, "2026-06-02")]
 STORIES: dict[str, Sequence[Data]] = {
     "two mergers, one after the other": CHAIN,
@@ -77,6 +80,10 @@ STORIES: dict[str, Sequence[Data]] = {
     ],
     "anew, into whom its survivor went": [
         *OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1), merged(A, C, "2026-06-03", 2),
+    ],
+    "anew, before the last of those it went through comes by it": [
+        *OWN, merged(A, B, "2026-06-01", 1), merged(B, C, "2026-06-02", 1), merged(A, "M-D", "2026-06-03", 2),
+        merged(C, A, "2026-06-04", 1),
     ],
     "the wrong way round, parted, the right way": [
         *OWN, merged(A, B, "2026-06-01", 1), *parted(A, B, "2026-06-10", 2), merged(B, A, "2026-06-20", 1),
@@ -125,6 +132,53 @@ def test_every_order_comes_to_the_same(rules: Programme, story: Sequence[Data], 
         assert lots(world) == lots(ordered), order
         assert {name: account.memory.merged_into for name, account in world.accounts.items()} == survivor, order
         assert not any(account.memory.waiting for account in world.accounts.values())
+
+
+def by_chance(dice: random.Random, words: int = 8) -> tuple[list[Data], dict[str, str]]:
+    """Mergers and undoings of four numbers, and whose each is at last: nobody is parted from one who is merged, no ring is closed."""
+    into, told_no, said = dict[str, str](), Counter[str](), list[Data]()
+    for n in range(words):
+        old, new = dice.sample((A, B, C, "M-D"), 2)
+        told_no[old] += 1
+        if into.get(old) == new and new not in into:
+            said += parted(old, new, f"2026-06-0{n + 1}", told_no[old])
+            del into[old]
+        elif into.get(old) != new and not leads(new, old, into):
+            said.append(merged(old, new, f"2026-06-0{n + 1}", told_no[old]))
+            into[old] = new
+    return said, into
+
+
+def leads(one: str, to: str, into: dict[str, str]) -> bool:
+    return one == to or (one in into and leads(into[one], to, into))
+
+
+def shuffled(facts: Sequence[Data], dice: random.Random) -> list[Data]:
+    """What is told under each number in its order, and the dice say whose is read next."""
+    whose = [fact.member_id for fact in facts]  # type: ignore[attr-defined]
+    queues = {
+        name: iter([fact for fact, of_whom in zip(facts, whose, strict=True) if of_whom == name]) for name in whose
+    }
+    return [next(queues[name]) for name in dice.sample(whose, len(whose))]
+
+
+@pytest.mark.parametrize("seed", range(sized(60, 2_000)))
+def test_whatever_happened_and_was_read_first_points_are_with_whose_they_are(rules: Programme, seed: int) -> None:
+    dice = random.Random(seed)
+    said, into = by_chance(dice)
+    world = World(rules)
+    for fact in shuffled([*OWN, *said], dice):
+        world.hear(fact)
+        if dice.random() < 0.5:
+            world.turns()
+    world.turns()
+    memories = {name: account.memory for name, account in world.accounts.items()}
+    assert {name: m.became for name, m in memories.items() if m.became} == into
+    assert not any(m.waiting or m.goes_to is not None for m in memories.values())
+    for name in memories:
+        assert world.points(name)[1] == sum(
+            n for one, n in POINTS.items() if leads(one, name, into) and name not in into
+        ), name
 
 
 def test_what_came_through_a_number_given_up_goes_back_link_by_link(rules: Programme) -> None:

@@ -65,14 +65,19 @@ class World:
         self.records += decision.rows
 
     def let_days_come(self, until):
-        """As the spine's due work does it, on the last day only."""
-        for _ in range(10):
-            due = [m for m in self.members.values() if m.due_on is not None and m.due_on <= until]
-            for m in due:
-                self._happen(came(until, m.turn))
-            if not due:
+        """As the spine's due work does it, on the last day only; whose turn is refused stays due, and has it when another had theirs."""
+        for _ in range(50):
+            due = [name for name, m in self.members.items() if m.due_on is not None and m.due_on <= until]
+            if not [name for name in due if self._day_came(until, name)]:
                 return
         raise AssertionError("something stays due for ever")
+
+    def _day_came(self, until, name):
+        try:
+            self._happen(came(until, self.members[name].turn))
+        except RefusedError:
+            return False
+        return True
 
     def believed(self, member="M-1"):
         """What a consumer holds that keeps the newest timeline."""

@@ -1,5 +1,7 @@
 """Facts and mergers are told under one of the ids they concern: every order that keeps what is told under each comes to the same."""
 
+import random
+from collections import Counter
 from datetime import date
 
 import pytest
@@ -35,6 +37,9 @@ STORIES = {
     ],
     "anew, while its survivor is another's": [*OWN, INTO_B, merged(C, B, "2018-03-01", no=1), merged("M-D", A, "2018-04-01", no=2)],
     "anew, into whom its survivor went": [*OWN, INTO_B, merged(C, B, "2018-03-01", no=1), merged(C, A, "2018-04-01", no=2)],
+    "anew, before the last of those it went through comes by it": [
+        *OWN, INTO_B, merged(C, B, "2018-03-01", no=1), merged("M-D", A, "2018-04-01", no=2), merged(A, C, "2018-05-01", no=1),
+    ],
     "one after the other": [*OWN, merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01")],
     "a ring": [OWN[0], merged(B, A, "2018-02-01"), merged(C, B, "2018-03-01"), merged(A, C, "2018-04-01")],
 }  # fmt: skip
@@ -76,6 +81,48 @@ def test_every_order_comes_to_the_same(story, at_once):
     ordered = what_each_has(told(story, at_once))
     for order in orders(story):
         assert what_each_has(told(order, at_once)) == ordered, [(e.type, e.key) for e in order]
+
+
+def by_chance(dice, words=8):
+    """Mergers and undoings of four ids, and whose each is at last: nobody is parted from one who is merged, no ring is closed."""
+    into, told_no, said = {}, Counter(), []
+    for n in range(words):
+        old, new = dice.sample((A, B, C, "M-D"), 2)
+        told_no[old] += 1
+        if into.get(old) == new and new not in into:
+            said += parted(new, old, f"2018-06-0{n + 1}", told_no[old])
+            del into[old]
+        elif into.get(old) != new and not leads(new, old, into):
+            said.append(merged(new, old, f"2018-06-0{n + 1}", no=told_no[old]))
+            into[old] = new
+    return said, into
+
+
+def leads(one, to, into):
+    return one == to or (one in into and leads(into[one], to, into))
+
+
+def shuffled(facts, dice):
+    """What is told under each id in its order, and the dice say whose is read next."""
+    queues = {key: iter([fact for fact in facts if fact.key == key]) for key in {fact.key for fact in facts}}
+    return [next(queues[key]) for key in dice.sample([fact.key for fact in facts], len(facts))]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_happened_and_was_read_first_policies_are_with_whose_they_are(seed):
+    dice = random.Random(seed)
+    said, into = by_chance(dice)
+    world = World()
+    for fact in shuffled([*OWN, *said], dice):
+        world.happen(fact)
+        if dice.random() < 0.5:
+            world.let_days_come(fact.day)
+    world.let_days_come(LAST)
+    assert {name: m.merged_into for name, m in world.members.items() if m.merged_into} == into
+    for name, m in world.members.items():
+        theirs = {f"P-{one[-1]}" for one in (A, B, C) if name not in into and leads(one, name, into)}
+        assert {t.policy_no for t in m.terms} == theirs, name
+        assert (m.goes_to, m.timeline) == (None, world.believed(name))
 
 
 @pytest.mark.parametrize("own_first", [True, False])

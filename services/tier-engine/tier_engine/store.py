@@ -75,7 +75,7 @@ def _row(member: Member) -> tuple[Any, ...]:
         newest and newest.effective,
         member.lived_to,
         member.due_on,
-        member.merged_into,
+        member.whose,
         member.judged_by,
     )
 

@@ -61,7 +61,7 @@ def timelines_recompute_alike(stored: Stored, life: Life) -> bool:
 def next_changes_are_due(stored: Stored, life: Life) -> bool:
     """What comes by time alone stands in the calendar of due work; so do terms that wait to be handed over."""
     member = stored.member
-    if member.merged_into is not None or member.lived_to is None:
+    if member.whose is not None or member.lived_to is None:
         return (member.due_on is not None) == member.has_its_turn
     return member.due_on == life.next_due(member.lived_to)
 
@@ -76,7 +76,7 @@ def columns_say_the_state(stored: Stored, life: Life) -> bool:  # noqa: ARG001 -
     m = stored.member
     last = m.timeline[-1] if m.timeline else None
     tier, since = (last.tier, last.effective) if last else (None, None)
-    return stored.columns == (tier, since, m.lived_to, m.due_on, m.merged_into)
+    return stored.columns == (tier, since, m.lived_to, m.due_on, m.whose)
 
 
 CHECKS: Final[Mapping[str, Callable[[Stored, Life], bool]]] = MappingProxyType(

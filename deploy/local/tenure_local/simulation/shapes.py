@@ -19,7 +19,7 @@ from policy_sync.rules import blank as blank_policy
 from tenure.service import Saved
 from tenure.simulation.states import Shape
 from tenure.simulation.tables import Transaction
-from tier_engine.rules import ID_SEPARATOR, Member
+from tier_engine.rules import Member
 
 from tenure_local.simulation import messages
 
@@ -72,8 +72,8 @@ def _have_news(tx: Transaction) -> Iterable[str]:
     return sorted({member for (member, _), _void in tx.all("news")})
 
 
-def _with_whom_it_becomes(key: str, member: Member) -> str:
-    return key if member.merged_into is None else member.merged_into + ID_SEPARATOR + key
+def _with_whom_it_becomes(_key: str, member: Member) -> str:
+    return member.turn
 
 
 SHAPES: Final[Mapping[str, Shape]] = MappingProxyType(

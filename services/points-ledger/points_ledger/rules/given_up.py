@@ -98,32 +98,32 @@ class _Turn:
 
     def _go(self) -> bool:
         """What it brought to another goes where it belongs by the newest that was told of it; comes back first, that is, by all
-        who handed it on, who are as they were then. Returns whether all of these are there.
+        who handed it on, who are as they were then. Returns whether all of these are there, and all who hand on what it goes to.
 
-        Raises RefusedError told_of_each_other: what is of the past of the two is known when the next of them is read.
+        Raises RefusedError told_of_each_other: what it goes to lies with it, by what is of the past when the next of them is read.
         """
-        goes_to = self.memory.goes_to
-        if goes_to and self.accounts[goes_to].memory.became == self.number:
-            raise RefusedError("told_of_each_other", f"{goes_to} was told to be {self.number}")
-        if self.memory.merged_into not in ("", goes_to):
-            way = (self.memory.merged_into, *self.memory.by)
-            known = self._way_on(way)
-            if known != way:
-                self._remember(self.number, replace(self.memory, by=known[1:]))
-                return False
-            self._come_back(way)
+        goes_to = self.memory.goes_to or ""
+        back = () if self.memory.merged_into == goes_to else self._way(self.memory.merged_into)
+        on = self._way(goes_to)
+        if not self.accounts.keys() >= {*back, *on}:
+            self._remember(self.number, replace(self.memory, by=tuple(sorted({*back, *on} - {self.number}))))
+            return False
+        if self.number in on:
+            raise RefusedError("told_of_each_other", f"what {goes_to} brought lies with {self.number}, or comes by it")
+        if back:
+            self._come_back(back)
         if goes_to:
             self._two(take_over, goes_to, self.number)
         self._remember(self.number, replace(self.memory, goes_to=None, by=()))
         return True
 
-    def _way_on(self, way: tuple[str, ...]) -> tuple[str, ...]:
-        """By whom what was brought went on, one further than is known."""
-        merged = {name: self.accounts[name].memory.merged_into for name in way}
-        if any(merged[one] != upper for one, upper in pairwise(way)):
-            return way[:1]
-        on = merged[way[-1]]
-        return (*way, on) if on and on not in (self.number, *way) else way
+    def _way(self, first: str) -> tuple[str, ...]:
+        """The numbers that hand on to one another what the first is given, as far as they are here; none is asked for twice."""
+        way, here = list[str](), first
+        while here and here not in way:
+            way.append(here)
+            here = self.accounts[here].memory.merged_into if here in self.accounts and here != self.number else ""
+        return tuple(way)
 
     def _come_back(self, way: tuple[str, ...]) -> None:
         steps = list(pairwise(way))

@@ -24,7 +24,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     `frozen` says why nothing may be redeemed, `frozen_also` why else; `persons` are other accounts of the same person; `left_on`
     when an agent left; `waiting` what is told under this number and is for `merged_into` to hear; `ties_no` the newest merger or
     undoing heard of this number, and `goes_to` whose it is by that ("": its own), while what it brought is not there yet but with
-    `merged_into`, or with the last of those `by` whom that went on.
+    `merged_into`, or here still; `by` are others whom its turn takes, for they hand on what it brought, or what it is to bring.
     """
 
     tiers: tuple[tuple[date, str], ...] = ()
@@ -49,7 +49,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def tied_to(self) -> set[str]:
-        """The numbers that have, or are to have, what this one brought."""
+        """The numbers that have, or are to have, what this one brought, and those who hand it on."""
         return {number for number in (self.merged_into, self.goes_to, *self.by) if number}
 
     def of_number(self, memory: "Memory") -> "Memory":

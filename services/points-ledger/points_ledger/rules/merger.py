@@ -22,11 +22,13 @@ _CORE: Final = "insurer core"
 
 
 def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
-    """A merger, unless a newer one, or its undoing, was heard. A number that is another's still comes in its turn."""
+    """A merger, unless a newer one, or its undoing, was heard. It comes in its turn where either of the two is another's: then it
+    takes more numbers than these to know where what the one brought lies, and whether the other's lies with it.
+    """
     if merged.memory.ties_no >= told.ties_no > 0:
         return
     whose = merged.memory.merged_into
-    if told.ties_no and (_are_each_other_s(survivor, merged) or (whose and whose != survivor.member_id)):
+    if told.ties_no and whose != survivor.member_id and (whose or survivor.memory.merged_into):
         destine(merged, survivor.member_id, told.ties_no)
     else:
         heard(merged, told.ties_no)
@@ -37,11 +39,6 @@ def heard(merged: Book, ties_no: int) -> None:
     """The newest that was told of this number is done at once."""
     memory = merged.memory
     merged.remember(replace(memory, ties_no=max(memory.ties_no, ties_no), goes_to=None))
-
-
-def _are_each_other_s(survivor: Book, merged: Book) -> bool:
-    """Whether one is told to be the other's who is told to be its own: one of the two is of the past, and nothing moves yet."""
-    return survivor.memory.became == merged.member_id
 
 
 def destine(merged: Book, to: str, ties_no: int) -> None:

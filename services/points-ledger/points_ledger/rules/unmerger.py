@@ -21,6 +21,7 @@ from points_ledger.rules.lots import repay
 from points_ledger.rules.memory import Absorbed, Memory
 from points_ledger.rules.merger import destine, heard, joined, move, move_lot
 from points_ledger.rules.standing import freeze, lift, rescission
+from points_ledger.rules.waiting import HandOver
 
 UNMERGED: Final = "customer_unmerged"
 _CORE: Final = "insurer core"
@@ -61,6 +62,7 @@ def part(survivor: Book, merged: Book) -> None:
     for wallet, debt in debts.items():
         move(merged, survivor, wallet, "debt", debt, 0, 0)
     _divide(survivor, merged, absorbed, numbers)
+    _give_waiting(survivor, merged)
     for wallet in WALLETS:
         _tell(survivor, merged, wallet, before[wallet], debts[wallet], [numbers[lot.no] for lot in lots])
 
@@ -150,6 +152,16 @@ def _give_hold(survivor: Book, merged: Book, hold_id: str, numbers: dict[int, in
     if all(no in numbers for no, _ in hold.parts):
         merged.put_hold(replace(hold, parts=tuple((numbers[no], n) for no, n in hold.parts)))
         survivor.drop_hold(hold_id)
+
+
+def _give_waiting(survivor: Book, merged: Book) -> None:
+    """What came by that number and waits with the survivor waits there again, or is heard there."""
+    number, waiting = merged.member_id, survivor.memory.waiting
+    going = tuple(replace(one, by=one.by[: one.by.index(number) + 1]) for one in waiting if number in one.by)
+    if going:
+        survivor.remember(replace(survivor.memory, waiting=tuple(one for one in waiting if number not in one.by)))
+        merged.remember(replace(merged.memory, waiting=(*merged.memory.waiting, *going)))
+        merged.rows.append(HandOver.to(number, {survivor.member_id, *merged.memory.tied_to}))
 
 
 def _renumbered(one: Absorbed, numbers: dict[int, int]) -> Absorbed:

@@ -119,7 +119,7 @@ class Turn:
             lived_to=day,
             timeline=timeline,
             warned=risk,
-            due_on=life.next_due(day),
+            due_on=life.next_due(day) if member.goes_to is None else day,
             judged_by=self.digest,
         )
         changes = tuple(changes_told(member, after, life))
@@ -139,13 +139,17 @@ class Turn:
             into = replace(into, merged_into=into.goes_to or None, goes_to=None)
         whole = hand_over(old, into)
         taken = self.relive(replace(into, brought=whole.brought), whole.terms, whole.growth, lived_to=old.lived_to)
+        day = latest(old.lived_to, self.event.day)
         gone = Member(
             member_id=old.member_id,
-            lived_to=latest(old.lived_to, self.event.day),
+            lived_to=day,
+            due_on=day if old.goes_to is not None else None,
             merged_into=into.member_id,
             judged_by=self.digest,
             brought=old.brought,
             ties_no=old.ties_no,
+            goes_to=old.goes_to,
+            by=old.by,
         )
         farewell = (never_held(gone, old.timeline, self.versions),) if old.timeline else ()
         return Decision(

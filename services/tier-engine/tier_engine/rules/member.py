@@ -38,8 +38,9 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
     `merged_into`: this id is an old one of that member; terms that still arrive under it are due to be handed over. `ties_no`: the
     newest merger or undoing heard of this id; `goes_to`: whose it is by that ("": its own), while what it brought is still with
-    `merged_into`, or with the last of those `by` whom that one's things went on. `judged_by` is the digest of the versions of the
-    tier rules this was last judged by; 0: by none. `brought`: what can be given back, should a merger turn out to be a mistake.
+    `merged_into`, or here; `by`: others whom its turn takes, for they hand on what it brought, or what it is to bring. `judged_by`
+    is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what can be given back, should a
+    merger turn out to be a mistake.
     """
 
     member_id: str
@@ -59,6 +60,11 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     @property
     def holds_anything(self) -> bool:
         return bool(self.terms or self.growth)
+
+    @property
+    def whose(self) -> str | None:
+        """Who has what this id brought, or is to have it; None: it is its own."""
+        return self.merged_into or self.goes_to or None
 
     @property
     def has_its_turn(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 from tenure.contracts import policy
-from tenure.contracts.decision import Decision
+from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
 
@@ -27,11 +27,9 @@ def on_merged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
     old = state[1] or Member(member_id=data.merged_id)
     if old.ties_no >= data.ties_no > 0:
         return Decision(state=state)
-    if data.ties_no and old.merged_into not in (None, into.member_id):
+    if data.ties_no and old.merged_into != into.member_id and (old.merged_into or into.merged_into):
         return Decision(state=(state[0], _destined(old, into.member_id, event)))
     if into.merged_into == old.member_id:
-        if data.ties_no:
-            return Decision(state=(into, _waiting(_heard(old, data.ties_no), into.member_id)))
         into = replace(into, merged_into=None)
     return Turn(event, programme).merge(into, _heard(old, data.ties_no))
 
@@ -57,11 +55,6 @@ def _heard(old: Member, ties_no: int) -> Member:
     return replace(old, ties_no=max(ties_no, old.ties_no), goes_to=None)
 
 
-def _waiting(old: Member, to: str) -> Member:
-    """It is told to be one's who is told to be its own: one of the two is of the past, and until that is read nothing moves."""
-    return replace(old, merged_into=to, due_on=None)
-
-
 def _destined(old: Member, to: str, event: Event) -> Member:
     """It is that one's ("": its own) by now; what it brought to another goes there in its turn."""
     day = latest(old.lived_to, event.day)
@@ -80,8 +73,6 @@ def on_day(state: Any, event: Event, programme: Programme) -> Decision[Any]:
         return Decision(state=state)
     if old.goes_to is not None:
         return _Return(turn, known, old).decide()
-    if into.merged_into == old.member_id:
-        return Decision(state=(into, _waiting(old, into.member_id)))
     return turn.merge(into, old)
 
 
@@ -94,25 +85,37 @@ class _Return:
         self.rows: list[Any] = []
 
     def decide(self) -> Decision[Any]:
+        """Raises RefusedError told_of_each_other: what it goes to lies with it, by what is of the past when more is read."""
         old = self.old
-        way = [name for name in (old.merged_into, *old.by) if name]
-        ends_at = self.known[way[-1]].merged_into if way else None
-        if ends_at is not None and ends_at not in (old.member_id, *way):
-            self.known[old.member_id] = replace(old, by=(*old.by, ends_at))
+        back = () if old.merged_into == old.goes_to else self._way(old.merged_into)
+        on = self._way(old.goes_to)
+        if not self.known.keys() >= {*back, *on}:
+            self.known[old.member_id] = replace(old, by=tuple(sorted({*back, *on} - {old.member_id})))
             return self._decided()
-        if any(self.known[one].merged_into != upper for one, upper in pairwise(way)):
-            self.known[old.member_id] = replace(old, by=())
-            return self._decided()
+        if old.member_id in on:
+            raise RefusedError(
+                "told_of_each_other", f"what {old.goes_to} brought lies with {old.member_id}, or comes by it"
+            )
         self.known[old.member_id] = replace(old, goes_to=None, by=())
-        for lower, upper in reversed(list(pairwise(way))):
-            self._two(self.turn.unmerge, upper, lower)
-        if way:
-            self._two(self.turn.unmerge, way[0], old.member_id)
-        for lower, upper in pairwise(way):
-            self._two(self.turn.merge, upper, lower)
+        self._come_back(back)
         if old.goes_to:
             self._two(self.turn.merge, old.goes_to, old.member_id)
         return self._decided()
+
+    def _way(self, first: str | None) -> tuple[str, ...]:
+        """The ids that hand on to one another what the first is given, as far as they are here; none is asked for twice."""
+        way, here = list[str](), first
+        while here and here not in way:
+            way.append(here)
+            here = self.known[here].merged_into if here in self.known and here != self.old.member_id else None
+        return tuple(way)
+
+    def _come_back(self, way: tuple[str, ...]) -> None:
+        steps = list(pairwise((self.old.member_id, *way)))
+        for lower, upper in reversed(steps):
+            self._two(self.turn.unmerge, upper, lower)
+        for lower, upper in steps[1:]:
+            self._two(self.turn.merge, upper, lower)
 
     def _two(self, step: Callable[[Member, Member], Decision[Any]], upper: str, lower: str) -> None:
         decided = step(self.known[upper], self.known[lower])
