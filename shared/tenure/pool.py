@@ -6,16 +6,34 @@ itself when somebody looks, so that no path that forgets to count can lie.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Self
 from weakref import ref
 
 import asyncpg
 from asyncpg.connection import Connection
-from asyncpg.pool import Pool
+from asyncpg.pool import Pool, PoolAcquireContext
 
 from tenure.telemetry import metrics
 
 ACQUIRE_S_MAX: Final = 5.0
+
+
+class Lent(PoolAcquireContext):
+    """A connection for the time being. One that did not answer in time is given up, for to put it back asks it again."""
+
+    __slots__ = ()
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self.connection is not None and any(isinstance(one, TimeoutError) for one in exc):
+            give_up(self.connection)
+        await super().__aexit__(*exc)
+
+
+def give_up(connection: Any) -> None:
+    """End a session without a word to the server, which undoes what was begun."""
+    with suppress(asyncpg.InterfaceError):  # it was ended before
+        connection.terminate()
 
 
 class MeasuredPool(Pool):
@@ -44,6 +62,9 @@ class MeasuredPool(Pool):
         await pool
         pool._tell()
         return pool
+
+    def acquire(self, *, timeout: float | None = None) -> Lent:
+        return Lent(self, timeout)
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's own signature
         began = time.perf_counter()

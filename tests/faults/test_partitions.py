@@ -8,17 +8,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
+from tenure import database
 from tenure.embedded.kafka import Kafka
 from tenure.embedded.postgres import Postgres
 from tenure.embedded.server import free_port
 from tenure.spine.log import Outgoing, WorldDown, open_log
+from tenure.spine.transact import Door
 
 from . import lane as lane_module
 from .conftest import LONG, NewLane
-from .lane import QUICK, Lane
+from .lane import QUICK, TOY, Lane
 from .load import Load, drained, verify
 from .proxy import Mode, Proxy
 from .test_world import at_work, begins, grows, under_load
@@ -134,6 +137,43 @@ async def test_what_is_asked_of_a_broker_that_went_silent_is_given_up_at_its_own
         proxy.heal()
         await consumer.close()
         await producer.close()
+
+
+async def test_a_session_with_a_database_that_went_silent_is_given_up_once_not_waited_for_again(
+    new_lane: NewLane, server: Postgres
+) -> None:
+    """A rollback, or a cancellation's end, asked of a session that does not answer would take as long as the question did."""
+    lane = await new_lane()
+    async with Proxy(server.port, port=free_port()) as proxy:
+        settings = lane.settings().model_copy(
+            update={
+                "database_url": f"postgresql://postgres@127.0.0.1:{proxy.port}",
+                "idle_in_transaction_timeout_ms": 30_000,
+            }
+        )
+        pool = await database.open_pool(settings, lane.database)
+        limit_s = settings.statement_timeout_ms / 1000 + 5
+
+        async def of_a_transaction() -> None:
+            await Door(TOY, pool, None).keep(silent)
+
+        async def alone() -> None:
+            async with pool.acquire() as conn:
+                await silent(conn)
+
+        async def silent(conn: Any) -> None:
+            await conn.fetchval("SELECT 1")
+            proxy.breaks("swallow")
+            asyncio.get_running_loop().call_later(0.3, proxy.heal)
+            await conn.fetchval("SELECT 2")
+
+        for ask in (of_a_transaction, alone):
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                await ask()
+            assert time.monotonic() - began < limit_s + 1.5
+            assert await pool.fetchval("SELECT 3") == 3
+        pool.terminate()
 
 
 def of_the_library() -> list[str]:

@@ -6,7 +6,7 @@ is lost.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -34,6 +34,33 @@ class Weather:
     async def after_commit(self) -> None: ...
 
 
+class UndoneError(Exception):
+    """Ends a transaction that somebody takes back."""
+
+
+class Begun:
+    """What the driver calls a transaction: a context, or step by step."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    async def __aenter__(self) -> None:
+        await self.start()
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._context.__aexit__(*error)
+
+    async def start(self) -> None:
+        await self._context.__aenter__()
+
+    async def commit(self) -> None:
+        await self._context.__aexit__(None, None, None)
+
+    async def rollback(self) -> None:
+        with suppress(UndoneError):
+            await self._context.__aexit__(UndoneError, UndoneError(), None)
+
+
 class Connection:
     def __init__(self, store: Store, weather: Weather) -> None:
         self.store, self.weather = store, weather
@@ -44,9 +71,12 @@ class Connection:
     def get_server_pid(self) -> int:
         return self.pid
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    def transaction(self) -> "Begun":
         """The transaction, or inside one a savepoint."""
+        return Begun(self._transaction())
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
         if self.tx is not None:
             savepoint = self.tx.saved()
             try:

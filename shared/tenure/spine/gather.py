@@ -19,7 +19,8 @@ from typing import Final, Protocol
 import asyncpg
 
 from tenure.contracts.event import WrongEventError
-from tenure.spine.transact import Item, Outcome, is_fault_of_the_data
+from tenure.spine.retry import is_fault_of_the_data
+from tenure.spine.transact import Item, Outcome
 
 BACKOFF_S: Final = 0.02
 RETRY_AFTER_S: Final = 1

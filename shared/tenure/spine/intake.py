@@ -23,7 +23,8 @@ from tenure.spine.item import item_of
 from tenure.spine.lanes import in_lanes
 from tenure.spine.log import Position, Record
 from tenure.spine.progress import Progress, Reached, ends_of
-from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
+from tenure.spine.retry import is_fault_of_the_data
+from tenure.spine.transact import Door, Item, Outcome
 from tenure.telemetry import metrics
 
 log: Final = structlog.get_logger(__name__)

@@ -21,7 +21,8 @@ from tenure.contracts.event import WrongEventError
 from tenure.spine import park_view
 from tenure.spine.item import item_of
 from tenure.spine.parking import ParkedEvent
-from tenure.spine.transact import Door, Item, Outcome, is_fault_of_the_data
+from tenure.spine.retry import is_fault_of_the_data
+from tenure.spine.transact import Door, Item, Outcome
 
 ROWS_MAX: Final = 250
 STUCK_SHOWN_MAX: Final = 100

@@ -1,4 +1,4 @@
-"""The world is down: wait and try again, for ever, with jitter, visible in health."""
+"""The world is down: wait and try again, for ever, with jitter, visible in health. Which errors say that, and which the data."""
 
 import asyncio
 import random
@@ -31,6 +31,15 @@ DATABASE_DOWN: Final[tuple[type[BaseException], ...]] = (
 )
 """What PostgreSQL and its driver raise when they are away or busy, whatever was asked."""
 WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (WorldDown, OSError, TimeoutError, *DATABASE_DOWN)
+
+
+def is_fault_of_the_data(error: BaseException) -> bool:
+    """Whether PostgreSQL refused the data itself (halve the batch), rather than being down or busy (try again)."""
+    return (
+        isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
+        or (isinstance(error, (ValueError, TypeError, OverflowError)) and not isinstance(error, asyncpg.InterfaceError))
+        or (isinstance(error, asyncpg.InterfaceError) and "invalid input for query argument" in str(error))
+    )
 
 
 @dataclass(slots=True)

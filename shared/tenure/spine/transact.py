@@ -13,7 +13,7 @@ service may lock more), PostgreSQL ends one, and it is done again here, whole.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final, NamedTuple, TypeVar
@@ -23,6 +23,7 @@ from asyncpg.connection import Connection
 from uuid_utils import uuid7
 
 from tenure.contracts.event import Data
+from tenure.pool import give_up
 from tenure.rulebook.book import Rulebook
 from tenure.service import Service
 from tenure.spine import answers, parking
@@ -31,10 +32,11 @@ from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
 from tenure.spine.log import Position
 from tenure.spine.progress import GO_BACK, Reached
+from tenure.spine.retry import is_fault_of_the_data
 from tenure.telemetry import metrics
 from tenure.telemetry.figures import count_told
 
-__all__ = ["Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome", "is_fault_of_the_data"]
+__all__ = ["Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome"]
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TRIES_MAX: Final = 4
 TRY_AGAIN_S: Final = 0.01
@@ -259,8 +261,19 @@ class Door:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
-        async with self.pool.acquire(timeout=self.acquire_timeout_s) as conn, conn.transaction():
-            yield conn  # type: ignore[misc]
+        """Undone unless it ends well. A session that no longer answers is given up: a rollback would take as long again."""
+        async with self.pool.acquire(timeout=self.acquire_timeout_s) as conn:
+            transaction = conn.transaction()
+            await transaction.start()
+            try:
+                yield conn  # type: ignore[misc]
+            except BaseException as error:
+                if isinstance(error, TimeoutError):
+                    give_up(conn)
+                with suppress(asyncpg.InterfaceError):  # it is gone already
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
 
 
 async def _whole(service: str, once: Callable[[], Awaitable[T]]) -> T:
@@ -284,12 +297,3 @@ def _none_may_be_refused(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.wrong is not None:
             raise outcome.wrong
-
-
-def is_fault_of_the_data(error: BaseException) -> bool:
-    """Whether PostgreSQL refused the data itself (halve the batch), rather than being down or busy (try again)."""
-    return (
-        isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError))
-        or (isinstance(error, (ValueError, TypeError, OverflowError)) and not isinstance(error, asyncpg.InterfaceError))
-        or (isinstance(error, asyncpg.InterfaceError) and "invalid input for query argument" in str(error))
-    )
