@@ -121,7 +121,11 @@ def _files(routes: APIRouter, app: App) -> None:
             events = {n: await _event(app, request, who, one, asked.part(n), batch) for n, one in proposals.items()}
             said = await _judge(app, events)
             answer = _answer(rows, said, events, batch, dry_run=dry_run)
-            return await _keep(app, asked, answer, list(events.values())) if answer.taken else json_response(answer)
+            if answer.taken:
+                return await _keep(app, asked, answer, list(events.values()))
+            # Another process may have proposed the same file while this one judged it.
+            before = None if dry_run else await app.door.answered(asked)
+            return json_response(answer) if before is None else app.answer(before)
 
     @routes.post("/adjustment-files/{batch}/approve", openapi_extra=answers(Page[BatchAnswer]))
     async def approve(request: Request, batch: Id, who: Operates, _key: IdempotencyKey = None) -> Response:

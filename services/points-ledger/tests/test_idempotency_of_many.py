@@ -14,6 +14,7 @@ from points_ledger.proof import check
 from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.spine import faults
+from tenure.spine.transact import Door, Idempotency, Outcome
 from tenure.testing import Under, under_test
 
 from .test_concurrency import another_replica
@@ -142,6 +143,22 @@ async def test_fifty_at_once_are_one(t: Under, route: Route, replicas: int) -> N
         codes = {(a.status_code, a.json().get("code")) for a in answers}
         assert codes <= {(200, None), (409, "idempotency_key_in_flight")}
         assert {a.content for a in answers if a.status_code == 200} == {(await ask(t, route)).content}
+    assert await done(t, route) == route.after_first
+
+
+async def test_a_file_that_another_process_proposes_while_it_is_judged_is_answered_as_proposed(
+    t: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = ROUTES["a file of adjustments"]
+    first, looks, look = await ask(t, route), [], Door.answered
+
+    async def too_early(door: Door, asked: Idempotency) -> Outcome | None:
+        looks.append(asked)
+        return None if len(looks) == 1 else await look(door, asked)
+
+    monkeypatch.setattr(Door, "answered", too_early)
+    assert (await ask(t, route)).content == first.content
+    assert len(looks) == 2
     assert await done(t, route) == route.after_first
 
 
