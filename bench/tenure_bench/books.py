@@ -15,8 +15,10 @@ import msgspec
 
 TABLES: Final = """
 SELECT relname FROM pg_class
-WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version' ORDER BY relname
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname NOT IN ('alembic_version', 'cursor_secret')
+ORDER BY relname
 """
+"""Those that no migration fills: what lies in a new database is not what a service wrote."""
 VOLATILE: Final = {
     "inbox": ("seen_at",),
     "transfers": ("recorded_at", "seq"),
