@@ -1,8 +1,8 @@
 """Databases of tests: each test has one as its service's migrations leave it, and nobody else has it meanwhile.
 
-The invariant: a database is handed on only if no test can tell it from a new one. What a test wrote is emptied, sequences begin
-anew, who is still connected is sent away; where anything was defined, altered or dropped, the database is dropped instead.
-Emptying one costs a fraction of a new one, which is hundreds of files.
+The invariant: a database is handed on only if no test can tell it from a new one. What a test wrote is emptied, what the migrations
+wrote stands there again, sequences begin anew, who is still connected is sent away; where anything was defined, altered or dropped,
+the database is dropped instead. Emptying one costs a fraction of a new one, which is hundreds of files.
 """
 
 import os
@@ -28,7 +28,8 @@ STATE: Final = f"""
 SELECT (SELECT string_agg(line, ', ' ORDER BY line) FROM ({_NEWEST})) AS definitions,
        EXISTS (SELECT FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase
                WHERE datname = current_database()) AS is_set,
-       (SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
+       EXISTS (SELECT FROM pg_sequence WHERE pg_sequence_last_value(seqrelid) IS NOT NULL) AS has_drawn,
+       (SELECT array_agg(relname::text) FROM pg_class
         WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
               AND pg_relation_size(oid) > 0) AS written
 """
@@ -48,7 +49,8 @@ class Template:
 
     name: str
     definitions: str = ""
-    can_be_emptied: bool = False  # the migrations leave no rows
+    can_be_emptied: bool = False  # the migrations draw from no sequence: each begins at its start
+    rows: dict[str, list[asyncpg.Record]] = field(default_factory=dict)  # what the migrations write
     spare: list[str] = field(default_factory=list)
 
 
@@ -104,8 +106,9 @@ async def _created(settings: Settings, template: Template) -> str:
     if not template.definitions:
         conn = await asyncpg.connect(database.url_of(settings, name))
         state = await _state(conn)
+        template.rows = {table: await conn.fetch(f'SELECT * FROM "{table}"') for table in state["written"] or ()}
         await conn.close()
-        template.definitions, template.can_be_emptied = state["definitions"], state["written"] is None
+        template.definitions, template.can_be_emptied = state["definitions"], not state["has_drawn"]
     return name
 
 
@@ -139,7 +142,10 @@ async def _emptied(settings: Settings, template: Template, name: str) -> bool:
             return False
         await conn.execute("SET session_replication_role = replica")  # no trigger keeps a journal from being emptied
         if state["written"]:
-            await conn.execute(f"TRUNCATE {state['written']} RESTART IDENTITY CASCADE")
+            tables = ", ".join(f'"{table}"' for table in state["written"])
+            await conn.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        for table, rows in template.rows.items():
+            await conn.copy_records_to_table(table, records=list(map(tuple, rows)))
         await conn.execute(BEGIN_ANEW)
         return True
     finally:
