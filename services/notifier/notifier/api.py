@@ -25,7 +25,7 @@ from tenure.edge import (
     page_of,
 )
 
-from notifier import reads
+from notifier import reads, store
 from notifier.channels.sms_file import SmsFile
 from notifier.commands import ReadMessage, RecordReceipt, SetPreferences
 from notifier.rules.letters import key_of
@@ -102,6 +102,8 @@ def _preferences(routes: APIRouter, app: App) -> None:
     @routes.get("/preferences")
     async def preferences(who: Owner) -> Response:
         """Whether the caller wants marketing and text messages, and in which language; the defaults until they say so."""
+        if (await store.book_of(app.pool, who.subject)).merged_into is not None:
+            raise Problem("not_found")
         row = await reads.preferences(app.pool, who.subject)
         if row is None:
             return json_response(shown(marketing=False, language="zh", sms=True))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from notifier import sending
 from notifier.service import SERVICE
 from tenure.contracts.event import Data
-from tenure.contracts.message import MessageSent
+from tenure.contracts.message import MessageRequested, MessageSent
 from tenure.contracts.policy import ConsentChanged, CustomerErased, CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
@@ -43,6 +43,11 @@ async def test_parted_again_each_has_their_own_inbox(settings: Settings) -> None
         await t.feed(fulfilled())
         await sending.tell(t.door, None)
         assert [m["member_id"] for m in await _inbox(t)][-1] == M
+
+
+def invited(who: str) -> MessageRequested:
+    params: dict[str, str | int] = {"on": "2026-03-04", "topic": "t"}
+    return MessageRequested(member_id=who, template="class_invitation", dedupe="x", purpose="marketing", params=params)
 
 
 def parted() -> list[Data]:
@@ -147,3 +152,40 @@ async def test_what_was_said_under_another_number_gives_way_to_a_later_word(
         passed_on = ConsentChanged(member_id=M, marketing=False, effective=refused.date(), said_at=refused)
         await t.feed(passed_on, at=agreed + timedelta(days=2))
         assert await t.pool.fetchval("SELECT marketing FROM member WHERE member_id = $1", M) is told
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ("M-9 agrees", "M-1 refuses", 0),  # the newest word, under the number that is given up
+        ("M-1 refuses", "M-9 agrees", 1),
+        ("M-9 refuses", "M-1 agrees", 0),  # nobody is told on a word that was said under another number alone
+    ],
+)
+async def test_what_a_person_refuses_in_the_app_outlasts_the_number_they_said_it_under(
+    settings: Settings, first: str, then: str, told: int
+) -> None:
+    async with under_test(SERVICE, settings) as t:
+        for who, says in (first.split(" "), then.split(" ")):
+            own = t.auth("member", subject=who)
+            answer = await t.http.put("/v1/preferences", json={"marketing": says == "agrees"}, headers=own)
+            assert answer.status_code == 200
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await t.feed(invited("M-9"), at=D)
+        await sending.tell(t.door, None)
+        assert len(await _inbox(t)) == told
+        await t.feed(*parted())
+        assert await t.pool.fetchval("SELECT marketing FROM member WHERE member_id = $1", M) is (then == "M-1 agrees")
+
+
+async def test_preferences_are_not_kept_where_nobody_goes_by_them(settings: Settings) -> None:
+    """An app that still knows the old number is told so, as /me does, instead of `marketing: false` without effect."""
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        own = t.auth("member", subject=M)
+        said = await t.http.put("/v1/preferences", json={"marketing": False}, headers=own)
+        assert (said.status_code, said.json()["code"]) == (404, "not_found")
+        assert (await t.http.get("/v1/preferences", headers=own)).status_code == 404
+        await t.feed(*parted())
+        again = t.auth("member", subject=M)
+        assert (await t.http.put("/v1/preferences", json={"marketing": False}, headers=again)).status_code == 200

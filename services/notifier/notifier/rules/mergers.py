@@ -15,7 +15,7 @@ from tenure.contracts.programme import Programme
 
 from notifier.commands import Gather
 from notifier.rules.member import PENDING_MAX, Book, Member, Pending, enqueue, with_book, with_pending
-from notifier.rules.preferences import Forget
+from notifier.rules.preferences import Forget, with_refusal
 from notifier.rules.tiers import is_about_tier
 
 Both = tuple[Member | None, Member | None]
@@ -36,7 +36,7 @@ class HandBack(Data, frozen=True, kw_only=True):
 
 
 def on_customer_merged(states: Both, event: Event, _: Programme) -> Decision[Any]:
-    """The inbox and the queue are those of who remains, whose preferences and tier count."""
+    """The inbox and the queue are those of who remains, whose tier and preferences count; what either refused last is refused."""
     data = event.data
     kept, merged = states[0] or Member(member_id=data.member_id), states[1] or Member(member_id=data.merged_id)
     if data.member_id == data.merged_id or _is_past(data, merged):
@@ -94,7 +94,7 @@ def _merge(kept: Member, merged: Member) -> Decision[tuple[Member, Member]]:
     """Who is erased keeps nothing; who was merged into another only keeps it until it is handed on."""
     coming = [p for p in merged.book.pending if not is_about_tier(p)]
     moved = [replace(p, handed_by=way_of(p.handed_by, merged.member_id, kept.member_id)) for p in coming]
-    kept = kept if kept.erased else _joined(kept, moved)
+    kept = kept if kept.erased else with_refusal(_joined(kept, moved), merged)
     took = {*kept.book.took, merged.member_id, *merged.book.took} - {kept.member_id}
     kept = with_book(kept, took=tuple(sorted(took)), left_over=kept.book.merged_into is not None)
     if merged.book.merged and merged.book.lies_with is None:

@@ -1,7 +1,7 @@
 """What a member agrees to and prefers. The newest word counts, whichever way it came; without one, no marketing."""
 
 from msgspec.structs import replace
-from tenure.contracts.decision import Decision
+from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import Language
@@ -33,9 +33,24 @@ def on_consent_changed(state: Member | None, event: Event, _: Programme) -> Deci
     return Decision(replace(member, marketing=event.data.marketing, marketing_at=said_at))
 
 
+def with_refusal(member: Member, other: Member) -> Member:
+    """What was refused under another number of the same person, unless they said something later under this one.
+
+    A consent counts for the number it was given under, and for others where policy-sync says so.
+    """
+    if other.marketing or other.marketing_at is None:
+        return member
+    if member.marketing_at is not None and member.marketing_at >= other.marketing_at:
+        return member
+    return replace(member, marketing=False, marketing_at=other.marketing_at)
+
+
 def on_set_preferences(state: Member | None, event: Event, _: Programme) -> Decided:
+    """Raises RefusedError not_found under a number that was given up: nobody would go by what is said there."""
     member, data = member_of(state, event), event.data
     assert isinstance(data, SetPreferences)
+    if member.book.merged_into is not None:
+        raise RefusedError("not_found", "this number was given up for another")
     if data.marketing is not None:
         member = replace(member, marketing=data.marketing, marketing_at=event.time)
     if data.language is not None:
