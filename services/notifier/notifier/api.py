@@ -1,6 +1,7 @@
 """The notifier over HTTP: a member's messages and preferences, providers' receipts, and figures for operators."""
 
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -74,11 +75,10 @@ def _messages(routes: APIRouter, app: App) -> None:
         """The caller's messages, or a member's for those who may see it, newest first."""
         owner = member_id or who.subject
         who.must_see(owner)
-        after = decode_cursor(cursor, tuple[datetime, str])
+        after = decode_cursor(cursor, tuple[datetime, datetime, str])
         rows = await reads.page(app.pool, owner, after=after, unread=unread, rows_max=limit + 1)
-        found = page_of(
-            rows, limit, key=lambda r: (r["sent_at"], r["message_id"]), show=lambda row: reads.show(row, lang)
-        )
+        place = itemgetter("sent_at", "asked_at", "message_id")
+        found = page_of(rows, limit, key=place, show=lambda row: reads.show(row, lang))
         return json_response(found)
 
     @routes.post("/messages/{message_id}/read")

@@ -10,13 +10,14 @@ from tenure.contracts.programme.messages import Language
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
-FIRST: Final = (datetime.max.replace(tzinfo=UTC), "")
+FIRST: Final = (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), "")
 UNKNOWN_MAX: Final = 1_000
 
 _PAGE: Final = """
-SELECT message_id, template, purpose, title_zh, title_en, text_zh, text_en, language, sent_at, read_at
-FROM message WHERE member_id = $1 AND (sent_at, message_id) < ($2, $3) AND (NOT $4 OR read_at IS NULL)
-ORDER BY sent_at DESC, message_id DESC LIMIT $5
+SELECT message_id, template, purpose, title_zh, title_en, text_zh, text_en, language, sent_at, asked_at, read_at
+FROM message WHERE member_id = $1 AND sent_at <= $2 AND (sent_at, asked_at, message_id) < ($2, $3, $4)
+  AND (NOT $5 OR read_at IS NULL)
+ORDER BY sent_at DESC, asked_at DESC, message_id DESC LIMIT $6
 """
 _TOTALS: Final = """
 SELECT json_build_object(
@@ -80,9 +81,9 @@ def show(row: asyncpg.Record, language: Language | None) -> Shown:
 
 
 async def page(
-    pool: "Pool", member_id: str, *, after: tuple[datetime, str] | None, unread: bool, rows_max: int
+    pool: "Pool", member_id: str, *, after: tuple[datetime, datetime, str] | None, unread: bool, rows_max: int
 ) -> list[asyncpg.Record]:
-    """A member's messages, newest first, beginning after that (sent_at, message_id)."""
+    """A member's messages, newest first, beginning after that (sent_at, asked_at, message_id)."""
     return await pool.fetch(_PAGE, member_id, *(after or FIRST), unread, rows_max)
 
 

@@ -47,7 +47,7 @@ ORDER BY send_at LIMIT $3
 """
 _QUEUED: Final = """
 SELECT message_id, member_id, sent_at, CASE language WHEN 'en' THEN text_en ELSE text_zh END AS text
-FROM message WHERE sms = 'queued' ORDER BY sent_at LIMIT $1
+FROM message WHERE sms = 'queued' ORDER BY sent_at, asked_at LIMIT $1
 """
 _ABANDONED: Final = """
 SELECT message_id, sent_at FROM message WHERE sms = 'sending' AND sms_at < $1 ORDER BY sent_at LIMIT $2

@@ -8,7 +8,7 @@ from notifier.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .cast import D, M, claim
+from .cast import D, M, at, claim
 
 
 async def _with_messages(t: Under, count: int) -> None:
@@ -30,6 +30,24 @@ async def test_a_member_reads_its_messages_newest_first_page_by_page(settings: S
                 break
             cursor = f"&cursor={page['next_cursor']}"
         assert seen == [(D + timedelta(days=n)).isoformat() for n in (4, 3, 2, 1, 0)]
+
+
+async def test_what_a_night_brought_is_read_from_its_end(settings: Settings) -> None:
+    """Told in one instant, at eight: the newest progress stands first, page by page."""
+    night = ["reported", "registered", "surveyed", "assessed", "approved", "paid"]
+    async with under_test(SERVICE, settings) as t:
+        for hour, status in enumerate(night, start=1):
+            await t.feed(claim(status), at=at(hour))
+        await sending.tell(t.door, None)
+        own = t.auth("member", subject=M)
+        seen: list[str] = []
+        cursor = ""
+        while cursor is not None:
+            query = f"&cursor={cursor}" if cursor else ""
+            page = (await t.http.get(f"/v1/messages?lang=en&limit=4{query}", headers=own)).json()
+            seen += [m["text"].removeprefix("Your claim C-1 was ").partition(";")[0] for m in page["items"]]
+            cursor = page["next_cursor"]
+        assert seen == night[::-1]
 
 
 async def test_messages_come_in_the_language_asked_for(settings: Settings) -> None:

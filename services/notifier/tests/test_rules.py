@@ -90,6 +90,23 @@ def test_quiet_hours_may_lie_within_one_day(rules: Programme) -> None:
     assert not quiet.is_quiet(at(23), siesta)
 
 
+def test_what_a_night_brought_is_told_as_it_happened(rules: Programme) -> None:
+    desk = Desk(rules)
+    steps = ["reported", "registered", "surveyed", "assessed", "approved", "paid"]
+    for hour, status in enumerate(steps, start=1):
+        desk.hears(claim(status), at(hour))
+    assert [t.dedupe.split(":")[2] for t in desk.tells()] == steps
+
+
+def test_two_payments_of_one_day_are_two_messages_and_the_same_told_again_is_none(rules: Programme) -> None:
+    """The contents first, the building in the afternoon; then policy-sync repeats itself."""
+    desk = Desk(rules)
+    texts = []
+    for hour, fen in ((10, 300_000), (14, 800_000), (15, 800_000)):
+        texts += [t.text_en for t in desk.hears(claim("paid", amount_fen=fen), at(hour)).tells()]
+    assert texts == [f"Your claim C-1 was paid; amount CNY {paid}." for paid in ("3,000.00", "8,000.00")]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "template"),
     [

@@ -94,12 +94,12 @@ def on_points_reversed(state: Member | None, event: Event, programme: Programme)
 
 
 def on_claim_changed(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """Whose claim it is may change long after it was paid: that is no progress, and no news."""
+    """Whose claim it is may change long after it was paid: that is no progress, and no news. A second payment of one day is."""
     data = event.data
     if data.handed_over is not None:
         return Decision(member_of(state, event))
     params: dict[str, str | int] = {"claim_no": data.claim_no, "status": data.status, "amount": data.amount_fen}
-    subject = f"{data.claim_no}:{data.status}:{data.effective.isoformat()}"
+    subject = f"{data.claim_no}:{data.status}:{data.effective.isoformat()}:{data.amount_fen}"
     return ask(member_of(state, event), event, programme, Draft("claim_progress", subject, params))
 
 

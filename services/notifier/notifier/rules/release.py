@@ -61,7 +61,7 @@ class Turn(NamedTuple):
 
 
 def on_send_due(state: Member | None, event: Event, programme: Programme) -> Decision[Member]:
-    """Everything due, in the order of days, service before marketing, the templates' order in the file."""
+    """Everything due, in the order of days, service before marketing, the templates' order in the file, and as it happened."""
     member, turn = member_of(state, event), Turn(event, programme)
     rows: list[Told | Suppressed] = []
     told: list[Pending] = []
@@ -84,7 +84,7 @@ def _due(member: Member, turn: Turn) -> list[Pending]:
 
     def order(p: Pending) -> tuple[object, ...]:
         rank = turn.rules(p).rank(p.template)
-        return local_date(turn.at(p)), p.purpose == "marketing", rank, p.send_at, p.subject
+        return local_date(turn.at(p)), p.purpose == "marketing", rank, p.send_at, p.asked_at
 
     return sorted(due, key=order)
 
