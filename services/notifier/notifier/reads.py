@@ -34,7 +34,7 @@ SELECT json_build_object(
 _VERIFY: Final = """
 WITH version AS (SELECT * FROM unnest($1::date[], $2::date[], $3::time[], $4::time[], $5::int[])
                    AS t (since, until, quiet_start, quiet_end, daily_max)),
-     told AS (SELECT member_id, dedupe, capped, backfill, asked_at, scheduled_for, sent_at,
+     told AS (SELECT member_id, coalesce(handed_by[1], member_id) AS first_for, dedupe, capped, backfill, asked_at, scheduled_for, sent_at,
                      (asked_at AT TIME ZONE 'Asia/Shanghai')::date AS asked_on,
                      (sent_at AT TIME ZONE 'Asia/Shanghai')::date AS day,
                      (sent_at AT TIME ZONE 'Asia/Shanghai')::time AS at FROM message)
@@ -43,7 +43,7 @@ SELECT
   NOT EXISTS (SELECT 1 FROM told JOIN version ON asked_on >= since AND asked_on < until
               WHERE CASE WHEN quiet_start < quiet_end THEN at >= quiet_start AND at < quiet_end
                          ELSE at >= quiet_start OR at < quiet_end END) AS none_in_quiet_hours,
-  NOT EXISTS (SELECT 1 FROM told WHERE capped GROUP BY member_id, day
+  NOT EXISTS (SELECT 1 FROM told WHERE capped GROUP BY first_for, day
               HAVING count(*) > (SELECT max(daily_max) FROM version)) AS daily_cap_kept,
   NOT EXISTS (SELECT 1 FROM told WHERE backfill) AS none_from_backfill,
   NOT EXISTS (SELECT 1 FROM told WHERE sent_at < scheduled_for OR scheduled_for < asked_at) AS none_before_its_time,

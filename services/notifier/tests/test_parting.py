@@ -89,6 +89,21 @@ async def test_what_waited_at_the_merger_waits_for_its_member_after_the_parting(
         assert [m["member_id"] for m in await _inbox(t)] == [M]
 
 
+async def test_two_full_days_of_one_person_keep_the_cap(settings: Settings) -> None:
+    """Each was told as much as a day allows, and then they turn out to be one: nobody was told too much by us."""
+    async with under_test(SERVICE, settings) as t:
+        for n in range(6):
+            await t.feed(fulfilled(f"O-{n}"), replace(fulfilled(f"N-{n}"), member_id="M-9"))
+        await sending.tell(t.door, None)
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await t.feed(replace(fulfilled("N-7"), member_id="M-9"))
+        await sending.tell(t.door, None)
+        assert [m["member_id"] for m in await _inbox(t)] == ["M-9"] * 10
+        assert (await t.http.get("/v1/messages/verify", headers=t.auth("operator"))).json()["daily_cap_kept"] is True
+        await t.pool.execute("UPDATE message SET handed_by = '{}'")
+        assert (await t.http.get("/v1/messages/verify", headers=t.auth("operator"))).json()["daily_cap_kept"] is False
+
+
 async def test_a_message_goes_back_by_the_way_it_came(settings: Settings) -> None:
     async with under_test(SERVICE, settings) as t:
         await t.feed(claim())
