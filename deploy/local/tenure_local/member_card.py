@@ -58,8 +58,21 @@ def _benefits(grants: list[dict[str, Any]]) -> list[str]:
         f"{g['label_en']} {g['label_zh']}"
         + (f": {g['remaining']} of {g['quota']} left" if g.get("quota") is not None else "")
         + (f", until {g['period_end']}" if g.get("period_end") else "")
+        + _extension(g)
         for g in grants
     ]
+
+
+def _extension(grant: dict[str, Any]) -> str:
+    """Cover stands when the core has endorsed it, and not before."""
+    match grant.get("extension"):
+        case "confirmed":
+            return f", cover endorsed: {grant['endorsement_no']}"
+        case "requested":
+            return ", no cover yet: asked of the core"
+        case "rejected":
+            return ", no cover: the core did not confirm it"
+    return ""
 
 
 def _claims(claims: list[dict[str, Any]]) -> list[str]:

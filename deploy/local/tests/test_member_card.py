@@ -28,7 +28,10 @@ MEMBER = {
     "points": {"points": {"available": 1_234, "pending": 50, "held": 0}, "growth": {"available": 0}},
     "expiring": [],
     "benefits": [
-        {"label_en": "Safety check", "label_zh": "检测", "quota": 2, "remaining": 1, "period_end": "2019-02-01"}
+        {"label_en": "Safety check", "label_zh": "检测", "quota": 2, "remaining": 1, "period_end": "2019-02-01"},
+        {"label_en": "Burst pipes", "label_zh": "管道", "extension": "requested", "endorsement_no": None},
+        {"label_en": "Pets", "label_zh": "宠物", "extension": "confirmed", "endorsement_no": "E-7"},
+        {"label_en": "Lifts", "label_zh": "电梯", "extension": "rejected", "endorsement_no": None},
     ],
     "claims": [
         {
@@ -53,6 +56,9 @@ MEMBER = {
         "points    points: 1,234 available, 50 pending",
         "growth: 0 available",
         "benefits  Safety check 检测: 1 of 2 left, until 2019-02-01",
+        "Burst pipes 管道, no cover yet: asked of the core",
+        "Pets 宠物, cover endorsed: E-7",
+        "Lifts 电梯, no cover: the core did not confirm it",
         "claims    C-1 assessed since 2018-12-24, CNY 5,000.00, no on-site survey",
         "as of     2018-12-31 (member since 2018-02-01)",
     ],

@@ -34,7 +34,8 @@ SELECT json_build_object(
 _VERIFY: Final = """
 WITH version AS (SELECT * FROM unnest($1::date[], $2::date[], $3::time[], $4::time[], $5::int[])
                    AS t (since, until, quiet_start, quiet_end, daily_max)),
-     told AS (SELECT member_id, coalesce(handed_by[1], member_id) AS first_for, dedupe, capped, backfill, asked_at, scheduled_for, sent_at,
+     told AS (SELECT member_id, coalesce(handed_by[1], member_id) AS first_for, dedupe, capped,
+                     backfill, asked_at, scheduled_for, sent_at,
                      (asked_at AT TIME ZONE 'Asia/Shanghai')::date AS asked_on,
                      (sent_at AT TIME ZONE 'Asia/Shanghai')::date AS day,
                      (sent_at AT TIME ZONE 'Asia/Shanghai')::time AS at FROM message)

@@ -134,6 +134,15 @@ def test_an_upgrade_names_what_it_unlocked_in_both_languages(rules: Programme) -
     assert told.text_en.endswith(f"Now yours: {first.label_en}, {second.label_en}.")
 
 
+def test_an_upgrade_promises_no_cover_that_the_core_has_not_confirmed(rules: Programme) -> None:
+    desk = Desk(rules, book=Book(tier="basic")).hears(granted("burst_pipe_liability"))
+    (told,) = desk.hears(tier_changed("basic", "silver")).tells()
+    assert told.text_zh.endswith("已解锁权益：管道破裂责任险（扩展条款）（承保确认后生效）。")
+    assert told.text_en.endswith("Now yours: Burst-pipe liability extension (once the insurer confirms it).")
+    (lost,) = Desk(rules).hears(revoked("burst_pipe_liability")).tells()
+    assert lost.text_en == "These benefits ended on 2026-03-01: Burst-pipe liability extension."
+
+
 def test_grants_told_together_are_told_like_those_told_one_by_one(rules: Programme) -> None:
     grants = [granted("a"), granted("b", change="renewed"), granted("a"), granted("c", change="restored")]
     alone, together = Desk(rules), Desk(rules)

@@ -15,6 +15,7 @@ from notifier.rules.member import Pending
 LISTED_MAX: Final = 12
 TEXT_CHARS_MAX: Final = 1_000
 FEN_PER_YUAN: Final = 100
+AWAITS_CONFIRMATION: Final = "awaits_confirmation"
 
 
 class Words(NamedTuple):
@@ -91,7 +92,17 @@ def _listed(words: Words, labels: list[str]) -> str:
 
 
 def _benefits(words: Words, _: str) -> str:
-    return _listed(words, [_benefit_label(words, item.code) for item in words.pending.items])
+    """An extension of cover that a tier brings is promised by nobody before the core has confirmed it."""
+    name = _promised if words.pending.template == "tier_upgraded" else _benefit_label
+    return _listed(words, [name(words, item.code) for item in words.pending.items])
+
+
+def _promised(words: Words, code: str) -> str:
+    benefit, label = words.programme.benefits.newest.benefit(code), _benefit_label(words, code)
+    if benefit is None or not benefit.is_extension:
+        return label
+    condition = words.rules.label(AWAITS_CONFIRMATION, words.language)
+    return f"{label}（{condition}）" if words.language == "zh" else f"{label} ({condition})"
 
 
 def _rules(words: Words, _: str) -> str:
