@@ -1,7 +1,8 @@
 """Using a grant, and giving a use back. The dates decide: a grant that ended at midnight cannot be used at nine, told or not.
 
-The invariants: the uses of a period never exceed its quota on the day of the use; a member without cover that counts uses
-nothing; a coverage extension is used within the days its endorsement covers; the same reference used twice is one use.
+The invariants: a use is of a day on which the tier brought the benefit, and never one more than the quota of that day; a member
+without cover that counts uses nothing; a coverage extension is used within the days its endorsement covers; the same reference
+used twice is one use.
 """
 
 import msgspec
@@ -9,9 +10,10 @@ from tenure.contracts.benefit import BenefitReleased, BenefitUsed
 from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
+from tenure.contracts.tier import tier_on
 
 from benefits.commands import ReleaseUse, UseBenefit
-from benefits.rules.plan import Life, in_force
+from benefits.rules.plan import Life, in_force, is_entitled, quota_at
 from benefits.rules.settle import answer_of, settle, standing
 from benefits.state import Appointment, Grant, State, Use
 
@@ -101,7 +103,7 @@ def _must_be_bookable(grant: Grant, asked: UseBenefit, programme: Programme) -> 
 
 
 def _must_be_usable(state: State, grant: Grant, asked: UseBenefit, programme: Programme) -> None:
-    """Cover is asked for on the day of the use, or today for a day that is still to come."""
+    """Cover, tier and quota are asked for on the day of the use, or today for a day that is still to come."""
     gone = grant.is_kept or (grant.revoked_on is not None and grant.revoked_on <= asked.on)
     if gone and not _endorsed(state, grant):
         raise RefusedError("benefit_revoked", f"{grant.benefit} is no longer granted")
@@ -111,8 +113,18 @@ def _must_be_usable(state: State, grant: Grant, asked: UseBenefit, programme: Pr
         _must_be_endorsed(state, grant, asked)
     elif asked.on < grant.granted_on or (grant.period_end is not None and grant.period_end <= asked.on):
         raise RefusedError("outside_period", "the day lies outside the grant's period")
-    if grant.remaining == 0:
-        raise RefusedError("quota_used_up", f"all {grant.quota} uses of the period are used")
+    quota = grant.quota if grant.request_id is not None else _quota_on(state, grant, asked, programme)
+    if quota is not None and grant.used >= quota:
+        raise RefusedError("quota_used_up", f"all {quota} uses of the period are used")
+
+
+def _quota_on(state: State, grant: Grant, asked: UseBenefit, programme: Programme) -> int | None:
+    """How often the tier of that day allows it. A tier that was lost and regained since did not bring it in between."""
+    day = min(asked.on, asked.today)
+    benefit, tier = programme.benefits.at(day).benefit(grant.benefit), tier_on(state.timeline, day)
+    if benefit is None or not is_entitled(benefit, tier, programme, day):
+        raise RefusedError("benefit_revoked", f"{grant.benefit} was not granted on that day")
+    return quota_at(benefit, tier, programme, day)
 
 
 def _endorsed(state: State, grant: Grant) -> bool:
