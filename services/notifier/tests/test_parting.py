@@ -11,6 +11,7 @@ from notifier.service import SERVICE
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageRequested, MessageSent
 from tenure.contracts.policy import ConsentChanged, CustomerErased, CustomerMerged, CustomerUnmerged
+from tenure.contracts.tier import TierAtRisk
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
@@ -140,6 +141,16 @@ async def test_who_was_erased_before_the_merger_is_heard_of_is_told_and_keeps_no
         await sending.tell(t.door, None)
         assert await _inbox(t) == []
         assert await t.pool.fetchval("SELECT sum(waiting) FROM member") == 0
+
+
+async def test_nobody_is_warned_of_the_tier_of_a_number_they_gave_up(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(
+            TierAtRisk(member_id=M, tier="gold", to_tier="silver", effective=D, drops_on=D + timedelta(days=9))
+        )
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await sending.tell(t.door, None)
+        assert await _inbox(t) == []
 
 
 @pytest.mark.parametrize("tier_first", [True, False])

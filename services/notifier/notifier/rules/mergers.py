@@ -16,7 +16,7 @@ from tenure.contracts.programme import Programme
 from notifier.commands import Gather
 from notifier.rules.member import PENDING_MAX, Book, Member, Pending, enqueue, with_book, with_pending
 from notifier.rules.preferences import Forget, with_refusal
-from notifier.rules.tiers import is_about_tier
+from notifier.rules.tiers import is_of_own_tier
 
 Both = tuple[Member | None, Member | None]
 
@@ -92,7 +92,7 @@ def on_gather(states: tuple[Member | None, ...], event: Event, _: Programme) -> 
 
 def _merge(kept: Member, merged: Member) -> Decision[tuple[Member, Member]]:
     """Who is erased keeps nothing; who was merged into another only keeps it until it is handed on."""
-    coming = [p for p in merged.book.pending if not is_about_tier(p)]
+    coming = [p for p in merged.book.pending if not is_of_own_tier(p)]
     moved = [replace(p, handed_by=way_of(p.handed_by, merged.member_id, kept.member_id)) for p in coming]
     kept = kept if kept.erased else with_refusal(_joined(kept, moved), merged)
     took = {*kept.book.took, merged.member_id, *merged.book.took} - {kept.member_id}

@@ -1,10 +1,11 @@
 """Messages about the tier: one per real change.
 
 The invariant: what is told last about the tier agrees with the tier the member was last left with. A change that is undone before
-its message went out is never told, and several changes in that time are told as one, from where they began to where they ended.
+its message went out is never told, and several changes in that time are told as one, from where they began to where they ended. A
+warning that is over before it went out is never told either.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -21,6 +22,7 @@ from notifier.rules.member import MOVES_MAX, UNSAID_MAX, Item, Member, Move, Pen
 
 TEMPLATES: Final = frozenset({"tier_upgraded", "tier_dropped", "tier_ended"})
 REVOKED: Final = "benefit_revoked"
+AT_RISK: Final = "tier_at_risk"
 NO_NEWS: Final = frozenset({"renewed", "quota_lowered"})
 Decided = Decision[Member]
 
@@ -29,8 +31,26 @@ def is_about_tier(pending: Pending) -> bool:
     return pending.template in TEMPLATES
 
 
+def is_of_own_tier(pending: Pending) -> bool:
+    """Whether it is news of this number's tier alone: who it is merged into has another, and is told of that one."""
+    return is_about_tier(pending) or pending.template == AT_RISK
+
+
 def on_tier_changed(state: Member | None, event: Event, programme: Programme) -> Decided:
-    member, data = member_of(state, event), event.data
+    """A warning about another tier than the member has by now is over."""
+    averted = _averted(member_of(state, event), event, lambda warning: warning.params["tier"] != event.data.to_tier)
+    return both(averted, _on_changed(averted.state, event, programme))
+
+
+def _averted(member: Member, event: Event, is_over: Callable[[Pending], bool]) -> Decided:
+    waiting = waiting_at(member, event.time, lambda p: p.template == AT_RISK and is_over(p))
+    if waiting is None:
+        return Decision(member)
+    return suppress(without(member, waiting), [superseded(member, waiting, event.time)])
+
+
+def _on_changed(member: Member, event: Event, programme: Programme) -> Decided:
+    data = event.data
     waiting = waiting_at(member, event.time, is_about_tier)
     base = str(waiting.params["from_tier"]) if waiting else member.book.tier
     member = with_book(member, tier=data.to_tier, nearest=data.nearest, live_since=_live_since(member, event))
@@ -80,17 +100,23 @@ def _template(base: str, tier: str, ranks: Mapping[str, int]) -> str | None:
 
 
 def on_tier_progressed(state: Member | None, event: Event, _: Programme) -> Decided:
-    member = member_of(state, event)
-    if member.book.nearest == event.data.nearest:
-        return Decision(member)
-    return Decision(with_book(member, nearest=event.data.nearest))
+    """A tier that is confirmed (renewed at night, before the morning's messages) is at risk no longer."""
+    data = event.data
+    averted = _averted(
+        member_of(state, event), event, lambda warning: bool(data.confirmed) and warning.params["tier"] == data.tier
+    )
+    if averted.state.book.nearest == data.nearest:
+        return averted
+    return both(averted, Decision(with_book(averted.state, nearest=data.nearest)))
 
 
 def on_tier_at_risk(state: Member | None, event: Event, programme: Programme) -> Decided:
+    """Another risk takes the place of one that still waits to be told."""
     data = event.data
     params = {"tier": data.tier, "to_tier": data.to_tier, "drops_on": data.drops_on.isoformat()}
-    draft = Draft("tier_at_risk", f"{data.tier}:{data.drops_on.isoformat()}", params)
-    return ask(member_of(state, event), event, programme, draft)
+    draft = Draft(AT_RISK, f"{data.tier}:{data.drops_on.isoformat()}", params)
+    averted = _averted(member_of(state, event), event, lambda warning: warning.subject != draft.subject)
+    return both(averted, ask(averted.state, event, programme, draft))
 
 
 def on_benefit_granted(state: Member | None, event: Event, _: Programme) -> Decided:
