@@ -62,7 +62,10 @@ class KnownClaim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One use of a benefit. It counts for the period its day lies in. With a `slot` it is an appointment."""
+    """One use of a benefit. It counts for the period its day lies in. With a `slot` it is an appointment.
+
+    `quota`: how often its day allowed it in the period, as was known then; None where nothing is counted, or it was not kept yet.
+    """
 
     id: str
     grant_id: str
@@ -71,6 +74,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reference: str = ""
     slot_region: str | None = None
     is_appointment: bool = False
+    quota: int | None = None
 
     @property
     def made_by(self) -> str:

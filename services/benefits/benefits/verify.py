@@ -5,6 +5,7 @@ plain sentence "a member has the benefits of its tier and of all below".
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
@@ -48,8 +49,11 @@ def grants_recompute_alike(state: State, programme: Programme) -> bool:
 
 
 def no_quota_exceeded(state: State, programme: Programme) -> bool:
-    """No period has more uses than the highest tier held in it allows, uses brought along by a merger aside."""
-    return all(_within(grant, state, programme) for grant in state.grants.values() if not grant.is_kept)
+    """No period has more uses than the highest tier held in it allows, uses brought along by a merger aside. A tier that turns out
+    never to have been takes no use back: then no grant had more than was allowed when they were made.
+    """
+    grants = (grant for grant in state.grants.values() if not grant.is_kept)
+    return all(_within(grant, state, programme) or _was_within(grant, state) for grant in grants)
 
 
 def extensions_endorsed(state: State, programme: Programme) -> bool:  # noqa: ARG001 - the checks have one shape
@@ -108,6 +112,15 @@ def _within(grant: Grant, state: State, programme: Programme) -> bool:
     found = [(programme.benefits.at(day).benefit(grant.benefit), day) for day in days]
     quotas = [quota_at(b, tier_on(state.timeline, day), programme, day) for b, day in found if b is not None]
     return None in quotas or grant.used - moved <= max((q for q in quotas if q is not None), default=0)
+
+
+def _was_within(grant: Grant, state: State) -> bool:
+    """Each use there is was allowed on its day, as was known then."""
+    quotas: defaultdict[str, list[int]] = defaultdict(list)
+    uses = [use for use in state.uses if use.benefit == grant.benefit]
+    for use in uses:
+        quotas[use.grant_id].append(use.quota or 0)
+    return grant.used <= len(uses) and all(0 not in made and len(made) <= max(made) for made in quotas.values())
 
 
 def _without_grants(state: State, kept: Mapping[str, Grant]) -> State:

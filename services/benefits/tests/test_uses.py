@@ -1,7 +1,10 @@
 """A use belongs to its day: the tier, the quota and the cover of that day decide, however late it is told."""
 
 import pytest
+from benefits.rules.settle import settle
+from benefits.verify import no_quota_exceeded
 from benefits_life import issued, tiers, use
+from msgspec.structs import replace
 from tenure.contracts.decision import RefusedError
 
 
@@ -35,3 +38,40 @@ def test_a_tier_regained_lets_nothing_be_used_on_a_day_when_it_was_lost(life):
     with pytest.raises(RefusedError, match="benefit_revoked"):
         life.then(use("water_leak_inspection", "2020-04-10", period="20200101", today="2020-07-01"))
     life.then(use("water_leak_inspection", "2020-02-29", period="20200101", today="2020-07-01"))
+
+
+@pytest.mark.parametrize(
+    ("first_told", "uses", "corrected"),
+    [
+        (  # silver by a premium that was given back whole: two checks took place, basic has one
+            ("2020-01-01", "silver"),
+            [("2020-01-05", "20200101"), ("2020-01-06", "20200101")],
+            ("2020-01-01", "basic"),
+        ),
+        (  # the first policy never was: what were two years of membership is one
+            ("2020-01-01", "basic"),
+            [("2020-12-05", "20200101"), ("2021-02-06", "20210101")],
+            ("2020-03-01", "basic"),
+        ),
+    ],
+)
+def test_a_past_that_turns_out_otherwise_leaves_what_was_used_and_breaks_no_quota(life, first_told, uses, corrected):
+    life.then(issued())
+    life.then(tiers(first_told))
+    for n, (day, period) in enumerate(uses):
+        life.then(use("home_safety", day, period=period, reference=f"WO-{n}"))
+    life.then(tiers(corrected), at="2021-02-10")  # every sentence of verify is asked after each step of a life
+    grants = [g for g in life.state.grants.values() if g.benefit == "home_safety" and g.used]
+    assert [(g.used, g.quota, g.remaining, g.status) for g in grants] == [(2, 1, 0, "used")]
+    with pytest.raises(RefusedError, match="quota_used_up"):
+        life.then(use("home_safety", uses[-1][0], period=grants[0].id[-8:], today="2021-02-10"))
+
+
+def test_more_uses_of_a_grant_than_any_day_allowed_are_found(life, rules):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "basic")))
+    life.then(use("home_safety", "2020-01-05", period="20200101"))
+    [made] = life.state.uses
+    twice = replace(life.state, uses=(made, replace(made, id="another")))
+    settled, _ = settle(twice, rules, twice.lived_to)
+    assert not no_quota_exceeded(settled, rules)

@@ -45,7 +45,7 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
     if again := _same_reference(settled, asked):
         return Decision(state, reply=_reply(grant, again))
     _must_be_bookable(grant, asked, programme)
-    _must_be_usable(settled, grant, asked, programme)
+    quota = _quota_if_usable(settled, grant, asked, programme)
     use = Use(
         id=event.id,
         grant_id=grant.id,
@@ -54,6 +54,7 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
         reference=asked.reference,
         slot_region=asked.slot_region,
         is_appointment=asked.is_appointment,
+        quota=quota,
     )
     after, more = settle(replace(settled, uses=(*settled.uses, use)), programme, asked.today)
     grant = after.grants[grant.id]
@@ -102,7 +103,7 @@ def _must_be_bookable(grant: Grant, asked: UseBenefit, programme: Programme) -> 
         raise RefusedError("not_bookable", f"{grant.benefit} is not a service")
 
 
-def _must_be_usable(state: State, grant: Grant, asked: UseBenefit, programme: Programme) -> None:
+def _quota_if_usable(state: State, grant: Grant, asked: UseBenefit, programme: Programme) -> int | None:
     """Cover, tier and quota are asked for on the day of the use, or today for a day that is still to come."""
     gone = grant.is_kept or (grant.revoked_on is not None and grant.revoked_on <= asked.on)
     if gone and not _endorsed(state, grant):
@@ -116,6 +117,7 @@ def _must_be_usable(state: State, grant: Grant, asked: UseBenefit, programme: Pr
     quota = grant.quota if grant.request_id is not None else _quota_on(state, grant, asked, programme)
     if quota is not None and grant.used >= quota:
         raise RefusedError("quota_used_up", f"all {quota} uses of the period are used")
+    return quota
 
 
 def _quota_on(state: State, grant: Grant, asked: UseBenefit, programme: Programme) -> int | None:
