@@ -125,10 +125,20 @@ def _uses(app: App, routes: APIRouter) -> None:
         who: Annotated[Caller, Depends(caller(*USERS))],
         key: IdempotencyKey = None,  # noqa: ARG001
     ) -> Response:
-        """Give a use back: it did not take place."""
+        """Give a use back: it did not take place. A member says so until its day is over, whoever serves them also later."""
         holder = await holder_of_grant(app, grant_id, who)
-        command = ReleaseUse(member_id=holder.member_id, grant_id=grant_id, use_id=use_id, today=await app.today())
+        command = ReleaseUse(
+            member_id=holder.member_id,
+            grant_id=grant_id,
+            use_id=use_id,
+            today=await app.today(),
+            is_by_member=is_member_alone(who),
+        )
         return await app.write(request, command, key=holder.member_id, caller=who)
+
+
+def is_member_alone(who: Caller) -> bool:
+    return not who.roles - {"member"}
 
 
 async def holder_of_grant(app: App, grant_id: str, who: Caller) -> State:

@@ -26,7 +26,7 @@ from tenure.edge import (
 )
 from tenure.edge.paging import LIMIT_DEFAULT
 
-from benefits.api import USERS, GrantId, UseId, holder, holder_of_grant
+from benefits.api import USERS, GrantId, UseId, holder, holder_of_grant, is_member_alone
 from benefits.commands import ReleaseUse, UseBenefit
 from benefits.rules.use import Used
 
@@ -74,12 +74,14 @@ def router(app: App) -> APIRouter:
         who: Annotated[Caller, Depends(caller(*USERS))],
         key: IdempotencyKey = None,  # noqa: ARG001
     ) -> Response:
-        """Cancel an appointment; its use is given back."""
+        """Cancel an appointment; its use is given back. A member does so until its day is over, whoever serves them also later."""
         booked_by = await app.pool.fetchval("SELECT member_id FROM appointments WHERE use_id = $1", use_id)
         if booked_by is None:
             raise Problem("not_found")
         member = await holder(app, booked_by, who)
-        command = ReleaseUse(member_id=member.member_id, use_id=use_id, today=await app.today())
+        command = ReleaseUse(
+            member_id=member.member_id, use_id=use_id, today=await app.today(), is_by_member=is_member_alone(who)
+        )
         return await app.write(request, command, key=member.member_id, caller=who)
 
     @routes.get("/appointments")

@@ -20,10 +20,13 @@ class UseBenefit(Data, frozen=True, kw_only=True):
 
 
 class ReleaseUse(Data, frozen=True, kw_only=True):
+    """Give a use back. `is_by_member`: nobody but the member says so."""
+
     member_id: str
     use_id: str
     today: date
     grant_id: str | None = None
+    is_by_member: bool = False
 
 
 class Gather(Data, frozen=True, kw_only=True):

@@ -6,6 +6,11 @@ from typing import Final
 PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = {
     "grant_unknown": (404, "There is no such benefit grant.", "没有该权益。"),
     "use_unknown": (404, "There is no such use.", "没有该使用记录。"),
+    "use_is_over": (
+        409,
+        "Its day is over: a member can give a use back until then, an agent or an operator also later.",
+        "使用日期已过，会员本人不能再撤销；如未实际使用，请联系代理人或客服。",
+    ),
     "quota_used_up": (409, "The benefit is used up for this period.", "本周期的权益次数已用完。"),
     "not_in_force": (409, "No policy is in force on that day.", "当日没有有效保单，暂不能使用权益。"),
     "benefit_revoked": (409, "The benefit is no longer granted.", "该权益已收回。"),

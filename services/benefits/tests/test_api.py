@@ -112,6 +112,14 @@ async def test_the_same_idempotency_key_uses_once(t):
     assert await t.pool.fetchval("SELECT used FROM members WHERE member_id = 'M-1'") == 1
 
 
+@pytest.mark.parametrize(("roles", "status"), [(["member"], 409), (["agent"], 200), (["member", "agent"], 200)])
+async def test_a_use_of_yesterday_is_given_back_by_whoever_serves_the_member(t, roles, status):
+    used = await t.http.post(f"/v1/benefits/{HOME_SAFETY}/use", json={"on": "2020-06-14"}, headers=t.auth("operator"))
+    path = f"/v1/benefits/{HOME_SAFETY}/uses/{used.json()['use_id']}/release"
+    answer = await t.http.post(path, headers=t.auth(*roles, subject="M-1", book=["M-1"]))
+    assert (answer.status_code, answer.json().get("code")) == (status, "use_is_over" if status == 409 else None)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [

@@ -1,10 +1,12 @@
 """A use belongs to its day: the tier, the quota and the cover of that day decide, however late it is told."""
 
 import pytest
+from benefits.commands import ReleaseUse
 from benefits.rules.settle import settle
 from benefits.verify import no_quota_exceeded
-from benefits_life import issued, tiers, use
+from benefits_life import D, M, issued, tiers, use
 from msgspec.structs import replace
+from tenure.contracts.benefit import BenefitReleased
 from tenure.contracts.decision import RefusedError
 
 
@@ -75,3 +77,44 @@ def test_more_uses_of_a_grant_than_any_day_allowed_are_found(life, rules):
     twice = replace(life.state, uses=(made, replace(made, id="another")))
     settled, _ = settle(twice, rules, twice.lived_to)
     assert not no_quota_exceeded(settled, rules)
+
+
+@pytest.mark.parametrize(
+    ("by_member", "today", "outcome"),
+    [
+        (True, "2020-05-31", 1),  # on its way, or the very day
+        (True, "2020-06-01", "use_is_over"),
+        (False, "2020-06-01", 1),  # whoever serves the member knows that nobody came
+    ],
+)
+def test_a_member_gives_a_use_back_until_its_day_is_over(life, by_member, today, outcome):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "basic")))
+    visit = life.then(
+        use("home_safety", "2020-05-31", period="20200101", today="2020-05-01", is_appointment=True)
+    ).reply
+    back = ReleaseUse(member_id=M, use_id=visit.use_id, today=D(today), is_by_member=by_member)
+    if isinstance(outcome, str):
+        with pytest.raises(RefusedError, match=outcome):
+            life.then(back)
+    else:
+        assert life.then(back).reply.remaining == outcome
+
+
+def test_a_use_of_a_period_that_is_over_is_given_back_with_an_answer(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "silver")))
+    life.day("2021-02-01")
+    one = life.then(use("home_safety", "2020-12-05", period="20200101", today="2021-02-01")).reply
+    back = life.then(ReleaseUse(member_id=M, use_id=one.use_id, today=D("2021-02-01")))
+    assert (back.reply.used, back.reply.remaining) == (0, 2)
+    assert [e.remaining for e in life.take(BenefitReleased)] == [2]
+
+
+def test_the_only_use_of_a_grant_that_never_should_have_been_is_given_back_with_an_answer(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "silver")))
+    one = life.then(use("water_leak_inspection", "2020-01-05", period="20200101")).reply
+    life.then(tiers(("2020-01-01", "basic")), at="2020-01-10")
+    back = life.then(ReleaseUse(member_id=M, use_id=one.use_id, today=D("2020-01-11"))).reply
+    assert (back.benefit, back.used, back.remaining) == ("water_leak_inspection", 0, 0)

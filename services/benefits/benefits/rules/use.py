@@ -39,7 +39,7 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
     if state is None:
         raise RefusedError("grant_unknown", "there is no such grant")
     settled, told = settle(state, programme, asked.today)
-    grant = settled.grants.get(asked.grant_id) or _over(settled, programme, asked)
+    grant = settled.grants.get(asked.grant_id) or _over(settled, programme, asked.grant_id)
     if grant is None:
         raise RefusedError("grant_unknown", "there is no such grant")
     if again := _same_reference(settled, asked):
@@ -71,14 +71,16 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
 
 
 def on_release(state: State | None, event: Event, programme: Programme) -> Decision[State | None]:
-    """Raises RefusedError use_unknown."""
+    """Raises RefusedError use_unknown, use_is_over: what took place yesterday is not for its member to say it did not."""
     asked: ReleaseUse = event.data
     use = next((u for u in state.uses if u.id == asked.use_id), None) if state else None
     if state is None or use is None or asked.grant_id not in (None, use.grant_id):
         raise RefusedError("use_unknown", "there is no such use, or it was given back")
+    if asked.is_by_member and use.on < asked.today:
+        raise RefusedError("use_is_over", f"it was on {use.on}")
     without = replace(state, uses=tuple(u for u in state.uses if u is not use))
     after, told = settle(without, programme, asked.today)
-    grant = after.grants.get(use.grant_id)
+    grant = after.grants.get(use.grant_id) or _over(after, programme, use.grant_id)
     released = BenefitReleased(
         member_id=state.member_id,
         grant_id=use.grant_id,
@@ -87,13 +89,12 @@ def on_release(state: State | None, event: Event, programme: Programme) -> Decis
         use_id=use.id,
         remaining=grant.remaining if grant else 0,
     )
-    reply = _reply(grant, use) if grant else None
-    return Decision(after, emit=(released, *told), rows=_rows(state, use, "cancelled"), reply=reply)
+    return Decision(after, emit=(released, *told), rows=_rows(state, use, "cancelled"), reply=_reply(grant, use))
 
 
-def _over(state: State, programme: Programme, asked: UseBenefit) -> Grant | None:
+def _over(state: State, programme: Programme, grant_id: str) -> Grant | None:
     """A grant whose period passed unused can still have been used within it, and be told so late."""
-    return standing(Life(state, programme, state.lived_to)).get(asked.grant_id)
+    return standing(Life(state, programme, state.lived_to)).get(grant_id)
 
 
 def _must_be_bookable(grant: Grant, asked: UseBenefit, programme: Programme) -> None:
@@ -164,12 +165,13 @@ def _rows(state: State, use: Use, status: str) -> tuple[Appointment, ...]:
     )
 
 
-def _reply(grant: Grant, use: Use) -> Used:
+def _reply(grant: Grant | None, use: Use) -> Used:
+    """Nothing is left of a grant that was kept for this use alone."""
     return Used(
         use_id=use.id,
-        grant_id=grant.id,
-        benefit=grant.benefit,
+        grant_id=use.grant_id,
+        benefit=use.benefit,
         on=use.on.isoformat(),
-        used=grant.used,
-        remaining=grant.remaining,
+        used=grant.used if grant else 0,
+        remaining=grant.remaining if grant else 0,
     )
