@@ -18,6 +18,10 @@ TERMS_AT_ONCE: Final = 2_000
 POLICIES_AT_ONCE: Final = 500
 DIFFERENCES_AT_ONCE: Final = 1_000
 SHOWN_MAX: Final = 50
+_LEFT: Final = {
+    "ask_the_core": "only the core's own facts can correct it; `--ask-again`",
+    "changed_since": "it was changed here after the comparison; send the core's file of now",
+}
 _CONTROLS: Final = "/v1/reconciliation/controls"
 
 
@@ -144,8 +148,7 @@ def _show(found: dict[str, Any], done: dict[str, Any]) -> None:
     if differences:
         _table(differences)
     for fate in done.get("corrections", ()):
-        if fate["status"] != "corrected":
-            why = fate["code"] or "only the core's own facts can correct it; `--ask-again`"
+        if why := fate["code"] or _LEFT.get(fate["status"]):
             tell(False, f"{fate['policy_no']} term {fate['term_no']}, {fate['kind']}: {why}")
     if "requested" in done:
         out.print(f"asked the core for the facts of {done['requested']:,} policies again (reconciliation.v1)")

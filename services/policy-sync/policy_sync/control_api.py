@@ -19,7 +19,7 @@ from tenure.spine.transact import Item, Outcome
 from uuid_utils import uuid7
 
 from policy_sync import commands, control_store
-from policy_sync.rules.controls import DIFFERENCES_MAX, ControlTerm, Difference, corrections
+from policy_sync.rules.controls import DIFFERENCES_MAX, ControlTerm, Difference, corrections, since
 from policy_sync.rules.refusals import EARLIEST, LATEST
 
 SOURCE: Final = "/tenure/policy-sync/reconciliation"
@@ -73,9 +73,10 @@ class AcceptBody(RequestBody):
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one difference: `corrected`, `refused` (with why), or `ask_the_core` where only its own facts can tell.
+    """What became of one difference: `corrected`, `agrees` (it stands as the core has it by now), `refused` (with why),
+    `changed_since` (by facts heard after the comparison: compare anew), or `ask_the_core` where only its own facts can tell.
 
-    Only what was corrected is settled.
+    Only what was corrected, or agrees, is settled.
     """
 
     policy_no: str
@@ -178,7 +179,9 @@ def _settling(routes: APIRouter, app: App) -> None:
     async def accept(
         request: Request, control_id: Id, body: AcceptBody, who: Controller, _: IdempotencyKey = None
     ) -> Response:
-        """Take the core's version of these policies as correcting facts; each difference is answered. Again it changes nothing."""
+        """Take the core's version of these policies as correcting facts; each difference is answered. Again it changes nothing,
+        and neither does what was changed here after the comparison.
+        """
         seen = await control_store.view(app.pool, control_id)
         if seen is None:
             raise Problem("no_such_control")
@@ -211,6 +214,7 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
         app.pool, control_id, policy_nos=policy_nos, is_open=True, after=0, rows_max=DIFFERENCES_MAX
     )
     terms = await control_store.known_terms(app.pool, policy_nos)
+    standing = await control_store.in_force(app.pool, policy_nos, on)
     known = {no for no, _ in terms}
     moment = await app.moment()
     items, about = list[Item](), list[control_store.DifferenceView]()
@@ -219,6 +223,9 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
         one = Difference(
             policy_no=view.policy_no, term_no=view.term_no, kind=view.kind, ours=view.ours, theirs=view.theirs
         )
+        if (found := since(one, standing.get((one.policy_no, one.term_no)))) != "stands":
+            fates.append(_fate(view, "agrees" if found == "agrees" else "changed_since"))
+            continue
         facts = corrections(one, on=on, number=f"{control_id}-{view.n}", is_known=view.policy_no in known)
         if one.kind == "missing_here" and (one.policy_no, one.term_no) in terms:
             facts = ()  # it ended here (cancelled, say): the same words again do not bring it back
@@ -233,7 +240,7 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
 
 def _settled(policy_nos: list[str], fates: list[Correction]) -> tuple[str, ...]:
     """The policies of which nothing is left open."""
-    left = {fate.policy_no for fate in fates if fate.status != "corrected"}
+    left = {fate.policy_no for fate in fates if fate.status not in ("corrected", "agrees")}
     return tuple(no for no in policy_nos if no not in left)
 
 

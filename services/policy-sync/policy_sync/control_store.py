@@ -15,11 +15,13 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 _encode: Final = msgspec.json.Encoder().encode
 _term: Final = msgspec.json.Decoder(ControlTerm | None)
 _COLUMNS: Final = 'policy_no, term_no, member_id, product_line, start, "end", premium_fen'
+_OURS: Final = """
+SELECT t.policy_no, t.term_no, p.member_id, p.product_line, t.start, t."end", t.premium_fen
+FROM terms t JOIN policies p USING (policy_no) WHERE t.covers @> $2::date
+"""
 # Both sides' terms in force on the day, one beside the other; ours as the policy's holder of that day has them.
 _BESIDE: Final = f"""
-WITH theirs AS (SELECT {_COLUMNS} FROM control_terms WHERE control_id = $1),
-     ours AS (SELECT t.policy_no, t.term_no, p.member_id, p.product_line, t.start, t."end", t.premium_fen
-              FROM terms t JOIN policies p USING (policy_no) WHERE t.covers @> $2::date)
+WITH theirs AS (SELECT {_COLUMNS} FROM control_terms WHERE control_id = $1), ours AS ({_OURS})
 SELECT policy_no, term_no, to_json(ours.*) AS ours, to_json(theirs.*) AS theirs
 FROM theirs FULL JOIN ours USING (policy_no, term_no)
 WHERE theirs IS DISTINCT FROM ours ORDER BY policy_no, term_no LIMIT $3
@@ -216,6 +218,12 @@ async def found(
 def _difference(row: Any) -> DifferenceView:
     ours, theirs = _term.decode(row["ours"] or "null"), _term.decode(row["theirs"] or "null")
     return DifferenceView(**dict(row.items()) | {"ours": ours, "theirs": theirs})
+
+
+async def in_force(pool: Pool, policy_nos: Sequence[str], on: date) -> dict[tuple[str, int], ControlTerm]:
+    """The terms of these policies that are in force here on a day."""
+    rows = await pool.fetch(_OURS + " AND t.policy_no = ANY ($1::text[])", list(policy_nos), on)
+    return {(row["policy_no"], row["term_no"]): ControlTerm(*row.values()) for row in rows}
 
 
 async def known_terms(pool: Pool, policy_nos: Sequence[str]) -> set[tuple[str, int]]:

@@ -10,7 +10,7 @@ from tenure.contracts.reconciliation import FactsRequested
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import cancelled, day, issued
+from .world import cancelled, day, endorsed, issued
 
 ON = "2024-06-30"
 
@@ -180,6 +180,40 @@ async def test_a_term_cancelled_here_is_not_brought_back_by_saying_it_again(t: U
     assert await ask(t, "POST", f"/controls/{id_}/requests", json={"policy_nos": ["P-1"]}) == {"requested": 1}
     (settled,) = (await ask(t, "GET", f"/controls/{id_}/differences"))["items"]
     assert (settled["settled"], settled["settled_by"], settled["settled_why"]) == ("requested", "test", None)
+
+
+async def test_a_difference_in_two_files_is_corrected_once(t: Under) -> None:
+    """Two nights' files name what nobody settled in between: the second finds it as the core has it."""
+    first, second = [await control(t, OTHERWISE) for _ in range(2)]
+    every = [no for no, _ in DIFFERENCES if no != "P-5"]
+    for id_, status in ((first, "corrected"), (second, "agrees")):
+        fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": every})
+        assert {f["status"] for f in fates["corrections"]} == {status}
+        assert (await ask(t, "GET", f"/controls/{id_}"))["open"] == 1
+    assert await differ(t, await control(t, OTHERWISE)) == [("P-5", "start")]
+
+
+async def test_what_the_core_said_after_the_comparison_is_not_corrected_by_what_was_before(t: Under) -> None:
+    id_ = await control(t, OTHERWISE)
+    await t.feed(
+        replace(endorsed("2024-06-01", yuan=-50), policy_no="P-2"),
+        replace(endorsed("2024-06-15", end="2024-11-01"), policy_no="P-4"),
+        replace(cancelled("2024-08-01"), policy_no="P-1"),
+    )
+    fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": ["P-1", "P-2", "P-4"]})
+    assert [(f["policy_no"], f["status"]) for f in fates["corrections"]] == [
+        ("P-1", "changed_since"),
+        ("P-2", "agrees"),
+        ("P-4", "changed_since"),
+    ]
+    rows = await t.pool.fetch("""SELECT policy_no, "end", premium_fen FROM terms WHERE policy_no < 'P-5' ORDER BY 1""")
+    assert [(no, str(end), fen) for no, end, fen in rows if no != "P-3"] == [
+        ("P-1", "2024-08-01", 365_00),
+        ("P-2", "2025-03-01", 450_00),
+        ("P-4", "2024-11-01", 365_00),
+    ]
+    left = [d for d in (await ask(t, "GET", f"/controls/{id_}/differences"))["items"] if d["settled"] is None]
+    assert {d["policy_no"] for d in left} == {"P-1", "P-3", "P-4", "P-5", "P-6"}
 
 
 async def test_a_correction_that_cannot_be_is_told(t: Under) -> None:

@@ -1,7 +1,8 @@
 """A control file of the core, compared with what stands here: opened, filled, compared, and its differences settled.
 
 The invariants: terms are taken until the comparison and not after it; a difference is settled once, by a request to the core or by
-taking the core's version as correcting facts; what is corrected never edits a fact.
+taking the core's version as correcting facts; what is corrected never edits a fact, and is what the comparison saw: a term that
+was changed in the meantime is not corrected by what it was before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from policy_sync.rules.recorded import ControlTermsKept, DifferenceFound, Differ
 _PREFIX: Final = "control "
 DIFFERENCES_MAX: Final = 10_000
 Kind = Literal["missing_here", "missing_there", "product_line", "member_id", "start", "end", "premium_fen"]
+Since = Literal["stands", "agrees", "changed"]
 CORRECTABLE: Final = frozenset({"missing_here", "missing_there", "member_id", "end", "premium_fen"})
 
 PROBLEMS: Final = MappingProxyType(
@@ -90,6 +92,15 @@ def differences(ours: ControlTerm | None, theirs: ControlTerm | None) -> Iterato
     for kind in kinds:
         if getattr(ours, kind) != getattr(theirs, kind):
             yield Difference(**about, kind=kind)
+
+
+def since(difference: Difference, now: ControlTerm | None) -> Since:
+    """Whether the difference stands as it was found, is none any more, or is another one. `now`: our term, if in force that day."""
+    ours, theirs, kind = difference.ours, difference.theirs, difference.kind
+    if kind in ("missing_here", "missing_there"):
+        return "agrees" if now == theirs else "stands" if now == ours else "changed"
+    said = getattr(now, kind, None)
+    return "agrees" if said == getattr(theirs, kind) else "stands" if said == getattr(ours, kind) else "changed"
 
 
 def corrections(difference: Difference, *, on: date, number: str, is_known: bool) -> tuple[Data, ...]:
