@@ -22,6 +22,11 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = MappingProxyType(
         "already_shipped": (409, "The goods have left already.", "商品已发货。"),
         "already_delivered": (409, "It was delivered already.", "商品已送达。"),
         "nothing_to_refund": (409, "No points were taken for this order.", "该订单未扣除积分，无可退还。"),
+        "refund_refused": (
+            409,
+            "The time in which this order's points can be given back is over; the order stands.",
+            "该订单已超过可退还积分的期限，订单保持不变。",
+        ),
         "order_in_progress": (
             409,
             "The order is still being worked on; ask again shortly.",

@@ -1,9 +1,11 @@
 """The shop over HTTP: what members and operators see, and what the world is told."""
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
+from mall.states import Answer
 from tenure.contracts import mall as told
 
 SKU = "coffee-voucher-30"
@@ -122,6 +124,35 @@ async def test_an_unseen_code_goes_back_and_a_seen_one_does_not(mall: Any, bank:
     (refunded,) = await mall.t.emitted(told.OrderRefunded)
     assert (refunded.order_id, refunded.reason) == (unseen, "bought_by_mistake")
     assert not await mall.broken()
+
+
+async def test_what_the_ledger_gives_nothing_back_for_any_more_is_refused_and_delivered_as_ever(
+    mall: Any, bank: Any
+) -> None:
+    await mall.join("M-1", points=9000)
+    order = (await mall.order("M-1", "water-leak-sensor")).json()
+    path = f"/v1/orders/{order['order_id']}"
+    bank.answers[order["order_id"], "refund"] = Answer("refused", "hold_not_captured")
+    headers = mall.t.auth("member", subject="M-1")
+    ask = partial(mall.http.post, f"{path}/after-sales", json={"kind": "refund", "reason": "other"}, headers=headers)
+    assert [((late := await ask()).status_code, late.json()["code"]) for _ in "ab"] == [(409, "refund_refused")] * 2
+    mine = (await mall.call("GET", path, "member", "M-1")).json()
+    assert (mine["status"], mine["reason"], mine["step"]) == ("fulfilled", "refund_refused", None)
+    shipped = (await mall.call("POST", f"{path}/ship")).json()
+    assert (shipped["status"], shipped["reason"]) == ("shipped", "")
+    assert await mall.t.emitted(told.OrderRefunded) == []
+    assert not await mall.broken()
+
+
+async def test_the_same_quote_is_the_same_order_though_its_points_were_refused_back(mall: Any, bank: Any) -> None:
+    await mall.join("M-1", points=9000)
+    quote = (await mall.quote("M-1", "water-leak-sensor")).json()["quote_id"]
+    order = (await mall.order_quote("M-1", quote)).json()["order_id"]
+    bank.answers[order, "refund"] = Answer("refused", "hold_not_captured")
+    refund = {"kind": "refund", "reason": "other"}
+    await mall.call("POST", f"/v1/orders/{order}/after-sales", "member", "M-1", json=refund)
+    again = await mall.order_quote("M-1", quote)
+    assert (again.status_code, again.json()["order_id"]) == (201, order)
 
 
 async def test_seeing_a_code_twice_shows_the_same_and_closes_once(mall: Any) -> None:

@@ -37,6 +37,7 @@ from mall.commands import AskRefund, MakeQuote, ViewCode
 from mall.limits import INLINE_DEADLINE_S, LEASE_S, QUOTE_TTL_S
 from mall.ports.ledger import HttpLedger, Ledger
 from mall.rules.quotes import may_have
+from mall.rules.steps import REFUND_REFUSED
 from mall.saga import Saga, new_quote_id, order_id_of
 from mall.states import Order, Person, Quote
 
@@ -80,7 +81,7 @@ class Shop:
             return await self._driven(outcome, status=201)
 
     async def refund(self, request: Request, order_id: str, reason: str, who: Caller) -> Response:
-        """Ask for the points back, and see how far it comes."""
+        """Ask for the points back, and see how far it comes. Raises Problem refund_refused: the ledger gives none back."""
         idempotency = await self.app.idempotency(request, who)
         await seen_order(self.app, order_id, who)
         day = await self.app.today()
@@ -89,16 +90,19 @@ class Shop:
         with self.app.in_flight.hold(idempotency):
             event = self.saga.event(command, key=who.subject, day=day)
             (outcome,) = await self.app.submit([Item(event, idempotency=idempotency)])
-            return await self._driven(outcome, status=200)
+            return await self._driven(outcome, status=200, unless=REFUND_REFUSED)
 
-    async def _driven(self, outcome: Outcome, *, status: int) -> Response:
+    async def _driven(self, outcome: Outcome, *, status: int, unless: str = "") -> Response:
+        """The order as far as it comes now. `unless`: raises this Problem where it is the reason why the order stands as it did."""
         answered = self.app.answer(outcome)
         order = _order.decode(outcome.body)
         if not outcome.seen:
             await self.saga.drive_within(order, INLINE_DEADLINE_S)
-        now = await reads.order(self.app.pool, order.order_id)
+        now = await reads.order(self.app.pool, order.order_id) or order
+        if now.status == "fulfilled" and now.reason and now.reason == unless:
+            raise Problem(unless)
         replayed = {k: v for k, v in answered.headers.items() if k.lower() == REPLAYED_HEADER.lower()}
-        return answer_order(now or order, self.app.programme, status=status, headers=replayed)
+        return answer_order(now, self.app.programme, status=status, headers=replayed)
 
     async def _of_forgotten_quote(self, quote_id: str, who: Caller) -> Response:
         """A quote is kept for a day, its order for ever: who asks late is still told what became of it."""

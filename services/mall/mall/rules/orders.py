@@ -92,7 +92,7 @@ def on_view(state: Order | None, event: Event, programme: Programme) -> Decision
         raise RefusedError("code_gone", "the points went back")
     if order.status != "fulfilled":
         raise RefusedError("code_not_ready", "the order is still being worked on")
-    seen = moved(replace(order, viewed_on=asked.on), "closed", on=asked.on, tells=(mall.OrderClosed,))
+    seen = moved(replace(order, viewed_on=asked.on), "closed", on=asked.on, reason="", tells=(mall.OrderClosed,))
     return replace(seen, reply=order.codes)
 
 
@@ -119,7 +119,7 @@ def on_ship(state: Order | None, event: Event, programme: Programme) -> Decision
         return Decision(order, reply=order)
     if order.kind != "goods" or order.status != "fulfilled":
         raise RefusedError("not_shippable", f"a {order.kind} order that is {order.status} is not shipped")
-    return moved(order, "shipped", on=asked.on, tells=(mall.OrderShipped,))
+    return moved(order, "shipped", on=asked.on, reason="", tells=(mall.OrderShipped,))
 
 
 def on_deliver(state: Order | None, event: Event, programme: Programme) -> Decision[Order | None]:  # noqa: ARG001
@@ -131,7 +131,7 @@ def on_deliver(state: Order | None, event: Event, programme: Programme) -> Decis
     ready = {"goods": "shipped", "service": "fulfilled"}.get(order.kind)
     if order.status != ready:
         raise RefusedError("not_deliverable", f"a {order.kind} order that is {order.status} is not delivered")
-    return moved(order, "closed", on=asked.on, tells=(mall.OrderDelivered, mall.OrderClosed))
+    return moved(order, "closed", on=asked.on, reason="", tells=(mall.OrderDelivered, mall.OrderClosed))
 
 
 def _there(order: Order | None) -> Order:

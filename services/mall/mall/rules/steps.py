@@ -18,6 +18,8 @@ from mall.commands import LastStepAnswered, StepAnswered
 from mall.rules.telling import moved
 from mall.states import AT_ONCE, CodesReturned, CodesTaken, Member, Order, Outcome, Row, SagaStep, Shelf, Status
 
+REFUND_REFUSED: Final = "refund_refused"
+"""Why an order is `fulfilled` again: the ledger gives nothing back for it any more (it does for `refundable_days_max`)."""
 Ending = tuple[Order | None, Shelf | None, Member | None]
 NEXT: Final[Mapping[tuple[SagaStep, Outcome], Status]] = MappingProxyType(
     {
@@ -73,9 +75,17 @@ def _next(order: Order, answered: StepAnswered) -> Decision[Order | None]:
         status, rows = "supplied", (CodesTaken(order.order_id, order.sku, order.quantity),)
     if status in ("failed", "refunded") and order.codes:
         rows = (CodesReturned(order.order_id),)
+    is_kept = (answered.step, status) == ("refund", "fulfilled")
     refused = answered.code if answered.outcome == "refused" and answered.step != "release" else None
-    told = () if answered.step == "refund" and status == "fulfilled" else None
-    return moved(order, status, on=answered.on, next_try_at=answered.next_try_at, reason=refused, tells=told, rows=rows)
+    return moved(
+        order,
+        status,
+        on=answered.on,
+        next_try_at=answered.next_try_at,
+        reason=REFUND_REFUSED if is_kept else refused,
+        tells=() if is_kept else None,
+        rows=rows,
+    )
 
 
 def _uncount(member: Member, order: Order) -> Member:
