@@ -1,4 +1,4 @@
-"""On every route of every service no parameter of the query is passed over: given twice, or unknown, it is told as a problem.
+"""On every route of every service nothing of query or body is passed over: what is given twice, or unknown, is told as a problem.
 
 The routes are read off the services' routers, so a new one is asked here without being named; all of them on one port, as the
 embedded gateway has them.
@@ -30,6 +30,7 @@ class Asked(NamedTuple):
     method: str
     path: str
     lists: dict[str, bool]
+    has_body: bool
 
 
 def every_route() -> Iterator[Asked]:
@@ -38,9 +39,13 @@ def every_route() -> Iterator[Asked]:
             for route in router.routes:
                 assert isinstance(route, APIRoute)
                 path = OWNERS.PREFIX + OWNERS._PARAMETER.sub("1", route.path)
-                yield from (Asked(method, path, dict(lists_of(route))) for method in route.methods or ())
+                yield from (
+                    Asked(method, path, dict(lists_of(route)), route.body_field is not None)
+                    for method in route.methods or ()
+                )
 
 
+JSON: Final = {"Content-Type": "application/json"}
 ALL: Final = list(every_route())
 LISTS: Final = {(one.path, name) for one in ALL for name, is_list in one.lists.items() if is_list}
 
@@ -73,6 +78,24 @@ async def test_a_parameter_given_twice_is_a_problem_on_every_route(t: Any) -> No
 async def test_a_parameter_that_no_route_has_is_a_problem_on_every_route(t: Any) -> None:
     for asked in ALL:
         assert await refused(t, asked, "limt=5") == ["query/limt"], asked
+
+
+async def test_a_name_that_a_body_gives_twice_is_a_problem_on_every_route(t: Any) -> None:
+    http, headers = t
+    for asked in ALL:
+        if asked.has_body:
+            answer = await http.request(
+                asked.method, asked.path, content=b'{"a": {"b": 1, "b": 1}}', headers=headers | JSON
+            )
+            found = [(one["pointer"], one["message_zh"]) for one in answer.json()["errors"]]
+            assert (answer.status_code, found) == (422, [("#/a/b", "字段重复")]), f"{asked}: {answer.text}"
+
+
+async def test_a_path_with_a_slash_too_many_is_not_found(t: Any) -> None:
+    """A redirect would name the scheme this process is asked by, and take a token from https to http."""
+    http, headers = t
+    answer = await http.get("/v1/me/", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 def test_the_lists_are_those_of_statements() -> None:

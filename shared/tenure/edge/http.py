@@ -29,6 +29,7 @@ from tenure.edge.idempotency import REPLAYED_HEADER, InFlight, idempotency_of, l
 from tenure.edge.openapi import ABOUT, describe_problems
 from tenure.edge.pulse import OnPulse, Pulse
 from tenure.edge.query import answer_only_what_is_asked
+from tenure.edge.whole import take_bodies_whole
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine import clock
@@ -198,6 +199,7 @@ def create_app(
         strict_content_type=False,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.gate, app.state.apps = Gate.of(settings), apps
     problems.install(app, catalogue)
@@ -231,6 +233,7 @@ def _mount(app: FastAPI, apps: Sequence[App]) -> dict[int, tuple[str, str]]:
                 assert not claimed & paths, f"two services claim {sorted(claimed & paths)}"
                 claimed |= paths
                 names[id(route)] = (one.service.name, PREFIX + route.path_format)
+                take_bodies_whole(route)
                 answer_only_what_is_asked(route)
                 gate_first(route)
             app.include_router(router, prefix=PREFIX, tags=[one.service.name])

@@ -20,7 +20,8 @@ one effect. The same key with another request is 422, one that is still being wo
 **Refusals** are RFC 9457 problems. Branch on `code`; show `detail` or `detail_zh`; `title` follows `Accept-Language`. On 409
 `idempotency_key_in_flight`, 429 and 503 wait for `Retry-After` seconds and ask again with the same key.
 
-**Queries** hold parameters that the route has, each once unless it is a list; anything else is refused with its name.
+**Queries** hold parameters that the route has, each once unless it is a list; anything else is refused with its name, and so is a
+name that an object in a body gives twice.
 
 **Lists** answer `items` and `next_cursor`; go on with `cursor` until it is null. Lists of all members, for operators, answer
 `next_after`; go on with `after`.

@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute
 from tenure.contracts.event import WrongEventError
 from tenure.edge.catalogue import REFUSED, Catalogue, Entry
 from tenure.edge.validation import FieldError, field_errors
+from tenure.edge.whole import GivenTwiceError
 from tenure.spine.gather import OverloadedError
 from tenure.spine.retry import DATABASE_DOWN
 
@@ -170,6 +171,8 @@ def is_world_down(error: BaseException) -> bool:
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
+    if isinstance(error.__cause__, GivenTwiceError):
+        return Problem("validation_failed", errors=error.__cause__.errors)
     raw = error.errors()
     if any(e["type"] == "json_invalid" for e in raw):
         at = raw[0]["loc"][-1]

@@ -43,6 +43,14 @@ DEEP = b"[" * 100_000
         (b'{"amount": "CNY 5.00"}', 422, "validation_failed", "#/amount"),
         (b'{"amount": 5, "amount_fen": 500}', 422, "validation_failed", "#/amount_fen"),
         (b'{"amount": 5, "a/b~c": 1}', 422, "validation_failed", "#/a~1b~0c"),
+        (b'{"amount": 5, "amount": 6}', 422, "validation_failed", "#/amount"),
+        (b'{"amount": 5, "amount": 5}', 422, "validation_failed", "#/amount"),
+        (
+            b'{"amount": 5, "lines": [{"a/b": 1}, {"a/b": 1, "c": {}, "a/b": 2}]}',
+            422,
+            "validation_failed",
+            "#/lines/1/a~1b",
+        ),
     ],
 )
 async def test_bad_bodies(offline: Under, body: bytes, status: int, code: str, at: str | None) -> None:
