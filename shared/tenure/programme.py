@@ -8,6 +8,7 @@ import msgspec
 import yaml
 
 from tenure.contracts.programme import BenefitRules, Catalogue, EarningRules, Messages, Programme, TierRules, Versions
+from tenure.contracts.programme.catalogue import must_keep_kinds
 
 V = TypeVar("V", TierRules, EarningRules, BenefitRules, Catalogue, Messages)
 FILE_BYTES_MAX = 1_048_576
@@ -45,10 +46,11 @@ def parse(text: str, rules: type[V], *, name: str) -> Versions[V]:
         if not isinstance(raw, dict) or set(raw) != {"versions"}:
             raise ProgrammeError(f"{name}: a rule file is a list of `versions`, and nothing beside it")
         versions: list[V] = msgspec.convert(raw["versions"], list[rules])  # type: ignore[valid-type]
+        must_keep_kinds(version for version in versions if isinstance(version, Catalogue))
         return Versions(versions)
     except msgspec.ValidationError as error:
         raise ProgrammeError(f"{name}: {error}{_named(raw['versions'], str(error))}") from None
-    except (yaml.YAMLError, TypeError, AssertionError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, AssertionError) as error:
         raise ProgrammeError(f"{name}: {error}") from None
 
 

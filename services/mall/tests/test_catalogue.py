@@ -19,9 +19,13 @@ GOOD: dict[str, Any] = {
 }
 
 
-def written(path: Path, *items: dict[str, Any]) -> Path:
+def written(path: Path, *items: dict[str, Any], later: list[dict[str, Any]] | None = None) -> Path:
+    """A file with these items, and, from 2020 on, with those of `later` instead."""
+    versions: list[dict[str, Any]] = [{"version": 1, "effective": date(2015, 1, 1), "items": list(items)}]
+    if later is not None:
+        versions.append({"version": 2, "effective": date(2020, 1, 1), "items": later})
     file = path / "catalogue.yaml"
-    file.write_text(yaml.safe_dump({"versions": [{"version": 1, "effective": date(2015, 1, 1), "items": list(items)}]}))
+    file.write_text(yaml.safe_dump({"versions": versions}))
     return file
 
 
@@ -59,3 +63,14 @@ def test_one_sku_is_one_item(tmp_path: Path) -> None:
 def test_what_is_not_written_has_its_default(tmp_path: Path) -> None:
     item = load_file(written(tmp_path, GOOD), Catalogue).newest.by_sku["x"]
     assert (item.tier_min, item.cash_fen, item.limit_per_member) == ("basic", 0, None)
+
+
+@pytest.mark.parametrize(("first", "then"), [("goods", "code"), ("code", "service")])
+def test_what_is_counted_never_becomes_codes(tmp_path: Path, first: str, then: str) -> None:
+    with pytest.raises(ProgrammeError, match="'x' has codes in one version and none in another"):
+        load_file(written(tmp_path, GOOD | {"kind": first}, later=[GOOD | {"kind": then}]), Catalogue)
+
+
+def test_an_item_may_change_its_price_leave_and_be_a_service_instead_of_goods(tmp_path: Path) -> None:
+    for later in ([GOOD | {"points": 20}], [], [GOOD | {"kind": "service"}]):
+        assert len(load_file(written(tmp_path, GOOD, later=later), Catalogue).all) == 2

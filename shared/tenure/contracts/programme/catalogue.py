@@ -4,7 +4,7 @@ There is no kind and no category for premium: points never pay premium, and no i
 (Insurance Law 116 and 131). Money is integer fen; a cash part is due to the supplier on delivery, the mall collects none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cached_property
 from typing import Literal
@@ -78,6 +78,18 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @cached_property
     def by_sku(self) -> Mapping[str, Item]:
         return {item.sku: item for item in self.items}
+
+
+def must_keep_kinds(catalogues: Iterable[Catalogue]) -> None:
+    """What stands on a shelf is codes or a count for ever. Raises ValueError for a sku that is one, then the other."""
+    kinds: dict[str, bool] = {}
+    for catalogue in catalogues:
+        for item in catalogue.items:
+            is_code = item.kind == "code"
+            _require(
+                kinds.setdefault(item.sku, is_code) == is_code,
+                f"{item.sku!r} has codes in one version and none in another",
+            )
 
 
 def _require(holds: bool, otherwise: str) -> None:
