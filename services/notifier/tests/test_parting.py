@@ -8,9 +8,16 @@ import pytest
 from msgspec.structs import replace
 from notifier import sending
 from notifier.service import SERVICE
+from tenure.contracts.benefit import CoverageExtensionRequested
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageRequested, MessageSent
-from tenure.contracts.policy import ConsentChanged, CustomerErased, CustomerMerged, CustomerUnmerged
+from tenure.contracts.policy import (
+    ConsentChanged,
+    CoverageExtensionConfirmed,
+    CustomerErased,
+    CustomerMerged,
+    CustomerUnmerged,
+)
 from tenure.contracts.tier import TierAtRisk
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
@@ -151,6 +158,27 @@ async def test_nobody_is_warned_of_the_tier_of_a_number_they_gave_up(settings: S
         await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
         await sending.tell(t.door, None)
         assert await _inbox(t) == []
+
+
+@pytest.mark.parametrize(("turns", "who"), [(("merged",), "M-9"), (("merged", "parted"), M)])
+async def test_the_cores_answer_names_the_benefit_whoever_had_asked(
+    settings: Settings, turns: tuple[str, ...], who: str
+) -> None:
+    """Asked under one number, answered to the one that the person goes by then: not with the number of the request."""
+    request = f"{M}.burst_pipe_liability.20260301"
+    asked = CoverageExtensionRequested(
+        member_id=M, grant_id=request, benefit="burst_pipe_liability", effective=D, request_id=request, clause="C"
+    )
+    answered = CoverageExtensionConfirmed(member_id=who, request_id=request, endorsement_no="E-7", start=D, end=D)
+    told = {"merged": [CustomerMerged(member_id="M-9", merged_id=M, effective=D)], "parted": parted()}
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(asked, *(data for turn in turns for data in told[turn]), answered)
+        await sending.tell(t.door, None)
+        (message,) = await _inbox(t)
+        assert (message["member_id"], message["text_en"].partition(" is ")[0]) == (
+            who,
+            "Your Burst-pipe liability extension",
+        )
 
 
 @pytest.mark.parametrize("tier_first", [True, False])

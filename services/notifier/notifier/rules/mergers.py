@@ -14,7 +14,7 @@ from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
 
 from notifier.commands import Gather
-from notifier.rules.member import PENDING_MAX, Book, Member, Pending, enqueue, with_book, with_pending
+from notifier.rules.member import EXTENSIONS_MAX, PENDING_MAX, Book, Member, Pending, enqueue, with_book, with_pending
 from notifier.rules.preferences import Forget, with_refusal
 from notifier.rules.tiers import is_of_own_tier
 
@@ -91,16 +91,23 @@ def on_gather(states: tuple[Member | None, ...], event: Event, _: Programme) -> 
 
 
 def _merge(kept: Member, merged: Member) -> Decision[tuple[Member, Member]]:
-    """Who is erased keeps nothing; who was merged into another only keeps it until it is handed on."""
+    """Who is erased keeps nothing; who was merged into another only keeps it until it is handed on.
+
+    Which benefit was asked of the core under a request is known to both: its answer is told to whoever it is by then.
+    """
     coming = [p for p in merged.book.pending if not is_of_own_tier(p)]
     moved = [replace(p, handed_by=way_of(p.handed_by, merged.member_id, kept.member_id)) for p in coming]
     kept = kept if kept.erased else with_refusal(_joined(kept, moved), merged)
     took = {*kept.book.took, merged.member_id, *merged.book.took} - {kept.member_id}
-    kept = with_book(kept, took=tuple(sorted(took)), left_over=kept.book.merged_into is not None)
+    asked = tuple(dict.fromkeys((*merged.book.extensions, *kept.book.extensions)))[-EXTENSIONS_MAX:]
+    kept = with_book(kept, took=tuple(sorted(took)), left_over=kept.book.merged_into is not None, extensions=asked)
     if merged.book.merged and merged.book.lies_with is None:
         book = replace(merged.book, merged_into=kept.member_id, pending=(), left_over=False)
     else:
-        book = Book(merged=True, merged_into=kept.member_id, ties_no=merged.book.ties_no, took=merged.book.took)
+        past = merged.book
+        book = Book(
+            merged=True, merged_into=kept.member_id, ties_no=past.ties_no, took=past.took, extensions=past.extensions
+        )
     row = Forget(member_id=merged.member_id) if kept.erased else Hand(from_id=merged.member_id, to_id=kept.member_id)
     return Decision((kept, replace(merged, book=book)), rows=(row,))
 
