@@ -108,7 +108,8 @@ def _stands(grant: Grant, state: State) -> bool:
 def _within(grant: Grant, state: State, programme: Programme) -> bool:
     moved = sum(use.made_by != state.member_id for use in state.uses if use.benefit == grant.benefit)
     end = grant.period_end or state.lived_to
-    days = [grant.granted_on, *(s.effective for s in state.timeline if grant.granted_on <= s.effective < end)]
+    changes = (*(s.effective for s in state.timeline), *(v.effective for v in programme.benefits.all))
+    days = [grant.granted_on, *(day for day in changes if grant.granted_on <= day < end)]
     found = [(programme.benefits.at(day).benefit(grant.benefit), day) for day in days]
     quotas = [quota_at(b, tier_on(state.timeline, day), programme, day) for b, day in found if b is not None]
     return None in quotas or grant.used - moved <= max((q for q in quotas if q is not None), default=0)

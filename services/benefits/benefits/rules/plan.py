@@ -11,7 +11,7 @@ from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
 from tenure.calendar import DAY, Period, add_years
-from tenure.contracts.programme import BenefitRules, Programme
+from tenure.contracts.programme import BenefitRules, Programme, Versions
 from tenure.contracts.programme.benefits import Benefit
 from tenure.contracts.programme.order import ranks_on, reaches
 from tenure.contracts.programme.tiers import is_eligible
@@ -142,7 +142,7 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
     granted_on = max(start, held[0].start)
     revoked_on = held[-1].end if held[-1].end < end else None
     last_day = min(life.lived_to, (revoked_on or end) - DAY)
-    tier = tier_on(state.timeline, last_day)
+    tier, versions = tier_on(state.timeline, last_day), life.programme.benefits
     grant_id = f"{state.member_id}.{benefit.code}.{start.isoformat().replace('-', '')}"
     return Grant(
         id=grant_id,
@@ -151,8 +151,8 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
         period_end=None if end == FOREVER else end,
         granted_on=granted_on,
         tier=tier,
-        quota=quota_at(benefit, tier, life.programme, last_day),
-        quota_since=max([granted_on, *[s.effective for s in state.timeline if s.effective <= last_day]]),
+        quota=quota_at(versions.at(last_day).benefit(benefit.code) or benefit, tier, life.programme, last_day),
+        quota_since=max(d for d in (granted_on, *_quota_days(state, benefit, versions)) if d <= last_day),
         status="requested" if benefit.is_extension else "active",
         used=sum(counts_for(use, benefit, period) for use in state.uses) if state.uses else 0,
         is_renewal=is_renewal,
@@ -161,6 +161,15 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
         request_id=grant_id if benefit.is_extension else None,
         policy_no=policy_to_extend(state, benefit, granted_on, life.lived_to) if benefit.is_extension else None,
     )
+
+
+def _quota_days(state: State, benefit: Benefit, versions: Versions[BenefitRules]) -> Iterator[date]:
+    """The days on which the member's quota of this benefit may have become another: of a tier, and of rules that say otherwise."""
+    yield from (step.effective for step in state.timeline)
+    for before, rules in pairwise(versions.all):
+        was, now = before.benefit(benefit.code), rules.benefit(benefit.code)
+        if was and now and (was.quota, was.quota_by_tier) != (now.quota, now.quota_by_tier):
+            yield rules.effective
 
 
 def quota_at(benefit: Benefit, tier: str, programme: Programme, day: date) -> int | None:

@@ -19,8 +19,9 @@ from tenure.contracts.benefit import (
     CoverageExtensionRequested,
 )
 from tenure.contracts.programme import Programme
+from tenure.contracts.tier import tier_on
 
-from benefits.rules.plan import Entitlements, Life, entitlements, planned, region_of, terms_of
+from benefits.rules.plan import Entitlements, Life, entitlements, is_entitled, planned, region_of, terms_of
 from benefits.rules.telling import Told, together
 from benefits.state import Answer, Grant, State, Status, Use
 
@@ -158,8 +159,10 @@ def _told(before: Grant | None, grant: Grant, life: Life, *, ask: bool) -> Itera
 
 
 def _why_revoked(grant: Grant, life: Life) -> str:
-    rules = life.programme.benefits.at(grant.revoked_on or life.lived_to)
-    return "tier_lost" if rules.benefit(grant.benefit) else "withdrawn"
+    """What the tier of the day before would still bring was lost with it; else the programme took it back."""
+    day = grant.revoked_on or life.lived_to
+    benefit, tier = life.programme.benefits.at(day).benefit(grant.benefit), tier_on(life.state.timeline, day - DAY)
+    return "tier_lost" if benefit and is_entitled(benefit, tier, life.programme, day) else "withdrawn"
 
 
 def _change(before: Grant | None, grant: Grant) -> tuple[str, date] | None:
