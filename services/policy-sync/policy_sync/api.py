@@ -19,7 +19,7 @@ from tenure.edge.problems import Problem
 from tenure.spine.codec import latest_of
 from tenure.spine.transact import Item
 
-from policy_sync import beliefs, own, pushed, reads, verify
+from policy_sync import beliefs, own, pushed, reads, resent, verify
 from policy_sync.commands import KeepContact
 from policy_sync.contact import Contact, Seal, phone_of
 
@@ -94,7 +94,9 @@ def _facts(routes: APIRouter, app: App) -> None:
         read = [
             pushed.read(raw, moment=moment, latest=latest, traceparent=request.state.traceparent) for raw in elements
         ]
-        outcomes = await app.submit([Item(event, once=True) for event in read if isinstance(event, Event)])
+        events = [event for event in read if isinstance(event, Event)]
+        done = await app.submit([Item(event, once=True) for event in events])
+        outcomes = await resent.judged(app.pool, events, done, is_timed=False)
         return json_response(pushed.results(read, outcomes, app.catalogue))
 
     @routes.get(

@@ -1,7 +1,7 @@
 """Facts pushed over REST: an array of CloudEvents, each standing or falling alone, each answered.
 
-An event's own id and source make it safe to push again: it is answered `duplicate` and has no second effect. One that is refused
-is told why and is not kept, so that it can be corrected and pushed under the same id.
+An event's own id and source make it safe to push again: it is answered `duplicate` and has no second effect; `refused` if it says
+otherwise than it did. One that is refused is told why and is not kept, so that it can be corrected and pushed under the same id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ _WRONG: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "missing_attribute": ("An attribute of the event is missing.", "事件缺少必要属性。"),
         "unknown_type": ("There is no fact of this type.", "没有该类型的业务事实。"),
         "unknown_version": ("This version of the type is not known.", "不支持该类型的此版本。"),
+        "same_id": ("An id is one event for ever: this one was another's.", "同一事件编号不可用于不同内容的事件。"),
         "too_large": ("The event is too large.", "事件过大。"),
         "time_in_future": (
             "The event's time lies more than one day ahead.",

@@ -14,6 +14,7 @@ from tenure.spine.item import Item
 from tenure.spine.transact import Door
 
 from policy_sync import rules
+from policy_sync.resent import judged
 from policy_sync.rules.persons import WEB
 
 FACTS_AT_ONCE_MAX: Final = 40_000
@@ -28,6 +29,7 @@ class Recording:
     """Facts through the write door, each standing or falling alone."""
 
     def __init__(self, door: Door) -> None:
+        self._door = door
         self._lanes = [
             Gatherer(door, batch_items_max=FACTS_AT_ONCE_MAX, queue_items_max=FACTS_AT_ONCE_MAX, wait_s_max=WAIT_MAX_S)
             for _ in range(LANES_MAX)
@@ -51,7 +53,8 @@ class Recording:
         return fates
 
     async def _record(self, lane: int, events: list[Event]) -> list[Fate]:
-        outcomes = await self._lanes[lane].submit([Item(event, once=True) for event in events])
+        done = await self._lanes[lane].submit([Item(event, once=True) for event in events])
+        outcomes = await judged(self._door.pool, events, done, is_timed=True)
         return [
             (o.wrong.code, o.wrong.detail) if o.wrong is not None else "duplicate" if o.seen else _status_of(o.body)
             for o in outcomes

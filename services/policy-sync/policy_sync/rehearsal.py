@@ -17,6 +17,9 @@ from tenure.spine.transact import Door
 
 from policy_sync import rules, store
 from policy_sync.aside import Aside
+from policy_sync.resent import otherwise
+from policy_sync.rules.fold import NO_SURVIVORS
+from policy_sync.rules.policies import PolicyState
 
 STATES_MAX: Final = 40_000
 """In memory, of policies and customers: a chunk's own may come on top."""
@@ -46,9 +49,12 @@ class Rehearsal:
         return fates
 
     def _once(self, name: uuid.UUID, event: Event) -> str | tuple[str, str]:
-        """What has its id already has no effect, whatever it says; what is refused does not keep its id."""
+        """What has its id already has no effect, and is refused if it says otherwise; what is refused does not keep its id."""
         if name in self._seen:
-            return "duplicate"
+            state = self._states[rules.keys(event)[0]]
+            persons = state.ties.survivors if isinstance(state, PolicyState) else NO_SURVIVORS
+            wrong = otherwise(event, state.facts, persons, is_timed=True)
+            return (wrong.code, wrong.detail) if wrong else "duplicate"
         fate = self._decided(event)
         if isinstance(fate, str):
             self._seen.add(name)

@@ -228,7 +228,20 @@ BAD = [
     ["H-1", "3", "C-1", "10/02/2026", "01/02/2026", "01/02/2027", "330", "A", "", "", "", ""],
     ["H-6", "1", "C-6", "05/06/2024", "06/06/2024", "06/06/2025", "eighty", "X", "", "", "", ""],
     ["H-7", "1", "", "05/06/2024", "06/06/2024", "06/06/2025", "80", "B", "", "", "", ""],
-    ["H-1", "1", "C-1", "20/02/2024", "01/03/2024", "01/03/2025", "999", "A", "", "", "", ""],  # an id that was heard
+    [
+        "H-1",
+        "1",
+        "C-1",
+        "20/02/2024",
+        "01/03/2024",
+        "01/03/2025",
+        "999",
+        "A",
+        "",
+        "",
+        "",
+        "",
+    ],  # an id that was heard, for another premium
 ]
 
 
@@ -249,6 +262,7 @@ async def test_a_dry_run_tells_every_row_that_would_be_refused_and_writes_nothin
         (9, "premium_fen", "not_an_amount"),
         (9, "channel", "unknown_code"),
         (10, "member_id", "empty"),
+        (11, "PolicyIssued", "same_id"),
     ]
     for name in ("facts", "policies", "members", "inbox"):
         assert await t.pool.fetchval(f"SELECT count(*) FROM {name}") == 0, name
