@@ -111,7 +111,7 @@ def show_item(item: Item, day: date, available: int, *, lang: Language) -> ItemV
 
 
 def show_order(order: Order, programme: Programme) -> OrderView:
-    item = programme.catalogue.at(order.placed_on).by_sku.get(order.sku)
+    item = _as_quoted(order, programme)
     return OrderView(
         order_id=order.order_id,
         member_id=order.owner,
@@ -128,6 +128,12 @@ def show_order(order: Order, programme: Programme) -> OrderView:
         placed_on=order.placed_on,
         viewed_on=order.viewed_on,
     )
+
+
+def _as_quoted(order: Order, programme: Programme) -> Item | None:
+    """What was ordered, in the words of the catalogue it was quoted from: it may have changed at midnight."""
+    quoted = (v for v in programme.catalogue.all if v.version == order.catalogue_version)
+    return next(quoted, programme.catalogue.at(order.placed_on)).by_sku.get(order.sku)
 
 
 def answer_order(order: Order, programme: Programme, *, status: int, headers: dict[str, str] | None = None) -> Response:

@@ -35,7 +35,7 @@ def on_open_codes(state: tuple[Any, ...], event: Event, programme: Programme) ->
 def on_load(state: tuple[Any, ...], event: Event, programme: Programme) -> Decision[tuple[Any, ...]]:
     """Codes bought from a supplier; those we have already are left alone. Refuses unknown_sku, not_a_code."""
     asked: LoadCodes = event.data
-    if _kind(asked.sku, event, programme) != "code":
+    if _kind(asked.sku, programme) != "code":
         raise RefusedError("not_a_code", "the stock of this item is a count")
     return _loaded(state[0] or Shelf(sku=asked.sku), state[1:], asked.codes, reason="codes_loaded", by=asked.by)
 
@@ -43,7 +43,7 @@ def on_load(state: tuple[Any, ...], event: Event, programme: Programme) -> Decis
 def on_adjust(state: Shelf | None, event: Event, programme: Programme) -> Decision[Shelf]:
     """More units, or fewer. Refuses unknown_sku, stock_is_codes, stock_below_zero."""
     asked: AdjustStock = event.data
-    if _kind(asked.sku, event, programme) == "code":
+    if _kind(asked.sku, programme) == "code":
         raise RefusedError("stock_is_codes", "load codes instead")
     shelf = state or Shelf(sku=asked.sku)
     if shelf.available + asked.delta < 0:
@@ -69,8 +69,10 @@ def _restocked(shelf: Shelf, units: int, reason: str, *, by: str) -> Decision[Sh
     return Decision(after, rows=(Restocked(shelf.sku, units, reason, by),), reply=after)
 
 
-def _kind(sku: str, event: Event, programme: Programme) -> ItemKind:
-    item = programme.catalogue.at(event.day).by_sku.get(sku)
+def _kind(sku: str, programme: Programme) -> ItemKind:
+    """Of a SKU that is on sale, will be, or was: what is to come is stocked before its day, what is left over is taken off."""
+    known = (version.by_sku.get(sku) for version in reversed(programme.catalogue.all))
+    item = next((found for found in known if found is not None), None)
     if item is None:
-        raise RefusedError("unknown_sku", "the catalogue of the day has no such item")
+        raise RefusedError("unknown_sku", "no version of the catalogue has such an item")
     return item.kind
