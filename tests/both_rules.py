@@ -9,12 +9,12 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from msgspec.structs import replace
-from points_ledger.rules.account import Account, new_account
+from points_ledger.rules.account import Account, ReferralNews, new_account
 from points_ledger.service import SERVICE as LEDGER
 from policy_sync.rules.customers import MemberState, member_of
 from policy_sync.rules.policies import PolicyState
 from policy_sync.service import SERVICE as POLICY_SYNC
-from tenure.calendar import start_of
+from tenure.calendar import local_date, start_of
 from tenure.contracts.decision import DayReached, RefusedError
 from tenure.contracts.event import Data, Event
 from tenure.contracts.keys import key_of
@@ -101,7 +101,15 @@ class Both:
         after = decided.state if len(before) > 1 else (decided.state,)
         states.update(zip(names, after, strict=True))
         self.told += decided.emit
+        for news in (row for row in decided.rows if isinstance(row, ReferralNews)):
+            self._bring(news, event.time)
         return decided.emit
+
+    def _bring(self, news: ReferralNews, at: datetime) -> None:
+        """What a referee's policy came to is read by the referrer's account on a turn of its own."""
+        account = self.accounts.get(news.member_id) or new_account(news.member_id)
+        self.accounts[news.member_id] = replace(account, news=(*account.news, news))
+        self.hear_member(DayReached(key=news.member_id, day=local_date(at)), at)
 
 
 def _policy_state(key: str) -> Any:

@@ -18,7 +18,8 @@ Name = tuple[str, str, str]
 FOR_EVER: Final = timedelta(99_999)
 REMEMBERED: Final = timedelta(92)
 LATE: Final = timedelta(7)
-YEARS: Final = ("anniversary", "no_claim_year")
+TURNS: Final = {"anniversary": 1, "no_claim_year": 1, "referral": 2}
+"""Of what one fact takes or gives back, years come after a policy's other dues, and whoever brought a customer hears of it last."""
 
 
 @dataclass
@@ -28,7 +29,7 @@ class CorrectedPurse(Purse):
     owed: int = 0
     frozen: bool = False
     quizzed: set[date] = field(default_factory=set)
-    walked: dict[date, Lot] = field(default_factory=dict)
+    walked: dict[date, list[Lot]] = field(default_factory=dict)
     lots_of: dict[Name, list[Lot]] = field(default_factory=dict)
 
     def figures(self) -> tuple[int, ...]:
@@ -58,13 +59,13 @@ class CorrectedPurse(Purse):
         super()._let_end(lot)
 
     def hear(self, dues: Iterable[Due], counts_from: date) -> None:
-        """What is due by everything known now, by a fact that counts from a day. What stands again gives back: the years last."""
+        """What is due by everything known now, by a fact that counts from a day; for who referred somebody, from when it is heard."""
         known = {(due.rule, due.policy_no, due.number): due for due in dues}
-        for name, lots in self.lots_of.items():
-            lost = self._stands(name) - worth(known, name)
+        for name, lots in sorted(self.lots_of.items(), key=lambda one: one[0][0] == "referral"):
+            lost, since = self._stands(name) - worth(known, name), self.today if name[0] == "referral" else counts_from
             if lost > 0:
-                self._take_back(lots, lost, max(counts_from, lots[0].earned_on))
-        for name, lots in sorted(self.lots_of.items(), key=lambda one: one[0][0] in YEARS):
+                self._take_back(lots, lost, max(since, lots[0].earned_on))
+        for name, lots in sorted(self.lots_of.items(), key=lambda one: TURNS.get(one[0][0], 0)):
             won = worth(known, name) - self._stands(name)
             if won > 0:
                 self._stand_again(lots, won)
@@ -138,14 +139,16 @@ class CorrectedPurse(Purse):
             self._new(10)
 
     def walk(self) -> None:
-        """Ten points for a day of steps; what was walked and corrected is not walked again in these lives."""
+        """Ten points for a day of steps; what was corrected may be corrected again."""
         if self.today not in self.walked:
-            self.walked[self.today] = self._new(10)
+            self.walked[self.today] = [self._new(10)]
+        group = self.walked[self.today]
+        self._stand_again(group, group[0].granted - sum(lot.stands for lot in group))
 
     def walked_less(self, day: date) -> None:
         """A day's steps turn out to be too few: its points go, if that is heard within a week."""
         if day in self.walked and self.today - day <= LATE:
-            self._take_back([self.walked[day]], self.walked[day].stands, day)
+            self._take_back(self.walked[day], sum(lot.stands for lot in self.walked[day]), day)
 
     def corrected(self, points: int) -> bool:
         """More by hand, or less of what is there, as it is spent."""

@@ -13,7 +13,7 @@ from .corrected_purse import CorrectedPurse
 
 
 class Deed(NamedTuple):
-    """`size`: by hand, how many parts of 12 of what is there are more or less; of steps, how many days ago they were walked."""
+    """`size`: by hand, how many parts of 12 of what is there are more or less; of steps and referrals, how many days ago they were."""
 
     what: str
     size: int
@@ -21,7 +21,7 @@ class Deed(NamedTuple):
 
 deeds: Final = st.builds(
     Deed,
-    st.sampled_from(["quiz", "quiz", "walk", "walk", "walked_less", "more", "less", "freeze", "unfreeze"]),
+    st.sampled_from(["quiz", "quiz", "walk", "walk", "walked_less", "more", "less", "freeze", "unfreeze", "refer"]),
     st.sampled_from([0, 1, 5, 7, 8, 12, 13]),
 )
 ENOUGH, TOO_FEW = 12_000, 4_000

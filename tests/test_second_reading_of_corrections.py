@@ -1,8 +1,8 @@
 """Spending, expiry, corrections and a merger of customers in one life agree with a second reading of the design, at every step.
 
 Facts come in the core's order, but late ones count from days long past: a loss of an old year, a term that ended or never was, and
-perhaps stood again, a policy that was rescinded, premiums refunded in parts. Between them come quizzes, steps, corrections by hand
-and freezes. 20 lives by default, always the same; `TENURE_LIVES_MAX` says how many others.
+perhaps stood again, a policy that was rescinded, premiums refunded in parts. Between them come quizzes, steps, referrals, corrections
+by hand and freezes. 20 lives by default, always the same; `TENURE_LIVES_MAX` says how many others.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 from tenure.calendar import start_of
 from tenure.contracts import core, policy
+from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.event import Data
 from tenure.contracts.programme import Programme
 
@@ -74,6 +75,20 @@ def is_rescinded(told: list[Saying]) -> bool:
     return any(isinstance(s.data, core.PolicyRescinded) for s in told)
 
 
+def stands(policy_no: str, told: list[Saying]) -> bool:
+    """Whether there is, or may yet be, a policy: as far as is known, its first term was not undone."""
+    terms = life_told(policy_no, told).terms
+    return not is_rescinded(told) and not (terms and terms[0].void)
+
+
+def cooled_off(told: list[Saying]) -> date | None:
+    """When the first term's cooling-off ends, if it is known to have one."""
+    issued = next((s for s in told if isinstance(s.data, core.PolicyIssued)), None)
+    if issued is None or not issued.data.cooling_off_days:  # type: ignore[attr-defined]
+        return None
+    return issued.at.date() + timedelta(issued.data.cooling_off_days)  # type: ignore[attr-defined]
+
+
 class Two:
     """Two customers in the ledger and in two purses; from the day of their merger on they are the first."""
 
@@ -83,6 +98,7 @@ class Two:
         self.buyers = {name: Buyer(self.both, name) for name in (MEMBER, OTHER)}
         self.deeds = Deeds(self.both)
         self.told: dict[str, list[Saying]] = {}
+        self.referred: dict[str, tuple[str, Due]] = {}
         self.facts = list(story.facts)
         for name in self.purses if story.tiers else ():
             self.both.hear_member(replace(climbed(story.tiers), member_id=name), start_of(FIRST - timedelta(90)))
@@ -121,6 +137,8 @@ class Two:
         for no, told in self.told.items():
             due = () if is_rescinded(told) else all_due(life_told(no, told), self.story.tiers, day)
             dues[self._owner(no)] += due
+        for no, (referrer, due) in self.referred.items():
+            dues[self.who(referrer)] += [due] if stands(no, self.told.get(no, [])) else []
         for name, purse in self.purses.items():
             purse.hear(dues[name], since)
 
@@ -135,10 +153,24 @@ class Two:
         self.buyers[MEMBER].take_over(self.buyers[OTHER])
 
     def do(self, name: str, asked: Wish | Deed, day: date) -> None:
-        if isinstance(asked, Deed):
-            self.deeds.do(name, self.purses[name], asked, day)
+        if isinstance(asked, Deed) and asked.what == "refer":
+            self._refer(name, asked, day)
+        elif isinstance(asked, Deed):
+            self.deeds.do(self.who(name), self.purses[self.who(name)], asked, day)
         else:
-            self._buy(name, asked, day)
+            self._buy(self.who(name), asked, day)
+
+    def _refer(self, name: str, asked: Deed, day: date) -> None:
+        """One of the two brought the other, and says so of a policy; under numbers that are one person's by now, nobody did."""
+        no = "P-2" if name == MEMBER else ("P-1", "P-3")[asked.size % 2]
+        on, cools = day - timedelta(asked.size), cooled_off(self.told.get(no, []))
+        referee = OTHER if name == MEMBER else MEMBER
+        referral = ReferralConverted(member_id=name, referee_id=referee, policy_no=no, on=on, cooling_off_end=cools)
+        assert self.both.ask(referral, start_of(day), member=name) == (not self.both.became)
+        if not self.both.became:
+            due = Due("referral", no, on, max(on, cools or on), 500)
+            self.referred.setdefault(no, (name, due))
+            self._reckon(day, day)
 
     def _buy(self, name: str, wish: Wish, day: date) -> None:
         what, hold_id, points, done = self.buyers[name].wish(wish, day, frozen=self.purses[name].frozen)
@@ -181,7 +213,7 @@ def test_what_is_left_owed_and_over_is_what_corrected_purses_say(story: Correcte
     for day, name, asked in story.asked:
         two.live_to(day)
         two.agree()
-        two.do(two.who(name), asked, day)
+        two.do(name, asked, day)
         two.agree()
     two.live_to(story.last_day)
     two.agree()
