@@ -114,8 +114,9 @@ def _facts(routes: APIRouter, app: App) -> None:
 
 def _policies(routes: APIRouter, app: App) -> None:
     async def own_parts(found: Sequence[reads.PolicyView], who: Caller) -> list[reads.PolicyView]:
+        on = await app.today()
         async with app.connection() as conn:
-            return await own.parts(conn, found, who)
+            return await own.parts(conn, found, who, on=on)
 
     @routes.get("/policies/{policy_no}", openapi_extra=answers(reads.PolicyView))
     async def policy(policy_no: Id, who: Reader) -> Response:

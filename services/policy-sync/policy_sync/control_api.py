@@ -19,7 +19,8 @@ from tenure.spine.transact import Item, Outcome
 from uuid_utils import uuid7
 
 from policy_sync import commands, control_store
-from policy_sync.rules.controls import DIFFERENCES_MAX, ControlTerm, Difference, corrections, since
+from policy_sync.holding import as_held
+from policy_sync.rules.controls import DIFFERENCES_MAX, ControlTerm, Difference, corrections, differences, since
 from policy_sync.rules.refusals import EARLIEST, LATEST
 
 SOURCE: Final = "/tenure/policy-sync/reconciliation"
@@ -132,7 +133,7 @@ def _files(routes: APIRouter, app: App) -> None:
         has_terms = await control_store.has_snapshot(app.pool, control_id)
         if not (has_terms or seen.lines or seen.is_compared):
             raise Problem("nothing_to_compare")
-        differ = await control_store.compared(app.pool, control_id, seen.on, DIFFERENCES_MAX) if has_terms else []
+        differ = await _compared(app, control_id, seen.on) if has_terms else []
         command = commands.CompareControl(control_id=control_id, differences=tuple(differ))
         return await app.write(request, command, key="control", caller=who)
 
@@ -214,7 +215,7 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
         app.pool, control_id, policy_nos=policy_nos, is_open=True, after=0, rows_max=DIFFERENCES_MAX
     )
     terms = await control_store.known_terms(app.pool, policy_nos)
-    standing = await control_store.in_force(app.pool, policy_nos, on)
+    standing = await _standing(app, policy_nos, on)
     known = {no for no, _ in terms}
     moment = await app.moment()
     items, about = list[Item](), list[control_store.DifferenceView]()
@@ -236,6 +237,20 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
         about += [view] * len(facts)
     fates += [_became(view, done) for view, done in zip(about, await app.submit(items), strict=True)]
     return sorted(fates, key=lambda f: (f.policy_no, f.term_no, f.kind))
+
+
+async def _compared(app: App, control_id: str, on: date) -> list[Difference]:
+    """What differs between the snapshot and what stands here on its day, by policy number."""
+    found = await control_store.beside(app.pool, control_id, on, DIFFERENCES_MAX)
+    async with app.connection() as conn:
+        ours = await as_held(conn, [one for one, _ in found], on)
+    return [one for own, (_, theirs) in zip(ours, found, strict=True) for one in differences(own, theirs)]
+
+
+async def _standing(app: App, policy_nos: list[str], on: date) -> dict[tuple[str, int], ControlTerm]:
+    found = await control_store.in_force(app.pool, policy_nos, on)
+    async with app.connection() as conn:
+        return {(one.policy_no, one.term_no): one for one in await as_held(conn, found, on) if one}
 
 
 def _settled(policy_nos: list[str], fates: list[Correction]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 from asyncpg.connection import Connection
 
-from policy_sync.rules.controls import ControlState, ControlTerm, Difference, Kind, differences
+from policy_sync.rules.controls import ControlState, ControlTerm, Difference, Kind
 from policy_sync.rules.recorded import ControlTermsKept, DifferenceFound, DifferencesSettled
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -19,7 +19,7 @@ _OURS: Final = """
 SELECT t.policy_no, t.term_no, p.member_id, p.product_line, t.start, t."end", t.premium_fen
 FROM terms t JOIN policies p USING (policy_no) WHERE t.covers @> $2::date
 """
-# Both sides' terms in force on the day, one beside the other; ours as the policy's holder of that day has them.
+# Both sides' terms in force on the day, one beside the other; ours with whoever has the policy in the end.
 _BESIDE: Final = f"""
 WITH theirs AS (SELECT {_COLUMNS} FROM control_terms WHERE control_id = $1), ours AS ({_OURS})
 SELECT policy_no, term_no, to_json(ours.*) AS ours, to_json(theirs.*) AS theirs
@@ -150,14 +150,12 @@ def _json(term: ControlTerm | None) -> str | None:
     return None if term is None else _encode(term).decode()
 
 
-async def compared(pool: Pool, control_id: str, on: date, rows_max: int) -> list[Difference]:
-    """What differs between a snapshot and what stands here, by policy number."""
+async def beside(
+    pool: Pool, control_id: str, on: date, rows_max: int
+) -> list[tuple[ControlTerm | None, ControlTerm | None]]:
+    """Where a snapshot differs from the tables: our term beside theirs, by policy number."""
     rows = await pool.fetch(_BESIDE, control_id, on, rows_max)
-    return [
-        one
-        for row in rows
-        for one in differences(_term.decode(row["ours"] or "null"), _term.decode(row["theirs"] or "null"))
-    ]
+    return [(_term.decode(row["ours"] or "null"), _term.decode(row["theirs"] or "null")) for row in rows]
 
 
 async def has_snapshot(pool: Pool, control_id: str) -> bool:
@@ -220,10 +218,10 @@ def _difference(row: Any) -> DifferenceView:
     return DifferenceView(**dict(row.items()) | {"ours": ours, "theirs": theirs})
 
 
-async def in_force(pool: Pool, policy_nos: Sequence[str], on: date) -> dict[tuple[str, int], ControlTerm]:
+async def in_force(pool: Pool, policy_nos: Sequence[str], on: date) -> list[ControlTerm]:
     """The terms of these policies that are in force here on a day."""
     rows = await pool.fetch(_OURS + " AND t.policy_no = ANY ($1::text[])", list(policy_nos), on)
-    return {(row["policy_no"], row["term_no"]): ControlTerm(*row.values()) for row in rows}
+    return [ControlTerm(*row.values()) for row in rows]
 
 
 async def known_terms(pool: Pool, policy_nos: Sequence[str]) -> set[tuple[str, int]]:

@@ -5,23 +5,18 @@ what, so a policy that others held, too, is folded from its facts, with the ties
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from datetime import date
 
 from asyncpg.connection import Connection
 from msgspec.structs import replace
 from tenure.calendar import union
 from tenure.edge.access import Caller
 
-from policy_sync import ties
+from policy_sync.holding import changed_hands
 from policy_sync.projection import member_ids
 from policy_sync.reads import PolicyView, TermView
-from policy_sync.rules.fold import Policy, fold
+from policy_sync.rules.fold import Policy
 from policy_sync.rules.terms import TermState
-from policy_sync.store import facts_of
-
-_TIES: Final = """
-SELECT policy_no, links::text AS links, survivors::text AS survivors, reheld FROM policies WHERE policy_no = ANY ($1::text[])
-"""
 
 
 def part(whole: Policy, survivors: Mapping[str, str], who: Caller) -> Policy | None:
@@ -43,25 +38,16 @@ def part(whole: Policy, survivors: Mapping[str, str], who: Caller) -> Policy | N
     )
 
 
-async def parts(conn: Connection, found: Sequence[PolicyView], who: Caller) -> list[PolicyView]:
-    """What of these policies is this caller's, without those of which nothing is."""
-    own = {view.policy_no: view for view in found if _sees_whole(who, view.member_ids)}
-    shared = {view.policy_no: view for view in found if view.policy_no not in own}
-    if shared:
-        own |= {no: _view(shared[no], mine) for no, mine in (await _parts(conn, list(shared), who)).items()}
-    return [own[view.policy_no] for view in found if view.policy_no in own]
-
-
-async def _parts(conn: Connection, policy_nos: Sequence[str], who: Caller) -> dict[str, Policy]:
-    tied = {row["policy_no"]: ties.then(row) for row in await conn.fetch(_TIES, policy_nos)}
-    facts = await facts_of(conn, policy_nos)
-    own: dict[str, Policy] = {}
-    for no, tie in tied.items():
-        whole = fold(no, facts[no], ties=tie)
-        mine = part(whole, tie.survivors, who) if whole else None
+async def parts(conn: Connection, found: Sequence[PolicyView], who: Caller, *, on: date) -> list[PolicyView]:
+    """What of these policies is this caller's, as it is held on a day, without those of which nothing is."""
+    views = {view.policy_no: view for view in found}
+    shared = await changed_hands(conn, [view.policy_no for view in found if len(view.member_ids) > 1])
+    own = {no: view for no, view in views.items() if no not in shared and _sees_whole(who, view.member_ids)}
+    for no, (whole, tied) in shared.items():
+        mine = part(whole, tied.survivors, who)
         if mine is not None:
-            own[no] = mine
-    return own
+            own[no] = _view(views[no], mine, on)
+    return [own[view.policy_no] for view in found if view.policy_no in own]
 
 
 def _sees_whole(who: Caller, numbers: Sequence[str]) -> bool:
@@ -73,10 +59,10 @@ def _term(whole: Policy, term: TermState, persons: set[str]) -> TermState:
     return replace(term, covers=tuple(union(p for person in persons for p in whole.held_by(person, term.covers))))
 
 
-def _view(view: PolicyView, own: Policy) -> PolicyView:
+def _view(view: PolicyView, own: Policy, on: date) -> PolicyView:
     return replace(
         view,
-        member_id=own.holders[-1].member_id,
+        member_id=own.holder_on(on).member_id,
         member_ids=member_ids(own),
         terms=[
             TermView(

@@ -10,7 +10,7 @@ from tenure.contracts.reconciliation import FactsRequested
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import cancelled, day, endorsed, issued
+from .world import cancelled, day, endorsed, holder_changed, issued
 
 ON = "2024-06-30"
 
@@ -214,6 +214,19 @@ async def test_what_the_core_said_after_the_comparison_is_not_corrected_by_what_
     ]
     left = [d for d in (await ask(t, "GET", f"/controls/{id_}/differences"))["items"] if d["settled"] is None]
     assert {d["policy_no"] for d in left} == {"P-1", "P-3", "P-4", "P-5", "P-6"}
+
+
+async def test_a_policy_is_compared_with_whoever_held_it_on_the_files_day(t: Under) -> None:
+    """The night's file comes when the next day's change is known; and a change may be announced long before its day."""
+    await t.feed(replace(holder_changed("2024-07-01", "M-8"), policy_no="P-1"))
+    await t.feed(replace(holder_changed("2024-09-01", "M-9"), policy_no="P-1"))
+    assert await differ(t, await control(t, agreeing())) == []
+    renamed = [*agreeing()[1:], term("P-1", member_id="M-8")]
+    id_ = await control(t, renamed)
+    assert await differ(t, id_) == [("P-1", "member_id")]
+    fates = await ask(t, "POST", f"/controls/{id_}/corrections", json={"policy_nos": ["P-1"]})
+    assert [f["status"] for f in fates["corrections"]] == ["corrected"]
+    assert await differ(t, await control(t, renamed)) == []
 
 
 async def test_a_correction_that_cannot_be_is_told(t: Under) -> None:

@@ -72,6 +72,11 @@ async def test_who_works_with_a_policy_reads_all_of_it(t: Under, role: str, who:
     assert [c["claim_no"] for c in believed["claims"]] == ["C-1", "C-2", "C-3"]
 
 
+async def test_a_change_of_holder_that_is_announced_makes_nobody_the_holder_before_its_day(t: Under) -> None:
+    await say(t, Said(holder_changed("2190-01-01", "M-3"), "2025-08-01"))
+    assert shown(await get(t, "/policies/P-1", "operator")) == ("M-2", ["M-1", "M-2", "M-3"], WHOLE[2])
+
+
 async def test_who_never_held_it_finds_nothing(t: Under) -> None:
     assert await get(t, "/policies/P-1", "member", "M-3") == 404
     assert await get(t, "/policies/P-1/belief", "member", "M-3") == 404
