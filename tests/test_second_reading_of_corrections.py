@@ -137,8 +137,9 @@ class Two:
         for no, told in self.told.items():
             due = () if is_rescinded(told) else all_due(life_told(no, told), self.story.tiers, day)
             dues[self._owner(no)] += due
-        for no, (referrer, due) in self.referred.items():
-            dues[self.who(referrer)] += [due] if stands(no, self.told.get(no, [])) else []
+        for no, (referrer, reward) in self.referred.items():
+            if stands(no, self.told.get(no, [])):
+                dues[self.who(referrer)].append(reward)
         for name, purse in self.purses.items():
             purse.hear(dues[name], since)
 
