@@ -261,6 +261,21 @@ def test_reminders_of_one_day_are_one_message_that_says_what_renewing_unlocks(ru
     assert told.sms
 
 
+def test_a_reminder_says_what_was_measured_last_before_it_goes_out(rules: Programme) -> None:
+    """As tier-engine measures on the day of the reminder, as a fact of the night has it, and not as the day after."""
+    stale = Condition(
+        tier="gold", measure="annual_premium_fen", actual=0, threshold=80_000, operator=">", missing=80_001
+    )
+    today = Condition(tier="gold", measure="insured_years", actual=4, threshold=5, operator=">=", missing=28)
+    desk = Desk(rules, book=Book(tier="silver", nearest=stale)).hears(expiring()).hears(_progress(today))
+    (told,) = desk.hears(_progress(stale), at(9)).tells()
+    assert told.text_en.endswith("Renew, and 28 more insured days make you a Gold member.")
+    desk = Desk(rules, book=Book(tier="silver", nearest=today)).hears(expiring())
+    desk.hears(tier_changed("silver", "gold", nearest=None), at(7))
+    (reminder,) = [t for t in desk.tells() if t.template == "policy_expiring"]
+    assert reminder.text_en == "Your cover ends within a month: P-1 (2026-04-01)."
+
+
 def test_premium_that_is_missing_is_said_in_yuan(rules: Programme) -> None:
     nearest = Condition(
         tier="silver", measure="annual_premium_fen", actual=30_000, threshold=30_000, operator=">", missing=1

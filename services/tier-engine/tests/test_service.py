@@ -9,7 +9,14 @@ import pytest
 from msgspec.structs import replace as amended
 from tenure.contracts import topics
 from tenure.contracts.event import WrongEventError
-from tenure.contracts.policy import CustomerMerged, PolicyCancelled, PolicyIssued, PolicyRenewed, PremiumPaid
+from tenure.contracts.policy import (
+    CustomerMerged,
+    PolicyCancelled,
+    PolicyExpiring,
+    PolicyIssued,
+    PolicyRenewed,
+    PremiumPaid,
+)
 from tenure.contracts.tier import TierAtRisk, TierChanged, TierProgressed
 from tenure.spine.codec import StructuredEvent, decode, decode_structured, encode, utc_now
 from tenure.spine.transact import Door, Item
@@ -143,6 +150,28 @@ async def test_backfill_is_handed_on(settings):
         await t.feed(*a_life()[:1], backfill=True)
         assert {e.backfill for e in await t.emitted_events()} == {True}
         assert await t.pool.fetchval("SELECT bool_and(backfill) FROM decisions")
+
+
+async def test_a_month_before_a_policy_ends_its_holder_is_measured_anew(settings):
+    """Nothing was told of the member for a year: days went by, and by now they are nearest another condition of the next tier."""
+    first, second = term("2018-03-20", premium=10), term("2019-03-20", premium=10, no=2)
+    notice = PolicyExpiring(member_id="M-1", term=second, effective=day("2020-02-20"))
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(issued(first), issued(second))
+        (change, *_) = await t.emitted(TierChanged)
+        assert (change.nearest.measure, change.nearest.missing) == ("annual_premium_fen", 290_01)
+        for _ in range(2):
+            await t.feed(notice)
+            (told,) = await t.emitted(TierProgressed)
+            assert (told.effective, told.insured_days) == (day("2020-02-20"), 702)
+            assert (told.nearest.measure, told.nearest.missing) == ("insured_years", 28)
+
+
+async def test_nobody_is_measured_by_the_notice_of_a_policy_that_never_made_a_member(settings):
+    async with under_test(SERVICE, settings) as t:
+        policy = amended(term("2018-03-20", premium=10), status="void", covers=())
+        await t.feed(PolicyExpiring(member_id="M-1", term=policy, effective=day("2019-02-20")))
+        assert await t.emitted() == []
 
 
 async def test_a_void_policy_leaves_no_tier_and_a_trace(settings):

@@ -20,6 +20,7 @@ PENDING_MAX: Final = 500
 MOVES_MAX: Final = 60
 UNSAID_MAX: Final = 10
 EXTENSIONS_MAX: Final = 20
+EXPIRING: Final = "policy_expiring"
 Params = Mapping[str, str | int]
 
 

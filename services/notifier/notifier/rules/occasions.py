@@ -7,13 +7,22 @@ from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Event
 from tenure.contracts.policy import TermEvent
 from tenure.contracts.programme import Programme
-from tenure.contracts.tier import Condition
 
 from notifier.rules.asking import Draft, ask, member_of, superseded, suppress
-from notifier.rules.member import EXTENSIONS_MAX, Item, Member, Pending, waiting_at, with_book, with_pending, without
+from notifier.rules.member import (
+    EXPIRING,
+    EXTENSIONS_MAX,
+    Item,
+    Member,
+    Pending,
+    waiting_at,
+    with_book,
+    with_pending,
+    without,
+)
+from notifier.rules.progress import preview
 
 DIGESTED: Final = frozenset({"anniversary", "no_claim_year", "renewal", "renewal_early"})
-EXPIRING: Final = "policy_expiring"
 Decided = Decision[Member]
 
 
@@ -23,17 +32,11 @@ def on_member_enrolled(state: Member | None, event: Event, programme: Programme)
 
 
 def on_policy_expiring(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """Reminders of one day are one message; it says what renewing unlocks, as last measured."""
+    """Reminders of one day are one message; it says what renewing unlocks, as measured last before it goes out."""
     member, term = member_of(state, event), event.data.term
     item = Item(term.policy_no, f"{term.policy_no} ({term.end.isoformat()})")
-    draft = Draft(EXPIRING, event.data.effective.isoformat(), _nearest(member.book.nearest), (item,))
+    draft = Draft(EXPIRING, event.data.effective.isoformat(), preview(member.book.nearest), (item,))
     return ask(member, event, programme, draft)
-
-
-def _nearest(nearest: Condition | None) -> dict[str, str | int]:
-    if nearest is None or nearest.missing <= 0:
-        return {}
-    return {"next_tier": nearest.tier, "missing": nearest.missing, "measure": nearest.measure}
 
 
 def on_term_settled(state: Member | None, event: Event, _: Programme) -> Decided:

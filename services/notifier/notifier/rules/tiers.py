@@ -19,6 +19,7 @@ from tenure.contracts.tier import NO_TIER, TierChanged
 
 from notifier.rules.asking import Draft, ask, both, member_of, superseded, suppress
 from notifier.rules.member import MOVES_MAX, UNSAID_MAX, Item, Member, Move, Pending, waiting_at, with_book, without
+from notifier.rules.progress import measured
 
 TEMPLATES: Final = frozenset({"tier_upgraded", "tier_dropped", "tier_ended"})
 REVOKED: Final = "benefit_revoked"
@@ -53,7 +54,8 @@ def _on_changed(member: Member, event: Event, programme: Programme) -> Decided:
     data = event.data
     waiting = waiting_at(member, event.time, is_about_tier)
     base = str(waiting.params["from_tier"]) if waiting else member.book.tier
-    member = with_book(member, tier=data.to_tier, nearest=data.nearest, live_since=_live_since(member, event))
+    member = measured(member, data.nearest, event.time)
+    member = with_book(member, tier=data.to_tier, live_since=_live_since(member, event))
     drafts = () if _is_no_news(member, data) else _drafts(base, data, event, programme)
     if waiting is None or any(waiting.dedupe == f"{d.template}:{d.subject}" for d in drafts):
         return ask(member, event, programme, *drafts)
@@ -105,9 +107,7 @@ def on_tier_progressed(state: Member | None, event: Event, _: Programme) -> Deci
     averted = _averted(
         member_of(state, event), event, lambda warning: bool(data.confirmed) and warning.params["tier"] == data.tier
     )
-    if averted.state.book.nearest == data.nearest:
-        return averted
-    return both(averted, Decision(with_book(averted.state, nearest=data.nearest)))
+    return both(averted, Decision(measured(averted.state, data.nearest, event.time)))
 
 
 def on_tier_at_risk(state: Member | None, event: Event, programme: Programme) -> Decided:

@@ -2,8 +2,8 @@
 
 The invariants: the state after a set of facts and days does not depend on their order; the newest `timeline` told is the one
 the state holds; a change of the past is told once, as one `retroactive` change; a risk is told when it begins, and when it is over
-with the tier still there, progress. Time alone tells changes of tier and risks; progress only then, and on the day of new rules by
-which something else is missing or other cover counts.
+with the tier still there, progress. Time alone tells changes of tier and risks; progress only then, a month before a policy ends,
+and on the day of new rules by which something else is missing or other cover counts.
 """
 
 from datetime import date
@@ -69,6 +69,16 @@ def on_term(state: Member | None, event: Event, programme: Programme) -> Decisio
     return Turn(event, programme).relive(member, terms, member.growth)
 
 
+def on_expiring(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
+    """A month before a policy ends its holder is told what renewing unlocks: how far they are by then is measured anew."""
+    told = on_term(state, event, programme)
+    member: Member = told.state
+    if member.merged_into is not None or not member.timeline or any(isinstance(e, TierProgressed) for e in told.emit):
+        return told
+    progress = Turn(event, programme).measured(member, live(member.terms, member.growth, programme.tiers))
+    return replace(told, emit=(*told.emit, progress))
+
+
 def on_granted(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
     data: PointsGranted = event.data
     return _on_growth(state, event, programme, points=data.amount if data.wallet == "growth" else 0)
@@ -128,7 +138,7 @@ class Turn:
         if not progress and (
             _is_eased(member, after) or (not changes and self._comes_under_other_rules(member, after, life))
         ):
-            progress = (self._measured(after, life),)
+            progress = (self.measured(after, life),)
         return Decision(state=after, emit=(*changes, *warnings, *progress), rows=self._on_record(changes, day))
 
     def merge(self, into: Member, old: Member) -> Decision[Any]:
@@ -186,7 +196,7 @@ class Turn:
         """Told if the fact moved what counts on the day lived to, which time alone would not have."""
         assert after.lived_to is not None
         measures = life.segment_at(after.lived_to).profile.at(after.lived_to)
-        return () if measures == self._measures_before(before, after.lived_to) else (self._measured(after, life),)
+        return () if measures == self._measures_before(before, after.lived_to) else (self.measured(after, life),)
 
     def _comes_under_other_rules(self, before: Member, after: Member, life: Life) -> bool:
         """Whether a version came into force since, by which something else is missing to the next tier, or other cover counts."""
@@ -200,7 +210,8 @@ class Turn:
         asked_then, asked_now = nearest(was, tier, by_then, day), nearest(now, tier, by_now, day)
         return (asked_then, by_then.covered) != (asked_now, by_now.covered)
 
-    def _measured(self, after: Member, life: Life) -> TierProgressed:
+    def measured(self, after: Member, life: Life) -> TierProgressed:
+        """How far the member is on the day lived to."""
         assert after.lived_to is not None
         day = after.lived_to
         segment = life.segment_at(day)
