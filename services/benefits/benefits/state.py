@@ -13,6 +13,8 @@ from tenure.calendar import Period
 from tenure.contracts.policy import ClaimStatus
 from tenure.contracts.tier import Step
 
+Home = tuple[date, str]
+"""A region, and since when."""
 Status = Literal["requested", "rejected", "active", "used", "revoked", "expired"]
 
 
@@ -134,6 +136,7 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     policies: frozenset[str] = frozenset()
     region: str | None = None
     region_since: date = date.min
+    lived: tuple[Home, ...] = ()
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -150,6 +153,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     terms: Mapping[str, KnownTerm] = {}
     region: str | None = None
     region_since: date = date.min
+    lived: tuple[Home, ...] = ()
+    """The homes registered before that one, the oldest first."""
     claims: Mapping[str, KnownClaim] = {}
     grants: Mapping[str, Grant] = {}
     over: tuple[str, ...] = ()
@@ -191,9 +196,13 @@ def forgotten(state: State) -> State:
         uses=tuple(msgspec.structs.replace(use, reference="", slot_region=None) for use in state.uses),
         terms={i: msgspec.structs.replace(term, region=None) for i, term in state.terms.items()},
         answers={i: msgspec.structs.replace(answer, reason="") for i, answer in state.answers.items()},
-        brought={i: msgspec.structs.replace(b, region=None, region_since=date.min) for i, b in state.brought.items()},
+        brought={
+            i: msgspec.structs.replace(b, region=None, region_since=date.min, lived=())
+            for i, b in state.brought.items()
+        },
         region=None,
         region_since=date.min,
+        lived=(),
         is_erased=True,
     )
 

@@ -132,6 +132,7 @@ def _without_grants(state: State, kept: Mapping[str, Grant]) -> State:
         terms=state.terms,
         region=state.region,
         region_since=state.region_since,
+        lived=state.lived,
         grants=kept,
         uses=state.uses,
         answers=state.answers,

@@ -25,7 +25,7 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.tier import TierChanged
 
 from benefits.rules.claims import advise, take_claim
-from benefits.rules.plan import region_of
+from benefits.rules.homes import homes_of, moved
 from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
 from benefits.rules.ties import on_gather, on_merged, on_unmerged
@@ -60,9 +60,7 @@ def on_tier_changed(state: State | None, event: Event, programme: Programme) -> 
 def on_registered(state: State | None, event: Event, programme: Programme) -> Decision[State]:
     data: CustomerRegistered = event.data
     before = _known(state, data.member_id)
-    after = before
-    if data.region and data.effective >= before.region_since and not before.is_erased:
-        after = replace(before, region=data.region, region_since=data.effective)
+    after = moved(before, data.region, data.effective) if data.region and not before.is_erased else before
     return _settled(before, after, event, programme, matters=False)
 
 
@@ -166,7 +164,7 @@ def _is_awaited(state: State, term: Term, programme: Programme) -> bool:
 def _settled(before: State, after: State, event: Event, programme: Programme, *, matters: bool) -> Decision[State]:
     """Make visible what the change implies, if it `matters` to grants, or if something falls due by the event's day."""
     told: tuple[Any, ...] = ()
-    if matters or _is_due(after, event.day) or region_of(before) != region_of(after):
+    if matters or _is_due(after, event.day) or homes_of(before) != homes_of(after):
         after, told = settle(after, programme, event.day, ask=not event.backfill)
     after, advised = advise(after, programme)
     return Decision(after, emit=(*told, *advised))

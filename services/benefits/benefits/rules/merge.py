@@ -90,6 +90,7 @@ def _rest(survivor: State, merged_id: str, gone: Brought) -> State:
         reports=tuple(r for r in survivor.reports if policy_of(r) not in gone.policies),
         region=None if lived_there else survivor.region,
         region_since=date.min if lived_there else survivor.region_since,
+        lived=() if lived_there else survivor.lived,
         brought={i: _less(b, gone) for i, b in survivor.brought.items() if i != merged_id},
     )
 
@@ -111,6 +112,7 @@ def _given_back(survivor: State, merged: State, gone: Brought) -> State:
         reports=tuple(dict.fromkeys((*merged.reports, *reports))),
         region=merged.region if lives_elsewhere else gone.region,
         region_since=merged.region_since if lives_elsewhere else gone.region_since,
+        lived=merged.lived if lives_elsewhere else gone.lived,
     )
 
 
@@ -140,6 +142,7 @@ def _united(survivor: State, merged: State) -> State:
         reports=(*survivor.reports, *(r for r in merged.reports if r not in survivor.reports)),
         region=survivor.region or merged.region,
         region_since=survivor.region_since if survivor.region else merged.region_since,
+        lived=survivor.lived if survivor.region else merged.lived,
         brought={**survivor.brought, merged.member_id: _beside(survivor.brought.get(merged.member_id), brought)},
     )
 
@@ -163,6 +166,7 @@ def _beside(known: Brought | None, more: Brought) -> Brought:
         policies=known.policies | more.policies,
         region=lives.region,
         region_since=lives.region_since,
+        lived=lives.lived,
     )
 
 
@@ -175,6 +179,7 @@ def _brought_by(merged: State, *, to: str = "") -> Brought:
         policies=frozenset(term.policy_no for term in merged.terms.values()) - own.policies,
         region=merged.region,
         region_since=merged.region_since,
+        lived=merged.lived,
     )
 
 

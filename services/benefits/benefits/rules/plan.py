@@ -17,6 +17,7 @@ from tenure.contracts.programme.order import ranks_on, reaches
 from tenure.contracts.programme.tiers import is_eligible
 from tenure.contracts.tier import tier_on
 
+from benefits.rules.homes import homes_of, season_in
 from benefits.state import Grant, KnownTerm, State, Use
 
 FOREVER: Final = date.max
@@ -118,9 +119,8 @@ def windows(life: Life, benefit: Benefit, spans: Sequence[Span], rules: BenefitR
 
 def _periods(life: Life, benefit: Benefit, anchor: date, rules: BenefitRules) -> Iterator[Period]:
     if benefit.period == "season":
-        season = rules.season_of(region_of(life.state))
-        assert season is not None, "the rules have a season for every region"
-        days = (season.window(year) for year in range(anchor.year, life.lived_to.year + 1))
+        homes = homes_of(life.state)
+        days = (season_in(homes, rules, year) for year in range(anchor.year, life.lived_to.year + 1))
         yield from ((start, end) for start, end in days if start <= life.lived_to)
     elif benefit.period == "year":
         starts = (add_years(anchor, n) for n in range(life.lived_to.year - anchor.year + 2))
@@ -200,14 +200,6 @@ def policy_to_extend(state: State, benefit: Benefit, granted_on: date, lived_to:
 
 def terms_of(state: State, product_line: str | None) -> Iterator[KnownTerm]:
     return (term for term in state.terms.values() if term.product_line == product_line)
-
-
-def region_of(state: State) -> str | None:
-    """Where the member lives, else where the newest policy with a region is."""
-    if state.region:
-        return state.region
-    known = [(term.start, term.policy_no, term.region) for term in state.terms.values() if term.region]
-    return max(known)[2] if known else None
 
 
 def in_force(state: State, programme: Programme, day: date) -> bool:

@@ -11,7 +11,7 @@ from tenure.calendar import add_years
 from tenure.contracts.policy import PolicyAnniversary
 from tenure.contracts.programme import Programme
 
-from benefits.rules.plan import region_of
+from benefits.rules.homes import region_of
 from benefits.state import State
 
 CLAIM_YEARS: Final = 3

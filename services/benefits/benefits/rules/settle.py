@@ -21,7 +21,8 @@ from tenure.contracts.benefit import (
 from tenure.contracts.programme import Programme
 from tenure.contracts.tier import tier_on
 
-from benefits.rules.plan import Entitlements, Life, entitlements, is_entitled, planned, region_of, terms_of
+from benefits.rules.homes import homes_of, season_in
+from benefits.rules.plan import Entitlements, Life, entitlements, is_entitled, planned, terms_of
 from benefits.rules.telling import Told, together
 from benefits.state import Answer, Grant, State, Status, Use
 
@@ -256,7 +257,6 @@ def _seasons_ahead(life: Life, held: Entitlements) -> Iterator[date]:
     """The starts of the coming seasons for whoever has a benefit of the season now."""
     if held.rules is None:
         return
-    season = held.rules.season_of(region_of(life.state))
-    lasting = [b for b, spans in held.benefits if b.period == "season" and spans[-1].end == date.max]
-    if season and lasting:
-        yield from (season.window(year)[0] for year in (life.lived_to.year, life.lived_to.year + 1))
+    if any(b.period == "season" and spans[-1].end == date.max for b, spans in held.benefits):
+        homes, year = homes_of(life.state), life.lived_to.year
+        yield from (season_in(homes, held.rules, of)[0] for of in (year, year + 1))
