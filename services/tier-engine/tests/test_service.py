@@ -12,6 +12,7 @@ from tenure.contracts.event import WrongEventError
 from tenure.contracts.policy import (
     CustomerMerged,
     PolicyCancelled,
+    PolicyExpired,
     PolicyExpiring,
     PolicyIssued,
     PolicyRenewed,
@@ -165,6 +166,18 @@ async def test_a_month_before_a_policy_ends_its_holder_is_measured_anew(settings
             (told,) = await t.emitted(TierProgressed)
             assert (told.effective, told.insured_days) == (day("2020-02-20"), 702)
             assert (told.nearest.measure, told.nearest.missing) == ("insured_years", 28)
+
+
+async def test_when_cover_has_ended_the_premium_is_over(settings):
+    """The page said "now CNY 900.00" of a member who had no policy any more."""
+    policy = term("2019-02-10", premium=900)
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(issued(policy))
+        await t.emitted()
+        await t.feed(PolicyExpired(member_id="M-1", term=policy, effective=policy.end))
+        (told,) = await t.emitted(TierProgressed)
+        assert (told.tier, told.annual_premium_fen, told.covered, told.confirmed) == ("gold", 0, False, False)
+        assert (told.nearest.tier, told.nearest.actual) == ("diamond", 1)
 
 
 async def test_nobody_is_measured_by_the_notice_of_a_policy_that_never_made_a_member(settings):

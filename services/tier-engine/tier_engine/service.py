@@ -24,7 +24,6 @@ TERM_EVENTS = (
     policy.PolicyReinstated,
     policy.PolicyRescinded,
     policy.PolicyHolderChanged,
-    policy.PolicyExpired,
 )
 
 
@@ -40,7 +39,8 @@ SERVICE: Service[Member] = Service(
     package="tier_engine",
     rules={
         **dict.fromkeys(TERM_EVENTS, rules.on_term),
-        policy.PolicyExpiring: rules.on_expiring,
+        policy.PolicyExpiring: rules.on_ending,
+        policy.PolicyExpired: rules.on_ending,
         policy.CustomerMerged: rules.on_merged,
         policy.CustomerUnmerged: rules.on_unmerged,
         points.PointsGranted: rules.on_granted,

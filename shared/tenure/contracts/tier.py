@@ -62,8 +62,9 @@ class TierChanged(Data, frozen=True, kw_only=True):
 
 
 class TierProgressed(Data, frozen=True, kw_only=True):
-    """The measured progress towards the next tier, after a fact that moved it, a month before a policy ends, or on the day of rules
-    that ask for more or less, or count other cover, or on which a risk that was told is over and the tier still there.
+    """The measured progress towards the next tier, after a fact that moved it, a month before a policy ends and when it has ended,
+    or on the day of rules that ask for more or less, or count other cover, or on which a risk that was told is over and the tier
+    still there.
 
     `confirmed`: a condition of the tier itself holds on that day, by the rules in force on it; None: not said.
     """

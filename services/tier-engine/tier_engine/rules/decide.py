@@ -2,8 +2,8 @@
 
 The invariants: the state after a set of facts and days does not depend on their order; the newest `timeline` told is the one
 the state holds; a change of the past is told once, as one `retroactive` change; a risk is told when it begins, and when it is over
-with the tier still there, progress. Time alone tells changes of tier and risks; progress only then, a month before a policy ends,
-and on the day of new rules by which something else is missing or other cover counts.
+with the tier still there, progress. Time alone tells changes of tier and risks; progress only then, a month before a policy
+ends and when it did, and on the day of new rules by which something else is missing or other cover counts.
 """
 
 from datetime import date
@@ -69,8 +69,10 @@ def on_term(state: Member | None, event: Event, programme: Programme) -> Decisio
     return Turn(event, programme).relive(member, terms, member.growth)
 
 
-def on_expiring(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
-    """A month before a policy ends its holder is told what renewing unlocks: how far they are by then is measured anew."""
+def on_ending(state: Member | None, event: Event, programme: Programme) -> Decision[Any]:
+    """A policy ends within a month, or has ended: how far its holder is by then is measured anew, for the reminder that says what
+    renewing unlocks, and for whoever goes by a premium that is over.
+    """
     told = on_term(state, event, programme)
     member: Member = told.state
     if member.merged_into is not None or not member.timeline or any(isinstance(e, TierProgressed) for e in told.emit):
