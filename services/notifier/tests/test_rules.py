@@ -416,6 +416,25 @@ def test_points_about_to_expire_are_told_with_their_day(rules: Programme) -> Non
     assert told.text_en == "1,240 points expire at the start of 2026-04-01; use them in time."
 
 
+def test_what_was_taken_back_is_not_laid_to_a_policy(rules: Programme) -> None:
+    """Steps that were reported again; a customer who turns out to be two, and has a policy less."""
+    steps = points.PointsReversed(
+        member_id=M,
+        wallet="points",
+        amount=10,
+        effective=D,
+        entry_id="E-1",
+        rule="steps",
+        from_pending=0,
+        from_lots=10,
+        as_debt=0,
+    )
+    (told,) = Desk(rules).hears(steps).tells()
+    assert told.text_en == "10 points were taken back on 2026-03-01 because what had earned them changed."
+    (told,) = Desk(rules, book=Book(tier="silver")).hears(tier_changed("silver", "none")).tells()
+    assert told.text_en == "As no policy of yours stands behind it, your Silver membership is no longer valid."
+
+
 def test_a_tier_at_risk_is_told(rules: Programme) -> None:
     risk = tier.TierAtRisk(member_id=M, tier="gold", to_tier="silver", effective=D, drops_on=date(2027, 3, 1))
     (told,) = Desk(rules).hears(risk).tells()
