@@ -11,7 +11,6 @@ from notifier.rules.member import Book, Member, Suppressed
 from notifier.rules.release import Told, on_send_due
 from notifier.service import SERVICE
 from tenure.contracts import points, tier
-from tenure.contracts.decision import RefusedError
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageRequested, MessageSuppressed
 from tenure.contracts.policy import MemberEnrolled
@@ -394,20 +393,6 @@ def test_a_live_sender_that_was_down_puts_off_then_gives_up(rules: Programme) ->
     stale = Desk(rules).hears(fulfilled(), at(12))
     assert stale.tells(at(13, day=D + timedelta(days=3))) == []
     assert stale.why_not() == [("order_fulfilled", "stale")]
-
-
-@pytest.mark.parametrize(
-    ("request_", "code"),
-    [
-        (MessageRequested(member_id=M, template="no_such", dedupe="1"), "unknown_template"),
-        (MessageRequested(member_id=M, template="tier_upgraded", dedupe="1"), "unknown_template"),
-        (MessageRequested(member_id=M, template="class_invitation", dedupe="1"), "missing_params"),
-    ],
-)
-def test_a_request_that_cannot_be_written_is_refused(rules: Programme, request_: MessageRequested, code: str) -> None:
-    with pytest.raises(RefusedError) as refused:
-        Desk(rules).hears(request_)
-    assert refused.value.code == code
 
 
 def test_points_about_to_expire_are_told_with_their_day(rules: Programme) -> None:

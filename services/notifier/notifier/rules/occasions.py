@@ -21,6 +21,7 @@ from notifier.rules.member import (
     without,
 )
 from notifier.rules.progress import preview
+from notifier.rules.wording import AMOUNTS
 
 DIGESTED: Final = frozenset({"anniversary", "no_claim_year", "renewal", "renewal_early"})
 Decided = Decision[Member]
@@ -163,12 +164,18 @@ def on_report_ready(state: Member | None, event: Event, programme: Programme) ->
 
 
 def on_message_requested(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """Raises RefusedError unknown_template, missing_params: whoever asked has to mend it."""
+    """Raises RefusedError unknown_template, missing_params, wrong_params: whoever asked has to mend it.
+
+    What could not be written would wait for ever, with all that the member is to be told after it.
+    """
     data = event.data
     template = programme.messages.at(event.day).template(data.template)
     if template is None or template.event != "message.requested":
         raise RefusedError("unknown_template", f"no template {data.template[:40]!r} can be asked for")
-    if missing := template.text.names - data.params.keys():
+    said = {name for name, value in data.params.items() if str(value).strip()}
+    if missing := template.text.names - said:
         raise RefusedError("missing_params", f"{data.template} needs {', '.join(sorted(missing))}")
+    if wrong := [n for n in sorted(template.text.names & AMOUNTS) if not isinstance(data.params[n], int)]:
+        raise RefusedError("wrong_params", f"{data.template} needs numbers as {', '.join(wrong)}")
     draft = Draft(data.template, data.dedupe, data.params, purpose=data.purpose)
     return ask(member_of(state, event), event, programme, draft)

@@ -15,6 +15,8 @@ from notifier.rules.member import Pending
 LISTED_MAX: Final = 12
 TEXT_CHARS_MAX: Final = 1_000
 FEN_PER_YUAN: Final = 100
+AMOUNTS: Final = frozenset({"amount", "missing"})
+"""Placeholders that are written from a number, in fen or days."""
 AWAITS_CONFIRMATION: Final = "awaits_confirmation"
 
 
