@@ -79,13 +79,13 @@ def token(
 def status(member: str, as_json: Json = False) -> None:
     """What an agent sees while the phone rings."""
     from tenure_local.api import Api, ApiError
-    from tenure_local.member_card import show
+    from tenure_local.member_card import show, why_not_shown
 
     with Api(Home()) as api:
         try:
             found = api.get("/v1/members/{}/status", member)
         except ApiError as error:
-            fail(f"no member {member} is known here" if error.code == "not_found" else str(error))
+            fail(why_not_shown(api, member) if error.code == "not_found" else str(error))
     if as_json:
         print_json(found)
     else:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from tenure_local.api import Api, ApiError
 from tenure_local.console import out
 
 SHOWN: Final = ("tier", "progress", "points", "expiring", "benefits", "claims", "policies", "orders")
@@ -16,6 +17,17 @@ def show(member: dict[str, Any]) -> None:
     for part, line in lines:
         out.print(f"  {part if part != before else '':<10}{line}", markup=False)
         before = part
+
+
+def why_not_shown(api: Api, member: str) -> str:
+    """Who has no page was never heard of, erased, or goes by another number since a merger."""
+    try:
+        survivor = api.get("/v1/tiers/{}", member)["merged_into"]
+    except ApiError:
+        survivor = None
+    if survivor is None:
+        return f"no member {member} is known here"
+    return f"{member} was given up for {survivor}: see `tenure status {survivor}`"
 
 
 def _yuan(fen: int) -> str:

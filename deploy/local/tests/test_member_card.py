@@ -1,7 +1,11 @@
 """What an agent reads while the phone rings."""
 
+import json
+
+import httpx
 import pytest
-from tenure_local.member_card import show
+from tenure_local.api import ApiError
+from tenure_local.member_card import show, why_not_shown
 
 MEMBER = {
     "member_id": "H-04",
@@ -84,3 +88,27 @@ def test_a_member_whose_tier_was_taken_back_has_it_since_no_day(capsys: pytest.C
     }
     show(MEMBER | {"tier": none})
     assert "tier      No tier 非会员" in [said.strip() for said in capsys.readouterr().out.splitlines()]
+
+
+class Tiers:
+    """What tier-engine answers of a member."""
+
+    def __init__(self, status: int, **answer: object) -> None:
+        self.response = httpx.Response(status, content=json.dumps(answer))
+
+    def get(self, *_: str) -> object:
+        if self.response.is_error:
+            raise ApiError(self.response)
+        return self.response.json()
+
+
+@pytest.mark.parametrize(
+    ("tiers", "says"),
+    [
+        (Tiers(200, merged_into="H-01"), "H-04 was given up for H-01: see `tenure status H-01`"),
+        (Tiers(200, merged_into=None), "no member H-04 is known here"),  # erased: a tier without a name
+        (Tiers(404, code="not_found"), "no member H-04 is known here"),
+    ],
+)
+def test_who_has_no_card_is_told_why(tiers: Tiers, says: str) -> None:
+    assert why_not_shown(tiers, "H-04") == says  # type: ignore[arg-type]
