@@ -13,8 +13,9 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.tier import tier_on
 
 from benefits import store
+from benefits.rules.endorsements import answer_of
 from benefits.rules.plan import is_entitled, quota_at
-from benefits.rules.settle import answer_of, settle
+from benefits.rules.settle import settle
 from benefits.state import Grant, State
 
 CHUNK_ROWS: Final = 500
@@ -59,7 +60,7 @@ def no_quota_exceeded(state: State, programme: Programme) -> bool:
 def extensions_endorsed(state: State, programme: Programme) -> bool:  # noqa: ARG001 - the checks have one shape
     """A coverage extension is active only with an endorsement number."""
     extensions = [g for g in state.grants.values() if g.request_id and g.status == "active"]
-    return all((a := answer_of(g, state.answers)) is not None and a.is_confirmed for g in extensions)
+    return all((a := answer_of(g, state)) is not None and a.is_confirmed for g in extensions)
 
 
 CHECKS: Final[Mapping[str, Callable[[State, Programme], bool]]] = {

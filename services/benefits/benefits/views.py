@@ -13,8 +13,9 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.programme.benefits import Benefit
 from tenure.contracts.tier import tier_on
 
+from benefits.rules.endorsements import answer_of
 from benefits.rules.plan import Life, in_force
-from benefits.rules.settle import answer_of, settle, standing
+from benefits.rules.settle import settle, standing
 from benefits.state import Grant, State
 
 Language = Literal["zh", "en"]
@@ -82,7 +83,7 @@ def _view(
     grant: Grant, state: State, programme: Programme, day: date, *, language: Language, covered: bool
 ) -> GrantView:
     benefit = _benefit(grant, programme, day)
-    answer = answer_of(grant, state.answers)
+    answer = answer_of(grant, state)
     confirmed = answer if answer is not None and answer.is_confirmed else None
     covers_today = confirmed is None or (confirmed.start or date.max) <= day < (confirmed.end or date.max)
     return GrantView(

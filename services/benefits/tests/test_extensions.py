@@ -1,10 +1,12 @@
 """Coverage extensions are the core's to give: asked for, endorsed or rejected, and never active before."""
 
 import pytest
-from benefits_life import D, M, confirmed, issued, tiers, use
+from benefits.views import member_view
+from benefits_life import D, M, confirmed, issued, term, tiers, use
 from tenure.contracts import policy
 from tenure.contracts.benefit import (
     BenefitExpired,
+    BenefitGranted,
     CoverageExtensionRequested,
 )
 from tenure.contracts.decision import RefusedError
@@ -73,3 +75,76 @@ def test_imported_history_asks_nothing_of_the_core_until_the_next_day_that_is_li
     assert life.take(CoverageExtensionRequested) == []
     life.day("2020-01-02")
     assert len(life.take(CoverageExtensionRequested)) == 1
+
+
+def changed(until, *, version):
+    """The home policy's cover ends on another day, as a cancellation or its reversal says; None: there was none at all."""
+    covers = ((D("2020-01-01"), D(until)),) if until else ()
+    return policy.PolicyCancelled(
+        member_id=M,
+        term=term(end="2021-01-01", version=version, covers=covers),
+        effective=D("2020-06-01"),
+        kind="surrender",
+    )
+
+
+def shown(life, day):
+    """What is read on the phone of the burst-pipe extension on that day."""
+    page = member_view(life.state, life.programme, D(day), language="en", history=False)
+    [found] = [b for b in page.benefits if b.benefit == "burst_pipe_liability"]
+    return found.status, found.usable, found.covered_to.isoformat()
+
+
+@pytest.fixture
+def endorsed(life):
+    """A home policy of 2020 with the clause endorsed to its end, and a car besides."""
+    life.then(issued(end="2021-01-01"))
+    life.then(issued(no="P-car", line="motor", end="2022-01-01"))
+    life.then(tiers(("2020-01-01", "silver")))
+    life.then(confirmed(life.grant("burst_pipe_liability").request_id), at="2020-02-01")
+    life.take()
+    return life
+
+
+def test_an_endorsed_extension_ends_with_the_policy_it_was_added_to(endorsed):
+    endorsed.then(changed("2020-06-01", version=2))
+    assert [(e.benefit, e.effective) for e in endorsed.take(BenefitExpired)] == [
+        ("burst_pipe_liability", D("2020-06-01"))
+    ]
+    assert shown(endorsed, "2020-07-01") == ("expired", False, "2020-06-01")
+    with pytest.raises(RefusedError, match="extension_not_active"):
+        endorsed.then(use("burst_pipe_liability", "2020-07-01", period="20200101"))
+    endorsed.then(issued(no="P-new", start="2020-08-01", end="2021-08-01"))  # another policy does not bear the clause
+    assert shown(endorsed, "2020-09-01") == ("expired", False, "2020-06-01")
+
+
+def test_an_extension_of_a_policy_that_never_was_covers_no_day(endorsed):
+    endorsed.then(changed(None, version=2))
+    assert shown(endorsed, "2020-07-01") == ("expired", False, "2020-02-01")
+
+
+def test_a_cancellation_taken_back_brings_the_extension_back(endorsed):
+    endorsed.then(changed("2020-06-01", version=2))
+    endorsed.take()
+    endorsed.then(changed("2021-01-01", version=3))
+    told = [e.change for e in endorsed.take(BenefitGranted) if e.benefit == "burst_pipe_liability"]
+    assert told == ["restored"]
+    assert shown(endorsed, "2020-07-01") == ("active", True, "2021-01-01")
+
+
+def test_a_cancellation_to_come_ends_the_extension_on_its_day(endorsed):
+    endorsed.then(changed("2020-08-01", version=2))
+    assert endorsed.take(BenefitExpired) == []
+    assert shown(endorsed, "2020-07-31") == ("active", True, "2020-08-01")
+    endorsed.day("2020-08-01")
+    assert [e.benefit for e in endorsed.take(BenefitExpired)] == ["burst_pipe_liability"]
+
+
+def test_a_policy_that_follows_without_a_gap_carries_the_clause_on(life):
+    life.then(issued(end="2020-09-01"))
+    life.then(tiers(("2020-01-01", "silver")))
+    life.then(confirmed(life.grant("burst_pipe_liability").request_id), at="2020-02-01")
+    assert shown(life, "2020-03-01") == ("active", True, "2020-09-01")
+    life.then(issued(no="P-renewed", start="2020-09-01", end="2021-09-01"), at="2020-08-20")
+    life.day("2020-09-01")
+    assert shown(life, "2020-10-01") == ("active", True, "2021-01-01")

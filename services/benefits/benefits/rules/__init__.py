@@ -30,7 +30,7 @@ from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
 from benefits.rules.ties import on_gather, on_merged, on_unmerged
 from benefits.rules.use import on_release, on_use
-from benefits.state import Answer, ClaimKnown, Forgotten, KnownTerm, Report, State, forgotten
+from benefits.state import Answer, ClaimKnown, Forgotten, Grant, KnownTerm, Report, State, forgotten
 
 replace = msgspec.structs.replace
 _json = msgspec.json.Encoder()
@@ -156,9 +156,13 @@ def _answered(state: State | None, event: Event, programme: Programme, answer: A
 
 
 def _is_awaited(state: State, term: Term, programme: Programme) -> bool:
-    """Whether a coverage extension is being asked for that could be added to this term's policy."""
+    """Whether a coverage extension is asked for that could be added to this term's policy, or stands while there is such cover."""
     lines = {b.product_line for b in programme.benefits.newest.benefits if b.is_extension}
-    return term.product_line in lines and any(g.status == "requested" for g in state.grants.values())
+    return term.product_line in lines and any(_rests_on_cover(g) for g in state.grants.values())
+
+
+def _rests_on_cover(grant: Grant) -> bool:
+    return grant.request_id is not None and grant.status in ("requested", "active", "expired")
 
 
 def _settled(before: State, after: State, event: Event, programme: Programme, *, matters: bool) -> Decision[State]:

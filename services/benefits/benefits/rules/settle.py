@@ -21,6 +21,7 @@ from tenure.contracts.benefit import (
 from tenure.contracts.programme import Programme
 from tenure.contracts.tier import tier_on
 
+from benefits.rules.endorsements import answer_of
 from benefits.rules.homes import homes_of, season_in
 from benefits.rules.plan import Entitlements, Life, entitlements, is_entitled, planned, terms_of
 from benefits.rules.telling import Told, together
@@ -73,10 +74,6 @@ def _answered(answer: Answer, day: date) -> Status:
     return "expired" if answer.end is not None and answer.end <= day else "active"
 
 
-def answer_of(grant: Grant, answers: Mapping[str, Answer]) -> Answer | None:
-    return answers.get(grant.request_id) if grant.request_id else None
-
-
 def _before(grant: Grant, state: State) -> Grant | None:
     """What was told of a grant: of one that is over everything was."""
     is_over = state.over and grant.id.removeprefix(f"{state.member_id}.") in state.over
@@ -96,11 +93,11 @@ def standing(life: Life, held: Entitlements | None = None) -> dict[str, Grant]:
     orphans = [g for g in state.grants.values() if g.id not in plan]
     plan = {i: _with_request(g, state.grants.get(i), orphans) for i, g in plan.items()}
     kept = {g.id: g for g in (_kept(orphan, plan, state) for orphan in orphans) if g is not None}
-    return {i: _as_of(g, state.answers, life.lived_to) for i, g in {**plan, **kept}.items()}
+    return {i: _as_of(g, state, life.lived_to) for i, g in {**plan, **kept}.items()}
 
 
-def _as_of(grant: Grant, answers: Mapping[str, Answer], day: date) -> Grant:
-    status = status_of(grant, answer_of(grant, answers), day)
+def _as_of(grant: Grant, state: State, day: date) -> Grant:
+    status = status_of(grant, answer_of(grant, state), day)
     return grant if status == grant.status else replace(grant, status=status)
 
 
@@ -124,7 +121,7 @@ def _kept(orphan: Grant, plan: Mapping[str, Grant], state: State) -> Grant | Non
     """A grant that no longer follows from the tier, if uses of it count for no other one, or the core endorsed it."""
     heirs = [g for g in plan.values() if g.benefit == orphan.benefit]
     uses = sum(use.grant_id == orphan.id and not any(_counts(heir, use) for heir in heirs) for use in state.uses)
-    answer = answer_of(orphan, state.answers)
+    answer = answer_of(orphan, state)
     endorsed = answer is not None and answer.is_confirmed and all(h.request_id != orphan.request_id for h in heirs)
     if not uses and not endorsed:
         return None
@@ -170,7 +167,8 @@ def _change(before: Grant | None, grant: Grant) -> tuple[str, date] | None:
     """How a grant differs from what was told of it, and since when."""
     if before is None or before.is_kept:
         return "renewed" if grant.is_renewal else "new", grant.granted_on
-    if before.status == "revoked" and grant.revoked_on is None:
+    is_endorsed_again = grant.request_id is not None and (before.status, grant.status) == ("expired", "active")
+    if is_endorsed_again or (before.status == "revoked" and grant.revoked_on is None):
         return "restored", grant.restored_on or grant.granted_on
     if before.quota != grant.quota and grant.revoked_on is None:
         raised = grant.quota is None or (before.quota is not None and grant.quota > before.quota)
@@ -206,7 +204,7 @@ def _clause(grant: Grant, life: Life) -> str:
 
 
 def ended_on(grant: Grant, life: Life) -> date:
-    answer = answer_of(grant, life.state.answers)
+    answer = answer_of(grant, life.state)
     end = answer.end if answer is not None and answer.is_confirmed else grant.period_end
     return end or grant.granted_on
 
@@ -234,7 +232,7 @@ def _days_ahead(life: Life, held: Entitlements) -> Iterator[date]:
         yield from (step.effective for step in state.timeline)
         yield from (version.effective for version in life.programme.benefits.all)
     for grant in state.grants.values():
-        answer = answer_of(grant, state.answers)
+        answer = answer_of(grant, state)
         if answer is not None and answer.end is not None:
             yield answer.end
         if grant.period_end is not None and grant.revoked_on is None and not grant.is_kept:

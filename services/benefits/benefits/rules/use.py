@@ -13,8 +13,9 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.tier import tier_on
 
 from benefits.commands import ReleaseUse, UseBenefit
+from benefits.rules.endorsements import answer_of
 from benefits.rules.plan import Life, in_force, is_entitled, quota_at
-from benefits.rules.settle import answer_of, settle, standing
+from benefits.rules.settle import settle, standing
 from benefits.state import Appointment, Grant, State, Use
 
 replace = msgspec.structs.replace
@@ -131,12 +132,12 @@ def _quota_on(state: State, grant: Grant, asked: UseBenefit, programme: Programm
 
 
 def _endorsed(state: State, grant: Grant) -> bool:
-    answer = answer_of(grant, state.answers)
+    answer = answer_of(grant, state)
     return answer is not None and answer.is_confirmed
 
 
 def _must_be_endorsed(state: State, grant: Grant, asked: UseBenefit) -> None:
-    answer = answer_of(grant, state.answers)
+    answer = answer_of(grant, state)
     if answer is None or not answer.is_confirmed or answer.start is None or answer.end is None:
         raise RefusedError("extension_not_active", "the core has not endorsed the extension")
     if not answer.start <= asked.on < answer.end:
