@@ -219,6 +219,16 @@ async def test_a_renewal_never_taken_up_does_not_hide_the_next_one(t):
     assert (preview.json()["renewed_from"], preview.json()["annual_premium_fen_at_start"]) == ("2018-06-01", 301_00)
 
 
+async def test_who_gives_a_policy_away_is_promised_nothing_by_it(t):
+    """It is silver by its premium; from September on it is another's, who alone can renew it."""
+    share = [("2018-06-01", "2018-09-01")]
+    await t.feed(issued(term("2018-06-01", premium=301, member="M-9", policy="P-9", covers=share)))
+    answer = await t.http.get("/v1/tiers/M-9/renewal?policy_no=P-9", headers=t.auth("service"))
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_renewable")
+    mine = (await t.http.get("/v1/tiers/M-9", headers=member(t, "M-9"))).json()
+    assert (mine["tier"], mine["next_if_cover_goes_on"], mine["next_zh"]) == ("silver", None, "")
+
+
 async def test_cover_for_life_has_no_renewal(t):
     await t.feed(issued(term("2018-01-01", "9999-12-31", policy="P-life")))
     answer = await t.http.get("/v1/tiers/M-1/renewal?policy_no=P-life", headers=member(t))

@@ -287,6 +287,15 @@ def test_a_policy_in_force_goes_on_and_one_that_ended_does_not():
     assert carried[1].covers == ((day("2018-01-01"), day("2020-07-01")),)
 
 
+def test_cover_that_is_to_be_anothers_or_lapses_does_not_go_on():
+    held = insured(
+        term("2018-01-01", covers=[("2018-01-01", "2018-10-01")]),  # announced: from October on it is somebody else's
+        term("2018-02-01", policy="P-2", covers=[("2018-02-01", "2018-03-01"), ("2018-05-01", "2019-02-01")]),
+    )
+    carried = carried_on(held, day("2018-06-01"), day("2020-06-01"))
+    assert [t.covers[-1][1] for t in carried] == [day("2018-10-01"), day("2020-07-01")]
+
+
 def test_a_year_costs_what_the_files_say(rules):
     """By hand: handbook 15.00, safety check 80.00; silver twice, and leak 120.00, repairs 20.00, pipes 18.00, cleaning 2 x 60.00."""
     benefits, tiers = rules.benefits.newest, rules.tiers.newest

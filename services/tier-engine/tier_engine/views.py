@@ -144,10 +144,10 @@ def row(member: Member, programme: Programme, day: date) -> Row:
 
 
 def renewal(member: Member, policy_no: str, programme: Programme, day: date) -> Renewal | None:
-    """None if the member has no term of that policy that could be renewed."""
+    """None if the member has no term of that policy to renew: the newest of theirs may lapse, or be another's, before its end."""
     terms = [t for t in member.terms if t.policy_no == policy_no]
     newest = max((t for t in terms if t.covers), key=lambda t: t.end, default=None)
-    again = renewed(newest, term_no=max(t.term_no for t in terms) + 1) if newest else None
+    again = renewed(newest, term_no=max(t.term_no for t in terms) + 1) if newest and newest.runs_out else None
     if again is None:
         return None
     life = live((*member.terms, again), member.growth, programme.tiers)

@@ -185,12 +185,15 @@ def _order(question: Question) -> dict[str, int]:
 
 
 def carried_on(terms: tuple[InsuredTerm, ...], day: date, until: date) -> tuple[InsuredTerm, ...]:
-    """The terms as if every policy that is in force on `day`, or begins later, went on through `until` for its premium."""
+    """The terms as if every policy that is in force on `day`, or begins later, went on through `until` for its premium; not what
+    lapses, or is to be another's, before its end.
+    """
     newest: dict[str, InsuredTerm] = {}
     for term in terms:
         if term.covers and (term.policy_no not in newest or newest[term.policy_no].covers[-1] < term.covers[-1]):
             newest[term.policy_no] = term
-    return tuple(_longer(t, until) if newest.get(t.policy_no) is t and t.covers[-1][1] > day else t for t in terms)
+    going_on = {t.key for t in newest.values() if t.covers[-1][1] > day and t.runs_out}
+    return tuple(_longer(t, until) if t.key in going_on else t for t in terms)
 
 
 def _longer(term: InsuredTerm, until: date) -> InsuredTerm:

@@ -60,6 +60,11 @@ class InsuredTerm(msgspec.Struct, frozen=True, array_like=True):
         """Whose share of which term it is: a term that changed hands has one share for each holder."""
         return self.policy_no, self.term_no, self.member_id
 
+    @property
+    def runs_out(self) -> bool:
+        """Whether its holder has cover until its end, and so can go on: it has not lapsed by then, nor is it another's."""
+        return bool(self.covers) and self.covers[-1][1] == self.end
+
 
 class Measures(NamedTuple):
     """What counts on one day."""
