@@ -209,12 +209,11 @@ def _account_head(account: Account) -> tuple[Any, ...]:
 def _changed_of(
     pairs: Pairs, part: Callable[[Account], dict[str, T]], row: Callable[[str, T], Sequence[Any]]
 ) -> Iterator[tuple[bool, Sequence[Any]]]:
-    """Rows that changed, and whether each was there before, be it in another account."""
-    known = {key: one for before, _ in pairs if before is not None for key, one in part(before).items()}
-    for _, after in pairs:
-        yield from (
-            (key in known, row(after.member_id, one)) for key, one in part(after).items() if known.get(key) is not one
-        )
+    """Rows that changed, be it their account only; and whether each was there before, be it in another account."""
+    known = {key for before, _ in pairs if before is not None for key in part(before)}
+    for before, after in pairs:
+        own = part(before) if before is not None else {}
+        yield from ((key in known, row(after.member_id, one)) for key, one in part(after).items() if own.get(key) is not one)
 
 
 def _hold_row(member_id: str, hold: Hold) -> tuple[Any, ...]:

@@ -75,7 +75,8 @@ def _use(book: Book, command: ProposeAdjustment) -> None:
 
 
 def on_approved(book: Book, command: ApproveAdjustment) -> AdjustmentView:
-    """Raises RefusedError adjustment_resolved, same_person, own_account, insufficient_points, debt_too_small."""
+    """Raises RefusedError member_merged, adjustment_resolved, same_person, own_account, insufficient_points, debt_too_small."""
+    must_be_still_used(book)
     proposal = _open(book, command.adjustment_id)
     if command.approved_by == proposal.proposed_by:
         raise RefusedError("same_person", "a second person must approve")

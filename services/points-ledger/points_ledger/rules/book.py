@@ -137,6 +137,10 @@ class Book:
         self.changed = True
         return proposal
 
+    def drop_proposal(self, adjustment_id: str) -> None:
+        self.proposals = {known: one for known, one in self.proposals.items() if known != adjustment_id}
+        self.changed = True
+
     def remember(self, memory: Memory) -> None:
         if memory is not self.memory:
             self.memory, self.changed = memory, True

@@ -11,11 +11,14 @@ from points_ledger.rules.waiting import Waiting
 
 
 class Absorbed(msgspec.Struct, frozen=True, array_like=True):
-    """What came with a merged customer, so that it can go back: lots (number here: number there), holds, what they remembered."""
+    """What came with a merged customer, so that it can go back: lots (number here: number there), holds, what they remembered,
+    and corrections that waited for a second person.
+    """
 
     lots: dict[int, int]
     holds: frozenset[str]
     memory: "Memory"
+    proposals: frozenset[str] = frozenset()
 
 
 class Memory(msgspec.Struct, frozen=True, array_like=True):

@@ -91,14 +91,16 @@ def _took_over(memory: Memory, number: str) -> bool:
 
 def _absorbed(memory: Memory, merged: Book, numbers: dict[int, int]) -> Absorbed:
     """What is taken over now, beside what was taken over of the same customer before: a merger may be told again."""
-    now = Absorbed({new: old for old, new in numbers.items()}, frozenset(merged.holds), merged.memory)
+    lots = {new: old for old, new in numbers.items()}
+    now = Absorbed(lots, frozenset(merged.holds), merged.memory, frozenset(merged.proposals))
     known = memory.absorbed.get(merged.member_id)
     return now if known is None else _joined(known, now)
 
 
 def _joined(known: Absorbed, now: Absorbed) -> Absorbed:
     """What came of one number first, and what came later: all of it goes back together."""
-    return Absorbed({**known.lots, **now.lots}, known.holds | now.holds, joined(known.memory, now.memory))
+    memory = joined(known.memory, now.memory)
+    return Absorbed({**known.lots, **now.lots}, known.holds | now.holds, memory, known.proposals | now.proposals)
 
 
 def joined(one: Memory, more: Memory) -> Memory:

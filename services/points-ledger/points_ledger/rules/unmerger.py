@@ -4,7 +4,8 @@ The invariants: every point leaves one account through `merger` and enters the o
 while both were one stays spent in the lots it was taken from.
 
 What goes back: the lots that came, their top-ups, what their policies earned since, the debts of these, and what was remembered of
-these policies; so do the freezes that came, and those for these policies. What was earned otherwise since then (steps, quizzes)
+these policies; so do the freezes that came, and those for these policies, and corrections that came and still wait for a second
+person. What was earned otherwise since then (steps, quizzes)
 stays where it was earned.
 """
 
@@ -125,11 +126,15 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
         merged_into="",
         terms={**theirs.terms, **moved},
         rescinded=theirs.rescinded | (mine.rescinded & policies),
+        referred_by=theirs.referred_by | {no: who for no, who in mine.referred_by.items() if no in policies},
         absorbed={name: _renumbered(one, back) for name, one in theirs.absorbed.items()},
     )
     merged.remember(merged.memory.of_number(joined(own, merged.memory)))
     for hold_id in absorbed.holds & survivor.holds.keys():
         _give_hold(survivor, merged, hold_id, numbers)
+    for proposal_id in sorted(absorbed.proposals & survivor.proposals.keys()):
+        merged.put_proposal(survivor.proposals[proposal_id])
+        survivor.drop_proposal(proposal_id)
     survivor.note("unmerged", f"parted from {merged.member_id}", _CORE)
     merged.note("unmerged", f"parted from {survivor.member_id}", _CORE)
     _part_freezes(survivor, merged, mine, theirs, mine.rescinded & policies)
@@ -165,7 +170,7 @@ def _give_waiting(survivor: Book, merged: Book) -> None:
 
 
 def _renumbered(one: Absorbed, numbers: dict[int, int]) -> Absorbed:
-    return Absorbed({numbers[no]: there for no, there in one.lots.items() if no in numbers}, one.holds, one.memory)
+    return replace(one, lots={numbers[no]: there for no, there in one.lots.items() if no in numbers})
 
 
 def _tell(survivor: Book, merged: Book, wallet: Wallet, before: tuple[int, int], debt: int, lots: list[int]) -> None:

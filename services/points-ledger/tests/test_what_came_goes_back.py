@@ -1,0 +1,79 @@
+"""What was begun for a number before or while it was another's ends with who it was for, once the two are parted again."""
+
+from points_ledger.commands import ApproveAdjustment, ProposeAdjustment
+from points_ledger.rules.account import ReferralNews
+from points_ledger.service import SERVICE
+from tenure.contracts.activity import ReferralConverted
+from tenure.settings import Settings
+from tenure.testing import Under, under_test
+
+from .test_unmerger import MERGED, OTHER, THEIRS, one, parted, unmerged
+from .world import D, M, World, cancelled, paid, term
+
+REFERRER = "M-9"
+
+
+def referred(world: World, referee: str, on: str) -> None:
+    world.hear(ReferralConverted(member_id=REFERRER, referee_id=referee, policy_no="P-2", on=D(on)))
+
+
+def test_who_brought_their_policy_is_known_to_them_again(world: World) -> None:
+    one(world)
+    referred(world, M, "2026-06-10")
+    assert world.points(REFERRER) == (0, 500, 0)
+    parted(world, "2026-07-01")
+    world.hear(cancelled(THEIRS, "2026-07-02", "flat"))
+    news = [row for row in world.rows if isinstance(row, ReferralNews)]
+    assert news == [ReferralNews(REFERRER, "P-2", void=True)], "the policy never was, and brought nobody"
+
+
+def test_a_correction_proposed_for_a_number_is_made_for_it(world: World) -> None:
+    world.hear(paid(THEIRS, 30_000, "2026-02-01"))
+    world.hear(paid(term(), 50_000))
+    asked = ProposeAdjustment(
+        adjustment_id="J-1", member_id=OTHER, wallet="points", points=70, reason="complaint", ticket="T-1", proposed_by="op-1"
+    )  # fmt: skip
+    world.hear(asked, "2026-05-01", key=OTHER)
+    world.hear(MERGED)
+    assert set(world.accounts[M].proposals) == {"J-1"}
+    parted(world, "2026-07-01")
+    assert (set(world.accounts[M].proposals), set(world.accounts[OTHER].proposals)) == (set(), {"J-1"})
+    world.hear(ApproveAdjustment(adjustment_id="J-1", approved_by="op-2"), "2026-07-02", key=OTHER)
+    assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 370, 0))
+
+
+async def test_a_correction_that_waits_is_stored_with_whom_it_is_for(settings: Settings) -> None:
+    """Approved while the two are one, it is the survivor's; nothing is left with a number given up."""
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        await t.feed(paid(THEIRS, 30_000, "2026-02-01"), paid(term(), 50_000), at=D("2026-02-01"))
+        first, second = [await propose(t, OTHER, points) for points in (70, 40)]
+        await t.feed(MERGED, at=D("2026-06-01"))
+        assert await waiting(t) == {first: M, second: M}
+        assert await approve(t, first) == M
+        await t.feed(*(unmerged("2026-07-01", to=to) for to in (M, OTHER)), at=D("2026-07-01"))
+        assert await waiting(t) == {second: OTHER}
+        assert await approve(t, second) == OTHER
+        rows = await t.pool.fetch("SELECT member_id, points_available FROM accounts ORDER BY 1")
+        assert [tuple(row) for row in rows] == [(M, 570), (OTHER, 340)]
+        assert set((await t.http.get("/v1/ledger/verify", headers=t.auth("operator"))).json().values()) == {True}
+
+
+async def propose(t: Under, member_id: str, points: int) -> str:
+    body = {"member_id": member_id, "points": points, "reason": "complaint", "ticket": "T-1"}
+    made = await t.http.post("/v1/adjustments", json=body, headers=t.auth("operator", subject="op-1"))
+    assert made.status_code == 201, made.text
+    adjustment_id: str = made.json()["adjustment_id"]
+    return adjustment_id
+
+
+async def approve(t: Under, adjustment_id: str) -> str:
+    path = f"/v1/adjustments/{adjustment_id}/approve"
+    done = await t.http.post(path, headers=t.auth("operator", subject="op-2"))
+    assert done.status_code == 200, done.text
+    member_id: str = done.json()["member_id"]
+    return member_id
+
+
+async def waiting(t: Under) -> dict[str, str]:
+    rows = await t.pool.fetch("SELECT adjustment_id, member_id FROM adjustments WHERE state = 'proposed'")
+    return {row[0]: row[1] for row in rows}
