@@ -44,8 +44,9 @@ VINTAGES: Final = f"""
              sum(CASE WHEN credit = 'held' THEN amount WHEN debit = 'held' THEN -amount ELSE 0 END) AS held,
              sum(amount) FILTER (WHERE kind IN ('grant', 'adjust') AND credit IN {_MINE}) AS granted,
              sum(CASE kind WHEN 'capture' THEN amount WHEN 'refund' THEN -amount END) AS redeemed,
-             sum(amount) FILTER (WHERE kind = 'expire') AS expired,
-             sum(CASE kind WHEN 'reverse' THEN amount WHEN 'restore' THEN -amount END) AS reversed,
+             sum(CASE WHEN kind = 'expire' THEN amount WHEN debit = 'breakage' THEN -amount END) AS expired,
+             sum(CASE kind WHEN 'reverse' THEN amount WHEN 'restore' THEN -amount END)
+               FILTER (WHERE 'debt' NOT IN (debit, credit)) AS reversed,
              sum(amount) FILTER (WHERE kind = 'repay') AS repaid,
              sum(amount) FILTER (WHERE kind = 'adjust' AND debit IN {_MINE}) AS deducted
       FROM transfers WHERE lot_no > 0 AND effective <= $1 AND recorded_at <= $2 GROUP BY 1, 2),
@@ -80,6 +81,7 @@ RUN_OFF: Final = f"""
 class Vintage(msgspec.Struct, frozen=True):
     """Points earned in one month, and what became of them; `outstanding` may be spent or is held, `pending` is not active yet.
 
+    `expired` does not count what was taken back after it had; `reversed` counts nothing that had been redeemed and became a debt;
     `repaid` went to a debt, `deducted` was taken by hand.
     """
 

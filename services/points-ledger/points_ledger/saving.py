@@ -213,7 +213,9 @@ def _changed_of(
     known = {key for before, _ in pairs if before is not None for key in part(before)}
     for before, after in pairs:
         own = part(before) if before is not None else {}
-        yield from ((key in known, row(after.member_id, one)) for key, one in part(after).items() if own.get(key) is not one)
+        yield from (
+            (key in known, row(after.member_id, one)) for key, one in part(after).items() if own.get(key) is not one
+        )
 
 
 def _hold_row(member_id: str, hold: Hold) -> tuple[Any, ...]:

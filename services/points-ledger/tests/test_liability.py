@@ -14,7 +14,7 @@ from tenure.contracts.policy import CustomerMerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .world import D, M, cancelled, did, paid, served, term
+from .world import D, M, cancelled, did, paid, served, term, uncancelled
 
 # --- the method, by hand ---
 
@@ -176,3 +176,34 @@ async def test_every_vintage_adds_up(t: Under) -> None:
     assert {name for v in found for name in gone if v[name]} >= {"redeemed", "reversed", "deducted"}
     for v in found:
         assert v["granted"] - sum(v[name] for name in gone) == v["outstanding"] + v["pending"], v["month"]
+
+
+async def test_a_vintage_adds_up_after_a_debt_and_after_what_was_over_is_taken_back(t: Under) -> None:
+    """A policy is void of which all is spent; another after its points are over, and stands again after that."""
+    other, third = replace(term(policy_no="P-2"), member_id="M-2"), replace(term(policy_no="P-3"), member_id="M-3")
+    await t.feed(paid(other, 50_000, "2026-03-15"), paid(third, 50_000, "2026-03-15"))
+    hold = {"member_id": "M-2", "points": 900, "hold_id": "H-3"}
+    assert (await t.http.post("/v1/holds", json=hold, headers=t.auth("service"))).status_code == 201
+    assert (await t.http.post("/v1/holds/H-3/capture", headers=t.auth("service"))).status_code == 200
+    await t.feed(cancelled(other, "2026-03-16", "flat"))
+    assert await t.pool.fetchval("SELECT points_debt FROM accounts WHERE member_id = 'M-2'") == 400
+    await t.day(D("2026-03-16"))
+    await must_add_up(t)
+    await t.feed(uncancelled(other, "2026-03-17"))
+    await t.day(D("2026-03-17"))
+    await must_add_up(t)
+    await t.day(D("2028-04-02"))
+    await t.feed(cancelled(third, "2028-04-02", "flat"))
+    assert await must_add_up(t) == {"2026-01-01": 700, "2026-02-01": 0, "2026-03-01": 100}
+    await t.feed(uncancelled(third, "2028-04-03"))
+    await t.day(D("2028-04-03"))
+    assert await must_add_up(t) == {"2026-01-01": 700, "2026-02-01": 0, "2026-03-01": 600}
+
+
+async def must_add_up(t: Under) -> dict[str, int]:
+    """What of each vintage expired."""
+    found = (await get(t))["vintages"]
+    gone = ("redeemed", "expired", "reversed", "repaid", "deducted")
+    for v in found:
+        assert v["granted"] - sum(v[name] for name in gone) == v["outstanding"] + v["pending"], v
+    return {v["month"]: v["expired"] for v in found}
