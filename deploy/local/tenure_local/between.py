@@ -5,7 +5,7 @@ by what it left behind (cover, lots, timelines, holds, messages). Meant for a pl
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -53,7 +53,7 @@ async def hold_between(connections: Connections, sms: Path, files: Programme) ->
         **await _tiers_hold(connections),
         **await standings_hold(connections, files),
         **await _orders_hold(connections),
-        **await _messages_hold(connections["notifier"], told, sms),
+        **await messages_hold(connections["notifier"], told, sms),
     }
 
 
@@ -184,11 +184,12 @@ def _is_settled(order: asyncpg.Record, hold: asyncpg.Record | None) -> bool:
     }
 
 
-async def _messages_hold(conn: asyncpg.Connection, told: Retained, sms: Path) -> dict[str, bool]:
-    """Each message was announced once, and what went to the SMS channel went there once."""
+async def messages_hold(conn: asyncpg.Connection, told: Retained, sms: Path) -> dict[str, bool]:
+    """Each message was announced once, and what went to the SMS channel went there once; of the erased nobody keeps which."""
     since = await conn.fetchval("SELECT min(emitted_at) FROM outbox")
     rows = await conn.fetch("SELECT message_id, sms, recorded_at FROM message")
-    texts = _texts(sms)
+    erased = {row["member_id"] for row in await conn.fetch("SELECT member_id FROM member WHERE erased")}
+    texts = _texts(sms, erased)
     return {
         "each_message_is_announced_once": all(
             told.sent[row["message_id"], "in_app"] == 1 for row in rows if since is None or row["recorded_at"] >= since
@@ -199,7 +200,7 @@ async def _messages_hold(conn: asyncpg.Connection, told: Retained, sms: Path) ->
     }
 
 
-def _texts(sms: Path) -> Counter[str]:
-    """How often each message stands in the file of the SMS channel."""
-    lines = sms.read_bytes().splitlines() if sms.exists() else []
-    return Counter(msgspec.json.decode(line)["message_id"] for line in lines)
+def _texts(sms: Path, erased: Container[str]) -> Counter[str]:
+    """How often each message stands in the file of the SMS channel, those to the erased aside."""
+    lines = map(msgspec.json.decode, sms.read_bytes().splitlines() if sms.exists() else [])
+    return Counter(line["message_id"] for line in lines if line["member_id"] not in erased)
