@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from tenure.embedded.server import free_port
 from tenure_local import drained
-from tenure_local.drained import Watch, WorkerGoneError
+from tenure_local.drained import Backlog, Watch, WorkerGoneError
+from tenure_local.moving import left
 
 
 async def test_a_worker_too_busy_to_answer_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +28,8 @@ async def test_a_worker_too_busy_to_answer_is_there(monkeypatch: pytest.MonkeyPa
 async def test_a_worker_that_ended_is_not_waited_for() -> None:
     with pytest.raises(WorkerGoneError):
         await Watch({}, f"http://127.0.0.1:{free_port()}").worker_is_there()
+
+
+def test_work_that_is_due_is_not_counted_as_one_key() -> None:
+    backlog = Backlog(unread={"benefits": 1_253}, due={"policy-sync": 1, "notifier": 0})
+    assert left(backlog) == "benefits has 1,253 to read, policy-sync has work due"

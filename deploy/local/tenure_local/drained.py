@@ -29,7 +29,7 @@ Offsets = dict[tuple[str, int], int]
 
 @dataclass(slots=True)
 class Backlog:
-    """What is still to do, per service: records to read, outbox rows to publish, keys due, writes under way."""
+    """What is still to do, per service: records to read, events to publish, whether any key is due (1), writes under way."""
 
     unread: dict[str, int] = field(default_factory=dict)
     unpublished: dict[str, int] = field(default_factory=dict)

@@ -92,8 +92,8 @@ def left(backlog: Backlog) -> str:
     kinds = {
         "to read": backlog.unread,
         "to publish": backlog.unpublished,
-        "due": backlog.due,
         "under way": backlog.under_way,
     }
     found = [f"{name} has {n:,} {kind}" for kind, counts in kinds.items() for name, n in counts.items() if n]
+    found += [f"{name} has work due" for name, is_due in backlog.due.items() if is_due]
     return ", ".join(found) or "transactions are still open"
