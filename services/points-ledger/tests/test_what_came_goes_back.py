@@ -1,13 +1,15 @@
 """What was begun for a number before or while it was another's ends with who it was for, once the two are parted again."""
 
-from points_ledger.commands import ApproveAdjustment, ProposeAdjustment
+from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, RefundHold
 from points_ledger.rules.account import ReferralNews
 from points_ledger.service import SERVICE
 from tenure.contracts.activity import ReferralConverted
+from tenure.contracts.points import PointsRefunded
+from tenure.contracts.policy import CustomerMerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .test_unmerger import MERGED, OTHER, THEIRS, one, parted, unmerged
+from .test_unmerger import MERGED, OTHER, THEIRS, one, parted, spend, unmerged
 from .world import D, M, World, cancelled, paid, term
 
 REFERRER = "M-9"
@@ -40,6 +42,20 @@ def test_a_correction_proposed_for_a_number_is_made_for_it(world: World) -> None
     assert (set(world.accounts[M].proposals), set(world.accounts[OTHER].proposals)) == (set(), {"J-1"})
     world.hear(ApproveAdjustment(adjustment_id="J-1", approved_by="op-2"), "2026-07-02", key=OTHER)
     assert (world.points(), world.points(OTHER)) == ((0, 500, 0), (0, 370, 0))
+
+
+def test_an_order_is_given_back_whole_though_a_lot_it_took_is_another_customers(world: World) -> None:
+    """500 of the order were the survivor's own, 100 were theirs; then the survivor becomes a third number, and parts from it again."""
+    one(world)
+    spend(world, 600, "2026-06-10")
+    parted(world, "2026-07-01")
+    world.hear(CustomerMerged(member_id="M-3", merged_id=M, effective=D("2026-07-02")))
+    world.hear(RefundHold(hold_id="H-1", points=50), "2026-07-03", key="M-3")
+    assert world.points("M-3") == (0, 50, 0)
+    world.hear(unmerged("2026-07-04", merged=M, survivor="M-3"))
+    world.hear(RefundHold(hold_id="H-1"), "2026-07-05")
+    assert sum(world.points(name)[1] for name in (M, "M-3")) == 600
+    assert sum(told.amount for told in world.of(PointsRefunded)) == 600
 
 
 async def test_a_correction_that_waits_is_stored_with_whom_it_is_for(settings: Settings) -> None:

@@ -206,7 +206,7 @@ def _set_free(book: Book, hold: Hold, parts: Parts, reason: Literal["requested",
 def _return(book: Book, hold: Hold, no: int, amount: int) -> Lot:
     """Points return to their lot; from an expired one they go, once, to a lot with some days of grace.
 
-    So they do where the lot went back to another customer with a merger undone.
+    So they do where the lot went back to another customer with a merger undone (0, after one more merger).
     """
     lot, on = book.lots.get(no), book.day
     if lot is None:

@@ -3,13 +3,14 @@
 Every point leaves one account through `merger` and enters the other from it, so both journals stay whole.
 """
 
+from collections import Counter
 from typing import Final
 
 from msgspec.structs import replace
 from tenure.contracts.points import PointsAdjusted, Wallet
 from tenure.contracts.policy import CustomerMerged
 
-from points_ledger.rules.account import DEBT, WALLETS, Bucket, Lot, MovedLot
+from points_ledger.rules.account import DEBT, WALLETS, Bucket, Hold, Lot, MovedLot
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay, spendable
 from points_ledger.rules.memory import Absorbed, Memory
@@ -17,7 +18,8 @@ from points_ledger.rules.standing import freeze
 from points_ledger.rules.waiting import HandOver
 
 MERGED: Final = "customer_merged"
-_WITHOUT_LOT: Final = 0
+WITHOUT_LOT: Final = 0
+"""Stands where a lot's number stands: of a debt; and of what an order took from a lot that is another customer's by now."""
 _CORE: Final = "insurer core"
 
 
@@ -53,11 +55,10 @@ def take_over(survivor: Book, merged: Book) -> None:
     for lot in list(merged.lots.values()):
         move_lot(survivor, merged, lot, numbers)
     for wallet in WALLETS:
-        move(survivor, merged, wallet, "debt", merged.of(wallet, "debt"), _WITHOUT_LOT, _WITHOUT_LOT)
+        move(survivor, merged, wallet, "debt", merged.of(wallet, "debt"), WITHOUT_LOT, WITHOUT_LOT)
     absorbed = _absorbed(survivor.memory, merged, numbers)
     for hold in merged.holds.values():
-        parts = tuple((numbers[no], amount) for no, amount in hold.parts if no in numbers)
-        survivor.put_hold(replace(hold, parts=parts))
+        survivor.put_hold(numbered(hold, numbers))
     for proposal in merged.proposals.values():
         survivor.put_proposal(proposal)
     for wallet in WALLETS:
@@ -114,6 +115,14 @@ def joined(one: Memory, more: Memory) -> Memory:
         persons=one.persons | more.persons,
         absorbed=one.absorbed | more.absorbed | again,
     )
+
+
+def numbered(hold: Hold, numbers: dict[int, int]) -> Hold:
+    """The hold by the new numbers of its lots; what it took from lots that are elsewhere by now is one part."""
+    parts = Counter[int]()
+    for no, amount in hold.parts:
+        parts[numbers.get(no, WITHOUT_LOT)] += amount
+    return replace(hold, parts=tuple(parts.items()))
 
 
 def move_lot(survivor: Book, merged: Book, lot: Lot, numbers: dict[int, int]) -> None:

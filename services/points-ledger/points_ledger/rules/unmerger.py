@@ -20,7 +20,7 @@ from points_ledger.rules.account import DEBT, WALLETS, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.lots import repay
 from points_ledger.rules.memory import Absorbed, Memory
-from points_ledger.rules.merger import destine, heard, joined, move, move_lot
+from points_ledger.rules.merger import WITHOUT_LOT, destine, heard, joined, move, move_lot, numbered
 from points_ledger.rules.standing import freeze, lift, rescission
 from points_ledger.rules.waiting import HandOver
 
@@ -154,8 +154,8 @@ def _part_freezes(survivor: Book, merged: Book, mine: Memory, theirs: Memory, re
 def _give_hold(survivor: Book, merged: Book, hold_id: str, numbers: dict[int, int]) -> None:
     """A captured hold that came goes back, if all its lots do; otherwise its refund stays the survivor's."""
     hold = survivor.holds[hold_id]
-    if all(no in numbers for no, _ in hold.parts):
-        merged.put_hold(replace(hold, parts=tuple((numbers[no], n) for no, n in hold.parts)))
+    if all(no in numbers for no, _ in hold.parts if no != WITHOUT_LOT):
+        merged.put_hold(numbered(hold, numbers))
         survivor.drop_hold(hold_id)
 
 
