@@ -11,7 +11,7 @@ from tenure.telemetry import metrics
 from notifier import gathering, sending, store
 from notifier.commands import ClaimSms, Gather, ReadMessage, RecordReceipt, SendDue, SetPreferences, SettleSms
 from notifier.problems import PROBLEMS
-from notifier.rules import letters, mergers, occasions, preferences, release, tiers
+from notifier.rules import expiring, letters, mergers, occasions, preferences, release, tiers
 
 
 def _keys(event: Event) -> tuple[str, ...]:
@@ -51,7 +51,10 @@ SERVICE: Final = Service[store.State](
         policy.CustomerMerged: mergers.on_customer_merged,
         policy.CustomerUnmerged: mergers.on_customer_unmerged,
         points.PointsGranted: occasions.on_points_granted,
-        points.PointsExpiring: occasions.on_points_expiring,
+        points.PointsExpiring: expiring.on_points_expiring,
+        points.PointsHeld: expiring.on_points_held,
+        points.PointsReleased: expiring.on_points_back,
+        points.PointsRefunded: expiring.on_points_back,
         points.PointsReversed: occasions.on_points_reversed,
         tier.TierChanged: tiers.on_tier_changed,
         tier.TierProgressed: tiers.on_tier_progressed,
@@ -78,8 +81,7 @@ SERVICE: Final = Service[store.State](
             *("policy.issued", "premium.paid", "premium.refunded", "policy.endorsed", "policy.cancellation_reversed"),
             *("policy.reinstated", "policy.expired", "policy.anniversary", "policy.anniversary_revoked"),
             *("no_claim_year.completed", "no_claim_year.revoked", "customer.household_linked"),
-            *("points.activated", "points.held", "points.captured", "points.released", "points.refunded"),
-            *("points.expired", "points.adjusted"),
+            *("points.activated", "points.captured", "points.expired", "points.adjusted"),
             *("benefit.used", "benefit.released", "benefit.expired"),
             *("order.placed", "order.shipped", "order.delivered", "order.refunded", "order.closed"),
             *("message.sent", "message.delivered", "message.failed", "message.suppressed"),

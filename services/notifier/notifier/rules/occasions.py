@@ -76,13 +76,6 @@ def on_points_granted(state: Member | None, event: Event, programme: Programme) 
     )
 
 
-def on_points_expiring(state: Member | None, event: Event, programme: Programme) -> Decided:
-    data = event.data
-    day = data.expires_on.isoformat()
-    draft = Draft("points_expiring", f"{data.wallet}:{day}", {"points": data.amount, "expires_on": day})
-    return ask(member_of(state, event), event, programme, draft)
-
-
 def on_points_reversed(state: Member | None, event: Event, programme: Programme) -> Decided:
     """What one change takes back is one message, however many lots it is; what had expired anyway is not felt.
 

@@ -18,6 +18,7 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import Messages, Template
 
 from notifier.rules.asking import id_of, member_of, told_not
+from notifier.rules.expiring import is_nothing_left
 from notifier.rules.member import Member, Pending, Suppressed, with_pending
 from notifier.rules.quiet import sendable
 from notifier.rules.tiers import complete, is_about_tier, is_told_by_tier, still_lost
@@ -98,7 +99,7 @@ def _settle(
     template = rules.template(pending.template)
     if template is None:
         return rest, Suppressed(member_id=member.member_id, pending=pending, reason="opted_out", at=at)
-    reason = _why_not(member, pending, turn) or ("superseded" if is_told_by_tier(pending, rest, told) else None)
+    reason = _why_not(member, pending, turn) or ("superseded" if _is_over(pending, rest, told) else None)
     if reason is None and _must_wait(pending, at, rules):
         return with_pending(rest, (*rest.book.pending, replace(pending, send_at=sendable(at, rules)))), None
     if reason is None and template.capped and member.told.get(local_date(at), 0) >= rules.daily_max:
@@ -106,6 +107,10 @@ def _settle(
     if reason is not None:
         return rest, Suppressed(member_id=member.member_id, pending=pending, reason=reason, at=at)
     return _counted(rest, pending, at, template), _told(member, pending, at, template, turn)
+
+
+def _is_over(pending: Pending, rest: Member, told: list[Pending]) -> bool:
+    return is_nothing_left(pending) or is_told_by_tier(pending, rest, told)
 
 
 def _why_not(member: Member, pending: Pending, turn: Turn) -> SuppressionReason | None:
