@@ -11,6 +11,7 @@ from notifier.service import SERVICE
 from tenure.contracts.benefit import CoverageExtensionRequested
 from tenure.contracts.event import Data
 from tenure.contracts.message import MessageRequested, MessageSent
+from tenure.contracts.points import PointsExpiring
 from tenure.contracts.policy import (
     ConsentChanged,
     CoverageExtensionConfirmed,
@@ -148,6 +149,21 @@ async def test_who_was_erased_before_the_merger_is_heard_of_is_told_and_keeps_no
         await sending.tell(t.door, None)
         assert await _inbox(t) == []
         assert await t.pool.fetchval("SELECT sum(waiting) FROM member") == 0
+
+
+async def test_points_of_both_that_expire_on_one_day_are_one_sum(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        for who, amount in ((M, 500), ("M-9", 300)):
+            await t.feed(
+                PointsExpiring(
+                    member_id=who, wallet="points", amount=amount, effective=D, expires_on=D + timedelta(days=30)
+                )
+            )
+        await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await sending.tell(t.door, None)
+        assert [m["text_en"].partition(";")[0] for m in await _inbox(t)] == [
+            "800 points expire at the start of 2026-03-31"
+        ]
 
 
 async def test_nobody_is_warned_of_the_tier_of_a_number_they_gave_up(settings: Settings) -> None:

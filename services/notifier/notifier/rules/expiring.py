@@ -35,6 +35,14 @@ def on_points_back(state: Member | None, event: Event, _: Programme) -> Decided:
     return _moved(member_of(state, event), event, spent=-event.data.amount)
 
 
+def together(own: Pending, other: Pending) -> dict[str, str | int]:
+    """The params of two that become one: of points that expire on one day, the sum of both."""
+    if own.template != EXPIRING_POINTS:
+        return own.params
+    left, whole = (sum(int(p.params.get(n, p.params["points"])) for p in (own, other)) for n in ("points", "of"))
+    return {**own.params, "points": left, "of": whole}
+
+
 def is_nothing_left(pending: Pending) -> bool:
     return pending.template == EXPIRING_POINTS and pending.params["points"] == 0
 

@@ -14,6 +14,7 @@ from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
 
 from notifier.commands import Gather
+from notifier.rules.expiring import together
 from notifier.rules.member import EXTENSIONS_MAX, PENDING_MAX, Book, Member, Pending, enqueue, with_book, with_pending
 from notifier.rules.preferences import Forget, with_refusal
 from notifier.rules.tiers import is_of_own_tier
@@ -129,11 +130,11 @@ def _part(holders: Sequence[Member], merged: Member) -> Decision[tuple[tuple[Mem
 
 
 def _joined(kept: Member, moved: Sequence[Pending]) -> Member:
-    """What both were about to be told of one day is one message, in the words of who remains."""
+    """What both were about to be told of one day is one message, in the words of who remains, of the points of both."""
     for new in moved:
         own = next((p for p in kept.book.pending if p.dedupe == new.dedupe), None)
         if own is not None:
-            kept = enqueue(kept, replace(new, params=own.params))
+            kept = enqueue(kept, replace(new, params=together(own, new)))
         elif len(kept.book.pending) < PENDING_MAX:
             kept = enqueue(kept, new)
     return kept
