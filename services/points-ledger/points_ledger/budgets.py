@@ -16,6 +16,7 @@ import asyncpg
 from asyncpg.connection import Connection
 
 from points_ledger import columns as c
+from points_ledger import places
 
 WAITING: Final = "SELECT EXISTS (SELECT FROM budget_claims)"
 # Rows another allotter works on are not skipped but waited for: order matters more here than haste.
@@ -29,7 +30,13 @@ OPEN: Final = """
     ON CONFLICT (campaign) DO UPDATE SET points_max = greatest(excluded.points_max, budgets.allotted)
     RETURNING points_max - allotted"""
 SPEND: Final = "UPDATE budgets SET allotted = allotted + $2 WHERE campaign = $1"
+GONE: Final = """
+    SELECT asked.member_id, asked.lot_no, asked.member_id || ':' || asked.lot_no AS id
+    FROM unnest($1::text[], $2::int[]) AS asked(member_id, lot_no) LEFT JOIN lots USING (member_id, lot_no)
+    WHERE lots.lot_no IS NULL"""
 LEAVE: Final = c.inserted("budget_news", c.ALLOTTED)
+News = tuple[str, str, int, int]
+"""Whose lot, which, what it got, and what it had asked for."""
 
 
 def allot(asked: Sequence[int], left: int) -> list[int]:
@@ -46,7 +53,7 @@ async def serve(conn: Connection, claims_max: int) -> None:
     if not await conn.fetchval(WAITING):
         return
     claims: list[asyncpg.Record] = await conn.fetch(TAKE, claims_max)
-    news: list[tuple[str, str, int, int]] = []
+    news: list[News] = []
     for campaign, group in groupby(claims, key=itemgetter("campaign")):
         of_one = list(group)
         left: int = await conn.fetchval(OPEN, campaign, of_one[-1]["budget_points_max"])
@@ -54,4 +61,12 @@ async def serve(conn: Connection, claims_max: int) -> None:
         await conn.execute(SPEND, campaign, sum(got))
         news += [(one["member_id"], one["lot_id"], n, one["points"]) for one, n in zip(of_one, got, strict=True)]
     if news:
-        await conn.execute(LEAVE, *c.arrays(news))
+        await conn.execute(LEAVE, *c.arrays(await _where_they_are(conn, news)))
+
+
+async def _where_they_are(conn: Connection, news: Sequence[News]) -> Sequence[News]:
+    """A lot that went to another number since it claimed, or came back from one, is told of where it is."""
+    numbers = [int(lot_id.rpartition(":")[2]) for _, lot_id, _, _ in news]
+    rows = await conn.fetch(GONE, [one[0] for one in news], numbers)
+    gone = {f"{row['member_id']}:{row['lot_no']}": await places.now(conn, row["member_id"], row["id"]) for row in rows}
+    return [(there[0], f"{there[0]}:{there[1]}", *one[2:]) if (there := gone.get(one[1])) else one for one in news]

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tenure.contracts.points import Wallet
 from tenure.contracts.programme import Programme
 
-from points_ledger import words
+from points_ledger import places, words
 from points_ledger.columns import HOLD, LOT, listed, pairs_of_json
 from points_ledger.rules.account import DEBT, WALLETS, Hold
 from points_ledger.rules.holds import HoldView, view
@@ -33,19 +33,11 @@ WHY: Final = f"""
     SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
     FROM lots WHERE member_id = $1 AND lot_no = $2"""
 FIRST: Final = "SELECT min(lot_no) FROM lots WHERE member_id = $1 AND rule = $2 AND wallet = $3 AND fact = $4"
-# Where an entry of a merged customer is now: with whoever they became, or whoever those became.
-WHY_MOVED: Final = f"""
-    SELECT member_id, {listed(LOT)}, (SELECT memory FROM accounts WHERE member_id = $1) AS memory
-    FROM lots WHERE member_id = $1 AND origin = $2"""
-BECAME: Final = "SELECT memory FROM accounts WHERE member_id = $1"
-# What left an entry for no order and for no reversal of its own, also where it stood before it came here with a merged customer.
+# What left an entry for no order and for no reversal of its own, also where it stood before a merger, or its undoing.
 WENT: Final = """
     SELECT coalesce(sum(t.amount) FILTER (WHERE t.kind = 'repay'), 0)::bigint AS repaid,
            coalesce(sum(t.amount) FILTER (WHERE t.kind = 'adjust' AND t.credit = 'adjustment'), 0)::bigint AS deducted
-    FROM transfers t JOIN (
-      SELECT $1::text AS member_id, $2::int AS lot_no UNION
-      SELECT member_id, lot_no FROM moved_lots
-      WHERE member_id = ANY ($3::text[]) AND $4 IN (origin, member_id || ':' || lot_no)) place USING (member_id, lot_no)"""
+    FROM transfers t JOIN unnest($1::text[], $2::int[]) AS place(member_id, lot_no) USING (member_id, lot_no)"""
 
 
 _memory_of: Final = msgspec.msgpack.Decoder(Memory).decode
@@ -181,7 +173,7 @@ async def why(pool: Any, programme: Programme, entry_id: str) -> Why | None:
         **_taken(row),
         **same,
     )
-    went = await _went(pool, row, memory, found)
+    went = await _went(pool, row, found)
     found = replace(found, tops_up=await _topped_up(pool, row, found), **went)
     said = words.of_entry(found, memory, words.status_of(programme, found))
     return replace(found, says_zh=said.zh, says_en=said.en)
@@ -197,12 +189,12 @@ def _taken(row: Any) -> dict[str, Any]:
     }
 
 
-async def _went(pool: Any, row: Any, memory: Memory, found: Why) -> dict[str, int]:
+async def _went(pool: Any, row: Any, found: Why) -> dict[str, int]:
     """What an entry lost beside that: what no correction by hand and no debt took went to reversals of other entries."""
     lost = found.reversed - (found.taken_back - found.from_others - found.as_debt)
     if not lost:
         return {}
-    went = await pool.fetchrow(WENT, row["member_id"], row["lot_no"], [*memory.absorbed], found.origin)
+    went = await pool.fetchrow(WENT, *await places.of(pool, row["member_id"], found.entry_id))
     return {**went, "for_others": lost - sum(went)}
 
 
@@ -216,18 +208,9 @@ async def _topped_up(pool: Any, row: Any, found: Why) -> str | None:
 
 
 async def _moved(pool: Any, member_id: str, entry_id: str) -> Any:
-    """An entry that went to another number with its customer, as it stands there."""
-    row, seen = None, {member_id}
-    while row is None and (became := await _became(pool, member_id)) and became not in seen:
-        seen.add(became)
-        member_id = became
-        row = await pool.fetchrow(WHY_MOVED, member_id, entry_id)
-    return row
-
-
-async def _became(pool: Any, member_id: str) -> str:
-    memory = await pool.fetchval(BECAME, member_id)
-    return _memory_of(memory).merged_into if memory else ""
+    """An entry that went to another number with its customer, or came back, as it stands there."""
+    now = await places.now(pool, member_id, entry_id)
+    return None if now is None else await pool.fetchrow(WHY, *now)
 
 
 async def holder(pool: Any, hold_id: str) -> str | None:

@@ -1,16 +1,19 @@
 """What was begun for a number before or while it was another's ends with who it was for, once the two are parted again."""
 
+from msgspec.structs import replace
 from points_ledger.commands import ApproveAdjustment, ProposeAdjustment, RefundHold
 from points_ledger.rules.account import ReferralNews
 from points_ledger.service import SERVICE
 from tenure.contracts.activity import ReferralConverted
 from tenure.contracts.points import PointsRefunded
 from tenure.contracts.policy import CustomerMerged
+from tenure.contracts.programme import Programme
+from tenure.contracts.programme.earning import Campaign, Window
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
 from .test_unmerger import MERGED, OTHER, THEIRS, one, parted, spend, unmerged
-from .world import D, M, World, cancelled, paid, term
+from .world import D, M, World, cancelled, did, paid, term, under_rules
 
 REFERRER = "M-9"
 
@@ -72,6 +75,47 @@ async def test_a_correction_that_waits_is_stored_with_whom_it_is_for(settings: S
         rows = await t.pool.fetch("SELECT member_id, points_available FROM accounts ORDER BY 1")
         assert [tuple(row) for row in rows] == [(M, 570), (OTHER, 340)]
         assert set((await t.http.get("/v1/ledger/verify", headers=t.auth("operator"))).json().values()) == {True}
+
+
+async def test_every_entry_says_why_after_a_merger_was_undone(settings: Settings) -> None:
+    """By each name its statements ever gave it: under their number, the survivor's, and their number again."""
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        await t.feed(paid(THEIRS, 30_000, "2026-02-01"), paid(term(), 50_000), at=D("2026-02-01"))
+        for month in (6, 8):
+            await t.feed(replace(MERGED, effective=D(f"2026-0{month}-01")), at=D(f"2026-0{month}-01"))
+            parting = (unmerged(f"2026-0{month + 1}-01", to=to) for to in (M, OTHER))
+            await t.feed(*parting, at=D(f"2026-0{month + 1}-01"))
+        await t.feed(cancelled(THEIRS, "2026-09-02", "flat"), at=D("2026-09-02"))
+        entries = set[str]()
+        for member in (M, OTHER):
+            lines = (await t.http.get(f"/v1/wallets/{member}/statement", headers=t.auth("operator"))).json()["items"]
+            entries |= {line["entry_id"] for line in lines if line["reference"] == "P-2/1#1"}
+        assert len(entries) == 5
+        for entry in sorted(entries):
+            why = await t.http.get(f"/v1/entries/{entry}/why", headers=t.auth("operator"))
+            assert why.status_code == 200, entry
+            assert (why.json()["member_id"], why.json()["reference"], why.json()["taken_back"]) == (
+                OTHER,
+                "P-2/1#1",
+                300,
+            )
+
+
+async def test_the_share_of_a_budget_finds_a_lot_that_came_back(settings: Settings, rules: Programme) -> None:
+    """Claimed under their number, allotted after a merger and its undoing."""
+    may = Campaign(
+        code="may", window=Window(start=D("2026-05-01"), end=D("2026-06-01")), percent=300, budget_points_max=1_000
+    )
+    events = settings.model_copy(update={"clock": "events"})
+    async with under_test(SERVICE, events, under_rules(rules, campaigns=(may,))) as t:
+        when = {"at": D("2026-05-02")}
+        await t.feed(paid(term(), 50_000), replace(did("quiz", "2026-05-02"), member_id=OTHER), **when)
+        await t.deliver(t.records(replace(MERGED, effective=D("2026-05-02"))))
+        await t.deliver(t.records(*(unmerged("2026-05-02", to=to) for to in (M, OTHER))))
+        assert await t.pool.fetchval("SELECT count(*) FROM budget_claims") == 1
+        await t.day(D("2026-05-03"))
+        rows = await t.pool.fetch("SELECT member_id, points_available FROM accounts ORDER BY 1")
+        assert [tuple(row) for row in rows] == [(M, 500), (OTHER, 30)]
 
 
 async def propose(t: Under, member_id: str, points: int) -> str:
