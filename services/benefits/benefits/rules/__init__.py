@@ -25,7 +25,7 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.tier import TierChanged
 
 from benefits.rules.claims import advise, take_claim
-from benefits.rules.homes import homes_of, moved
+from benefits.rules.homes import has_moved, moved
 from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
 from benefits.rules.ties import on_gather, on_merged, on_unmerged
@@ -168,7 +168,7 @@ def _rests_on_cover(grant: Grant) -> bool:
 def _settled(before: State, after: State, event: Event, programme: Programme, *, matters: bool) -> Decision[State]:
     """Make visible what the change implies, if it `matters` to grants, or if something falls due by the event's day."""
     told: tuple[Any, ...] = ()
-    if matters or _is_due(after, event.day) or homes_of(before) != homes_of(after):
+    if matters or _is_due(after, event.day) or has_moved(before, after):
         after, told = settle(after, programme, event.day, ask=not event.backfill)
     after, advised = advise(after, programme)
     return Decision(after, emit=(*told, *advised))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tenure.calendar import Period
 from tenure.contracts.programme import BenefitRules
 
-from benefits.state import Home, State
+from benefits.state import Home, KnownTerm, State
 
 HOMES_MAX: Final = 20
 
@@ -25,11 +25,25 @@ def moved(state: State, region: str, since: date) -> State:
 
 
 def homes_of(state: State) -> tuple[Home, ...]:
-    """Each region and since when, the oldest first."""
+    """Each region and since when, the oldest first; who stays where they live has no other home."""
     registered = _registered(state)
     until = registered[0][0] if registered else date.max
     insured = sorted((t.start, t.policy_no, t.region) for t in state.terms.values() if t.region and t.start < until)
-    return (*((start, region) for start, _, region in insured), *registered)
+    homes = (*((start, region) for start, _, region in insured), *registered)
+    return tuple(home for n, home in enumerate(homes) if n == 0 or homes[n - 1][1] != home[1])
+
+
+def has_moved(before: State, after: State) -> bool:
+    """Whether the homes are others. Looked at only where a term or a registration says something new of them."""
+    if before is after:
+        return False
+    told = ((before.terms.get(i), term) for i, term in after.terms.items())
+    of_terms = any(known is not term and _where(known) != _where(term) for known, term in told)
+    return (of_terms or _registered(before) != _registered(after)) and homes_of(before) != homes_of(after)
+
+
+def _where(term: KnownTerm | None) -> tuple[date, str | None] | None:
+    return (term.start, term.region) if term else None
 
 
 def region_of(state: State) -> str | None:
