@@ -99,7 +99,8 @@ def _rule(book: Book, activity: Activity) -> Rule | None:
 
 def _for_oneself(book: Book, service: AgentServiceRecorded) -> bool:
     """Whether the customer is the agent, under the same or another number."""
-    return service.member_id is not None and service.member_id in {book.member_id, *book.memory.persons}
+    customer = service.member_id
+    return customer is not None and (customer == book.member_id or book.memory.is_of(customer))
 
 
 def _record(book: Book, activity: Activity, rule: Rule) -> tuple[str, WhyNot | None]:

@@ -12,13 +12,14 @@ from points_ledger.rules.waiting import Waiting
 
 class Absorbed(msgspec.Struct, frozen=True, array_like=True):
     """What came with a merged customer, so that it can go back: lots (number here: number there), holds, what they remembered,
-    and corrections that waited for a second person.
+    corrections that waited for a second person, and other accounts of theirs that were not known of the survivor.
     """
 
     lots: dict[int, int]
     holds: frozenset[str]
     memory: "Memory"
     proposals: frozenset[str] = frozenset()
+    persons: frozenset[str] = frozenset()
 
 
 class Memory(msgspec.Struct, frozen=True, array_like=True):
@@ -49,6 +50,14 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     def became(self) -> str:
         """The number that the person of this one goes by, so far as is known here; "": this one."""
         return self.merged_into if self.goes_to is None else self.goes_to
+
+    def took_over(self, number: str) -> bool:
+        """Whether this number is among those that were merged into it, however far down."""
+        return number in self.absorbed or any(one.memory.took_over(number) for one in self.absorbed.values())
+
+    def is_of(self, number: str) -> bool:
+        """Whether another number is the same person's: linked, or given up."""
+        return number in self.persons or self.took_over(number)
 
     @property
     def tied_to(self) -> set[str]:

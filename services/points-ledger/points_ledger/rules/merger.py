@@ -70,7 +70,9 @@ def take_over(survivor: Book, merged: Book) -> None:
         survivor.note("merged", f"took over what came to {merged.member_id}", _CORE)
         merged.note("merged", f"handed on to {survivor.member_id}", _CORE)
     united = _united(survivor.memory, merged.memory)
-    if _took_over(merged.memory, survivor.member_id):  # what it had brought is with it again
+    if merged.memory.took_over(
+        survivor.member_id
+    ):  # a ring closes, and ends here: what it had brought is with it again
         united = replace(united, merged_into=united.goes_to or "", goes_to=None)
     survivor.remember(replace(united, absorbed={**united.absorbed, merged.member_id: absorbed}))
     for reason in merged.memory.freezes:
@@ -85,23 +87,20 @@ def turn_of(number: str, memory: Memory) -> HandOver:
     return HandOver.to(number, memory.tied_to)
 
 
-def _took_over(memory: Memory, number: str) -> bool:
-    """Whether this number is among those that were merged into it, however far down: then a ring closes, and ends here."""
-    return number in memory.absorbed or any(_took_over(one.memory, number) for one in memory.absorbed.values())
-
-
 def _absorbed(memory: Memory, merged: Book, numbers: dict[int, int]) -> Absorbed:
     """What is taken over now, beside what was taken over of the same customer before: a merger may be told again."""
     lots = {new: old for old, new in numbers.items()}
-    now = Absorbed(lots, frozenset(merged.holds), merged.memory, frozenset(merged.proposals))
+    came = merged.memory.persons - memory.persons
+    now = Absorbed(lots, frozenset(merged.holds), merged.memory, frozenset(merged.proposals), came)
     known = memory.absorbed.get(merged.member_id)
     return now if known is None else _joined(known, now)
 
 
 def _joined(known: Absorbed, now: Absorbed) -> Absorbed:
     """What came of one number first, and what came later: all of it goes back together."""
-    memory = joined(known.memory, now.memory)
-    return Absorbed({**known.lots, **now.lots}, known.holds | now.holds, memory, known.proposals | now.proposals)
+    memory, proposals = joined(known.memory, now.memory), known.proposals | now.proposals
+    lots, holds, persons = {**known.lots, **now.lots}, known.holds | now.holds, known.persons | now.persons
+    return Absorbed(lots, holds, memory, proposals, persons)
 
 
 def joined(one: Memory, more: Memory) -> Memory:

@@ -31,7 +31,7 @@ def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> N
     if now != referral:
         referrer.tell(now)
         return
-    if referee.member_id in referrer.memory.persons or referrer.memory.persons & referee.memory.persons:
+    if _are_one(referrer, referee):
         raise RefusedError("self_referral", "nobody refers themselves, under whichever of their numbers")
     if referee.memory.referred_by.get(referral.policy_no, referrer.member_id) != referrer.member_id:
         return
@@ -47,6 +47,12 @@ def on_referral(referrer: Book, referee: Book, referral: ReferralConverted) -> N
             ),
         )
     _follow(referrer, referee, referral)
+
+
+def _are_one(one: Book, other: Book) -> bool:
+    """Whether two numbers are linked; a merger may have brought the link to one of them only."""
+    mine, theirs = one.memory, other.memory
+    return other.member_id in mine.persons or one.member_id in theirs.persons or bool(mine.persons & theirs.persons)
 
 
 def _by_now(referrer: Book, referee: Book, referral: ReferralConverted) -> ReferralConverted:

@@ -74,7 +74,7 @@ def must_be_still_used(book: Book) -> None:
 
 def must_not_be_own(book: Book, person: str) -> None:
     """Raises RefusedError own_account: nobody decides about their own points, under whichever of their numbers."""
-    if person == book.member_id or person in book.memory.persons:
+    if person == book.member_id or book.memory.is_of(person):
         raise RefusedError("own_account", "nobody adjusts an account of their own")
 
 

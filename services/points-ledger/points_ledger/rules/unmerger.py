@@ -116,6 +116,7 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
             terms={key: term for key, term in mine.terms.items() if key not in moved},
             rescinded=mine.rescinded - policies,
             referred_by={no: who for no, who in mine.referred_by.items() if no not in policies},
+            persons=mine.persons - absorbed.persons,
             absorbed={name: one for name, one in rest.items() if name not in theirs.absorbed},
         )
     )
