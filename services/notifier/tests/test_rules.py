@@ -275,6 +275,19 @@ def test_a_reminder_says_what_was_measured_last_before_it_goes_out(rules: Progra
     assert reminder.text_en == "Your cover ends within a month: P-1 (2026-04-01)."
 
 
+@pytest.mark.parametrize("tier_first", [True, False])
+def test_a_replay_that_has_read_of_later_years_says_nothing_of_them(rules: Programme, tier_first: bool) -> None:
+    """Tier-engine had lived on when it heard of the reminder: by then the tier had dropped, and could be reached once more."""
+    later = Condition(tier="gold", measure="insured_years", actual=1, threshold=5, operator=">=", missing=1_460)
+    progress = replace(_progress(later), effective=D + timedelta(days=400))
+    heard = [progress, expiring()] if tier_first else [expiring(), progress]
+    desk = Desk(rules, book=Book(tier="gold"))
+    for data in heard:
+        desk.hears(data)
+    (told,) = desk.tells()
+    assert told.text_en == "Your cover ends within a month: P-1 (2026-04-01)."
+
+
 def test_premium_that_is_missing_is_said_in_yuan(rules: Programme) -> None:
     nearest = Condition(
         tier="silver", measure="annual_premium_fen", actual=30_000, threshold=30_000, operator=">", missing=1

@@ -20,7 +20,7 @@ from notifier.rules.member import (
     with_pending,
     without,
 )
-from notifier.rules.progress import preview
+from notifier.rules.progress import known, preview
 from notifier.rules.wording import AMOUNTS
 
 DIGESTED: Final = frozenset({"anniversary", "no_claim_year", "renewal", "renewal_early"})
@@ -36,7 +36,7 @@ def on_policy_expiring(state: Member | None, event: Event, programme: Programme)
     """Reminders of one day are one message; it says what renewing unlocks, as measured last before it goes out."""
     member, term = member_of(state, event), event.data.term
     item = Item(term.policy_no, f"{term.policy_no} ({term.end.isoformat()})")
-    draft = Draft(EXPIRING, event.data.effective.isoformat(), preview(member.book.nearest), (item,))
+    draft = Draft(EXPIRING, event.data.effective.isoformat(), preview(known(member, event.day)), (item,))
     return ask(member, event, programme, draft)
 
 

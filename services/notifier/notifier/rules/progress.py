@@ -3,9 +3,10 @@
 The invariant: a reminder that waits says what was measured last before it goes out, whichever of the two was read first.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
 from msgspec.structs import replace
+from tenure.calendar import local_date
 from tenure.contracts.tier import Condition
 
 from notifier.rules.member import EXPIRING, Member, Pending, with_book
@@ -16,6 +17,12 @@ def preview(nearest: Condition | None) -> dict[str, str | int]:
     if nearest is None or nearest.missing <= 0:
         return {}
     return {"next_tier": nearest.tier, "missing": nearest.missing, "measure": nearest.measure}
+
+
+def known(member: Member, day: date) -> Condition | None:
+    """What is missing to the next tier, if it was measured by that day: a replay may have read of later ones."""
+    on = member.book.nearest_on
+    return member.book.nearest if on is None or on <= day else None
 
 
 def measured(member: Member, nearest: Condition | None, at: datetime) -> Member:
@@ -29,4 +36,4 @@ def measured(member: Member, nearest: Condition | None, at: datetime) -> Member:
     pending = tuple(map(anew, member.book.pending))
     if member.book.nearest == nearest and pending == member.book.pending:
         return member
-    return with_book(member, nearest=nearest, pending=pending)
+    return with_book(member, nearest=nearest, nearest_on=local_date(at), pending=pending)

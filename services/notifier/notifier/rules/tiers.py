@@ -10,6 +10,7 @@ from datetime import date
 from typing import Final
 
 from msgspec.structs import replace
+from tenure.calendar import start_of
 from tenure.contracts.benefit import BenefitGranted, BenefitsGranted, Granted
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
@@ -107,7 +108,7 @@ def on_tier_progressed(state: Member | None, event: Event, _: Programme) -> Deci
     averted = _averted(
         member_of(state, event), event, lambda warning: bool(data.confirmed) and warning.params["tier"] == data.tier
     )
-    return both(averted, Decision(measured(averted.state, data.nearest, event.time)))
+    return both(averted, Decision(measured(averted.state, data.nearest, max(event.time, start_of(data.effective)))))
 
 
 def on_tier_at_risk(state: Member | None, event: Event, programme: Programme) -> Decided:
