@@ -194,8 +194,8 @@ def _measure(book: Book, activity: ActivityCompleted, rule: Rule, fact: Fact) ->
     else:
         revoke(book, book.group(rule.code, rule.wallet, fact.key), fact.on)
         below = WhyNot("below", str(rule.value_min))
-    for streak_rule, streak in _streaks_of(book, rule, fact.on):
-        _Streaks(book, rule, streak_rule, streak).settle(fact.on)
+    for streak_rule, _ in _streaks_of(book, rule, fact.on):
+        _Streaks(book, rule, streak_rule).settle(fact.on)
     return below
 
 
@@ -205,34 +205,30 @@ def _streaks_of(book: Book, rule: Rule, day: date) -> list[tuple[Rule, Streak]]:
 
 
 class _Streaks:
-    """The streaks of one kind. Each pays once, for days that belong to no other paid streak."""
+    """The streaks of one kind. Each pays once, for days that belong to no other paid streak, by the rules of its last day."""
 
-    def __init__(self, book: Book, rule: Rule, streak_rule: Rule, streak: Streak) -> None:
-        self.book, self.rule, self.length = book, streak_rule, streak.days
-        self.span = timedelta(streak.days)
+    def __init__(self, book: Book, rule: Rule, streak_rule: Rule) -> None:
+        self.book, self.steps, self.rule = book, rule, streak_rule
         self.days = {lot.earned_on for lot in _holding(book, rule)}
-        self.starts = {date.fromisoformat(lot.fact) for lot in _holding(book, streak_rule)}
+        self.paid = {date.fromisoformat(lot.fact): lot.earned_on for lot in _holding(book, streak_rule)}
 
     def settle(self, day: date) -> None:
         """After `day` changed: undo the streak it broke, and pay what is whole now."""
-        for start in sorted(start for start in self.starts if start <= day < start + self.span):
-            if not self._is_whole(start):
+        for start, last in sorted(self.paid.items()):
+            if start <= day <= last and not self._is_whole(start, last):
                 self._undo(start, day)
         for near in (day, day - ONE_DAY, day + ONE_DAY):
             if self._is_free(near):
                 self._pay_run(near)
 
-    def _days_from(self, start: date) -> Iterator[date]:
-        return (start + timedelta(n) for n in range(self.length))
-
-    def _is_whole(self, start: date) -> bool:
-        return all(day in self.days for day in self._days_from(start))
+    def _is_whole(self, start: date, last: date) -> bool:
+        return all(start + timedelta(n) in self.days for n in range((last - start).days + 1))
 
     def _is_free(self, day: date) -> bool:
-        return day in self.days and not any(start <= day < start + self.span for start in self.starts)
+        return day in self.days and not any(start <= day <= last for start, last in self.paid.items())
 
     def _undo(self, start: date, day: date) -> None:
-        self.starts.discard(start)
+        del self.paid[start]
         for wallet in (self.rule.wallet, "growth"):
             revoke(self.book, self.book.group(self.rule.code, wallet, start.isoformat()), day)
 
@@ -240,22 +236,30 @@ class _Streaks:
         """Pay the full streaks in the run of free days around `day`, from its beginning."""
         while self._is_free(day - ONE_DAY):
             day -= ONE_DAY
-        while all(map(self._is_free, self._days_from(day))):
-            self.starts.add(day)
-            self._pay(day)
-            day += self.span
+        start = day
+        while self._is_free(day):
+            days = (day - start).days + 1
+            if any(days >= streak.days for streak in self._on(day)):
+                self._pay(start, day)
+                start = day + ONE_DAY
+            day += ONE_DAY
 
-    def _pay(self, start: date) -> None:
-        last = start + timedelta(self.length - 1)
+    def _on(self, day: date) -> Iterator[Streak]:
+        """The streak by the rules of that day, if they have it."""
+        return (streak for rule, streak in _streaks_of(self.book, self.steps, day) if rule.code == self.rule.code)
+
+    def _pay(self, start: date, last: date) -> None:
+        rule = self.book.programme.earning.at(last).find(self.rule.code) or self.rule
+        self.paid[start] = last
         earn(
             self.book,
             Fact(
-                rule=self.rule,
+                rule=rule,
                 key=start.isoformat(),
                 on=last,
                 activates_on=last,
-                base=self.rule.fixed,
-                remembered_until=last + timedelta(2 * self.length),
+                base=rule.fixed,
+                remembered_until=last + timedelta(2 * ((last - start).days + 1)),
             ),
         )
 
