@@ -130,10 +130,13 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Brought(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What another number brought when it was merged into this one: whose grants came (its own, and those it had been brought), on
     which policies, and where its person lived. Enough to give it back, should the merger turn out to be a mistake.
+
+    `terms`: those that were told under the number itself, as told last: perhaps after the parting, which is read late.
     """
 
     holders: frozenset[str]
     policies: frozenset[str] = frozenset()
+    terms: Mapping[str, KnownTerm] = {}
     region: str | None = None
     region_since: date = date.min
     lived: tuple[Home, ...] = ()
@@ -194,10 +197,10 @@ def forgotten(state: State) -> State:
     return msgspec.structs.replace(
         state,
         uses=tuple(msgspec.structs.replace(use, reference="", slot_region=None) for use in state.uses),
-        terms={i: msgspec.structs.replace(term, region=None) for i, term in state.terms.items()},
+        terms=_without_regions(state.terms),
         answers={i: msgspec.structs.replace(answer, reason="") for i, answer in state.answers.items()},
         brought={
-            i: msgspec.structs.replace(b, region=None, region_since=date.min, lived=())
+            i: msgspec.structs.replace(b, terms=_without_regions(b.terms), region=None, region_since=date.min, lived=())
             for i, b in state.brought.items()
         },
         region=None,
@@ -205,6 +208,10 @@ def forgotten(state: State) -> State:
         lived=(),
         is_erased=True,
     )
+
+
+def _without_regions(terms: Mapping[str, KnownTerm]) -> dict[str, KnownTerm]:
+    return {i: msgspec.structs.replace(term, region=None) for i, term in terms.items()}
 
 
 def owner_of(grant_id: str) -> str:

@@ -132,6 +132,38 @@ async def test_a_number_that_is_heard_of_only_after_it_was_given_up_is_the_survi
     assert await t.pool.fetchval("SELECT member_id FROM claims WHERE claim_no = 'C-9'") == "M-2"
 
 
+def owned(member, no, *, version, by):
+    """What policy-sync says of a policy under a number: whether, by then, its cover is that number's."""
+    told = cast.issued(member, no=no, end="2022-01-01", version=version)
+    return told if by == member else replace(told, term=replace(told.term, covers=()))
+
+
+HIS, NOT_HERS = owned("M-1", "P-1", version=2, by="M-1"), owned("M-2", "P-1", version=2, by="M-1")
+COVERS = [
+    # what is read of the first one's policy, and whose cover it is in the end
+    pytest.param([WRONG, UNDONE, NOT_HERS, HIS], {"M-1"}, id="as-it-happened"),
+    pytest.param([HIS, WRONG, UNDONE, NOT_HERS], {"M-1"}, id="the-parting-after-what-follows-it"),
+    pytest.param([HIS, WRONG, NOT_HERS, UNDONE], {"M-1"}, id="the-parting-last"),
+    pytest.param(  # sold to the third one while the two were one
+        [WRONG, owned("M-2", "P-1", version=2, by="M-3"), owned("M-3", "P-1", version=2, by="M-3"), UNDONE],
+        {"M-3"},
+        id="sold-meanwhile",
+    ),
+    pytest.param(
+        [WRONG, ON, owned("M-3", "P-1", version=2, by="M-3"), BACK, UNDONE], {"M-3"}, id="sold-to-who-took-over-last"
+    ),
+]
+
+
+@pytest.mark.parametrize(("told", "whose"), COVERS)
+async def test_cover_is_with_whom_policy_sync_says_last_in_whatever_order_it_is_read(t, told, whose):
+    await t.feed(*told)
+    await gathered(t)
+    states = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
+    covered = {m for m, s in states.items() for term in s.terms.values() if term.policy_no == "P-1" and term.covers}
+    assert covered == whose
+
+
 OF_ANOTHER = [
     # a claim turned out to be the third one's, before the first was merged into the second
     replace(cast.claim(100, member="M-3"), handed_over="to"),

@@ -3,7 +3,8 @@
 The invariant: no use is lost and none is counted twice, whether they stay one or turn out to be two after all: then each use goes
 to whoever's grant it was made on, and with it the core's answers and the reports on their policies. What was open under the
 merged number is taken back there; the survivor's own tier, once tier-engine has told it from the united history, grants anew.
-Terms move with version 0, so that whatever policy-sync says of them under the survivor's number replaces them.
+Terms move with version 0, so that whatever policy-sync says of them under the survivor's number replaces them. Those of which
+policy-sync has said nothing newer there go back with their member: what it says after a parting may be heard before it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,7 +70,10 @@ def part(holders: Sequence[State], merged: State) -> Decision[tuple[tuple[State,
     What was used on a grant of theirs, before the merger or since, counts for them; what was used on the survivor's stays there.
     """
     gone = holders[0].brought.get(merged.member_id, Brought(holders=frozenset({merged.member_id})))
-    back, rest, rows = replace(merged, merged_into=None, lies_with=None), list[State](), list[Handed]()
+    terms = {**_still_theirs(holders, gone).terms, **merged.terms}
+    brought = {i: _still_theirs(holders, one) for i, one in merged.brought.items()}
+    back = replace(merged, merged_into=None, lies_with=None, terms=terms, brought=brought)
+    rest, rows = list[State](), list[Handed]()
     for holder in holders:
         left = _rest(holder, merged.member_id, gone)
         back = _given_back(holder, back, gone)
@@ -114,6 +118,15 @@ def _given_back(survivor: State, merged: State, gone: Brought) -> State:
         region_since=merged.region_since if lives_elsewhere else gone.region_since,
         lived=merged.lived if lives_elsewhere else gone.lived,
     )
+
+
+def _still_theirs(holders: Sequence[State], brought: Brought) -> Brought:
+    """What was brought, without the terms of which its holders were told something newer."""
+
+    def newest(i: str) -> int:
+        return max((holder.terms[i].version for holder in holders if i in holder.terms), default=0)
+
+    return replace(brought, terms={i: term for i, term in brought.terms.items() if term.version >= newest(i)})
 
 
 def _on_its_own(grant: Grant, gone: Brought) -> Grant:
@@ -164,6 +177,7 @@ def _beside(known: Brought | None, more: Brought) -> Brought:
     return Brought(
         holders=known.holders | more.holders,
         policies=known.policies | more.policies,
+        terms={**known.terms, **more.terms},
         region=lives.region,
         region_since=lives.region_since,
         lived=lives.lived,
@@ -177,6 +191,7 @@ def _brought_by(merged: State, *, to: str = "") -> Brought:
     return Brought(
         holders=frozenset({merged.member_id}.union(*(b.holders for b in earlier)) - {to}),
         policies=frozenset(term.policy_no for term in merged.terms.values()) - own.policies,
+        terms={i: term for i, term in merged.terms.items() if term.version},
         region=merged.region,
         region_since=merged.region_since,
         lived=merged.lived,
