@@ -90,8 +90,9 @@ def turn_of(number: str, memory: Memory) -> HandOver:
 def _absorbed(memory: Memory, merged: Book, numbers: dict[int, int]) -> Absorbed:
     """What is taken over now, beside what was taken over of the same customer before: a merger may be told again."""
     lots = {new: old for old, new in numbers.items()}
+    waiting = frozenset(name for name, one in merged.proposals.items() if one.state == "proposed")
     came = merged.memory.persons - memory.persons
-    now = Absorbed(lots, frozenset(merged.holds), merged.memory, frozenset(merged.proposals), came)
+    now = Absorbed(lots, frozenset(merged.holds), merged.memory, waiting, came)
     known = memory.absorbed.get(merged.member_id)
     return now if known is None else _joined(known, now)
 
