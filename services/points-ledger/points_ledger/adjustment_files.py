@@ -52,11 +52,11 @@ def read(body: bytes) -> list[AdjustmentIn | Row]:
     try:
         text = body.decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text), strict=True)
-        head = set(reader.fieldnames or ())
-        if not head >= NEEDED or not head <= KNOWN:
-            raise Problem(
-                "file_refused", f"the head names {', '.join(sorted(NEEDED))}, and may name wallet and purpose"
-            )
+        names = reader.fieldnames or ()
+        head = set(names)
+        if not head >= NEEDED or not head <= KNOWN or len(head) < len(names):
+            needed = ", ".join(sorted(NEEDED))
+            raise Problem("file_refused", f"the head names {needed}, and may name wallet and purpose, each once")
         rows = [_row(n, row) for n, row in enumerate(reader, 2)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise Problem("file_refused", f"this is no CSV in UTF-8 ({type(error).__name__})") from None
@@ -72,11 +72,11 @@ def _row(n: int, row: dict[str | None, Any]) -> AdjustmentIn | Row:
     try:
         given = {str(name): cell.strip() for name, cell in row.items() if cell.strip()}
         points = _whole(given.get("points", "0"))
-        return AdjustmentIn.model_validate({**given, "points": points})
+        return AdjustmentIn.model_validate(given | {"points": points})
     except ValueError as error:
         detail = f"points must be a whole number of at most {DIGITS_MAX} digits"
         if isinstance(error, ValidationError):
-            found = field_errors([{**e, "loc": ("body", *e["loc"])} for e in error.errors()], {})
+            found = field_errors([{**e, "loc": ("body", *e["loc"])} for e in error.errors()], given)
             detail = "; ".join(f"{one.pointer.removeprefix('#/')}: {one.message}" for one in found)
         return Row(n, member_id, 0, code="validation_failed", detail=detail)
 

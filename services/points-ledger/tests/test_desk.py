@@ -106,6 +106,14 @@ async def test_what_is_no_file_of_adjustments_is_refused_whole(t: Under) -> None
     assert (await get(t, "/adjustments"))["items"] == []
 
 
+async def test_a_refused_row_names_the_cell_that_is_wrong(t: Under) -> None:
+    head = "member_id,points,reason,ticket\n"
+    answer = (await post(t, "/adjustment-files?dry_run=true", f"{head}{M},5,x,T-1\n{M},5,goodwill,\n")).json()
+    assert [row["detail"].partition(":")[0] for row in answer["rows"]] == ["reason", "ticket"]
+    twice = await post(t, "/adjustment-files", f"member_id,points,reason,ticket,points\n{M},5,goodwill,T-1,7\n")
+    assert (twice.status_code, twice.json()["code"]) == (422, "file_refused"), "which of the two is meant?"
+
+
 def adjustment(points: int, member: str = M) -> dict[str, Any]:
     return {"member_id": member, "points": points, "reason": "goodwill", "ticket": "T-1"}
 
