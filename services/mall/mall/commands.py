@@ -38,6 +38,10 @@ class OrderCommand(Data, frozen=True, kw_only=True):
     order_id: str
 
 
+class FindOrder(OrderCommand, frozen=True, kw_only=True):
+    """What became of an order: a question that is kept under its idempotency key as the order's placing was."""
+
+
 class ClaimOrder(OrderCommand, frozen=True, kw_only=True):
     """Take an order whose step is due. Refused silently (a null reply) if someone moved it since it was `seen`."""
 

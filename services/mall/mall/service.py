@@ -31,6 +31,7 @@ SERVICE = Service[State](
         commands.MakeQuote: quotes.on_quote,
         commands.SweepQuotes: quotes.on_sweep,
         commands.PlaceOrder: orders.on_order,
+        commands.FindOrder: orders.on_find,
         commands.ClaimOrder: orders.on_claim,
         commands.StepAnswered: steps.on_answer,
         commands.LastStepAnswered: steps.on_last_answer,

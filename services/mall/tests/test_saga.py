@@ -13,6 +13,7 @@ from mall.states import Answer, Order
 from mall.worker import continue_orders, sweep_quotes
 from tenure.contracts import mall as told
 from tenure.contracts.points import PointsReleased
+from tenure.edge.idempotency import REPLAYED_HEADER
 from tenure.spine.transact import Item, Outcome
 
 
@@ -235,3 +236,17 @@ async def test_old_quotes_are_forgotten_and_their_orders_are_not(mall: Any) -> N
     await sweep_quotes(mall.saga())
     assert await mall.t.pool.fetchval("SELECT count(*) FROM quotes") == 0
     assert (await mall.order_quote("M-1", quote_id)).json() == first.json()
+
+
+async def test_a_key_that_was_another_orders_is_refused_also_for_a_quote_that_is_forgotten(mall: Any) -> None:
+    await mall.join("M-1", points=9000)
+    quotes = [(await mall.quote("M-1", "coffee-voucher-30")).json()["quote_id"] for _ in range(2)]
+    first, _ = [await mall.order_quote("M-1", quote, key=f"k-{n}") for n, quote in enumerate(quotes)]
+    mall.late_s = timedelta(days=2).total_seconds()
+    await sweep_quotes(mall.saga())
+    asked = [("k-0", 0), ("k-0", 1), ("k-new", 0), ("k-new", 1)]
+    answers = [await mall.order_quote("M-1", quotes[n], key=key) for key, n in asked]
+    assert [a.status_code for a in answers] == [201, 422, 201, 422]
+    assert answers[0].json() == answers[2].json() == first.json()
+    assert answers[3].json()["code"] == "idempotency_key_reused"
+    assert (answers[0].headers.get(REPLAYED_HEADER), answers[2].headers.get(REPLAYED_HEADER)) == ("true", None)

@@ -18,7 +18,7 @@ from tenure.edge.paging import LIMIT_DEFAULT, Cursor, Limit, decode_cursor, page
 from tenure.edge.problems import Problem
 from tenure.settings import Settings
 from tenure.spine.faults import reach
-from tenure.spine.transact import Item, Outcome
+from tenure.spine.transact import Idempotency, Item, Outcome
 
 from mall import reads
 from mall.api.views import (
@@ -33,7 +33,7 @@ from mall.api.views import (
     show_item,
     show_order,
 )
-from mall.commands import AskRefund, MakeQuote, ViewCode
+from mall.commands import AskRefund, FindOrder, MakeQuote, ViewCode
 from mall.limits import INLINE_DEADLINE_S, LEASE_S, QUOTE_TTL_S
 from mall.ports.ledger import HttpLedger, Ledger
 from mall.rules.quotes import may_have
@@ -75,7 +75,7 @@ class Shop:
         idempotency = await self.app.idempotency(request, who)
         quote = await reads.quote(self.app.pool, quote_id)
         if quote is None or quote.member_id != who.subject:
-            return await self._of_forgotten_quote(quote_id, who)
+            return await self._of_forgotten_quote(quote_id, who, idempotency)
         with self.app.in_flight.hold(idempotency):
             outcome = await self.saga.place(quote, idempotency)
             return await self._driven(outcome, status=201)
@@ -104,9 +104,13 @@ class Shop:
         replayed = {k: v for k, v in answered.headers.items() if k.lower() == REPLAYED_HEADER.lower()}
         return answer_order(now, self.app.programme, status=status, headers=replayed)
 
-    async def _of_forgotten_quote(self, quote_id: str, who: Caller) -> Response:
+    async def _of_forgotten_quote(self, quote_id: str, who: Caller, idempotency: Idempotency) -> Response:
         """A quote is kept for a day, its order for ever: who asks late is still told what became of it."""
-        return answer_order(await seen_order(self.app, order_id_of(quote_id), who), self.app.programme, status=201)
+        order = await seen_order(self.app, order_id_of(quote_id), who)
+        with self.app.in_flight.hold(idempotency):
+            event = self.saga.event(FindOrder(order_id=order.order_id), key=who.subject, day=await self.app.today())
+            (outcome,) = await self.app.submit([Item(event, idempotency=idempotency)])
+            return await self._driven(outcome, status=201)
 
 
 async def seen_order(app: App, order_id: str, who: Caller) -> Order:

@@ -71,6 +71,12 @@ def _order_of(asked: PlaceOrder, window: str | None) -> Order:
     )
 
 
+def on_find(state: Order | None, event: Event, programme: Programme) -> Decision[Order | None]:  # noqa: ARG001
+    """The order as it stands."""
+    order = _there(state)
+    return Decision(order, reply=order.unveiled())
+
+
 def on_claim(state: Order | None, event: Event, programme: Programme) -> Decision[Order | None]:  # noqa: ARG001
     """One worker gets the order: the one that saw it as it still is."""
     asked: ClaimOrder = event.data
