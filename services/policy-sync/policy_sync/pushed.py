@@ -14,10 +14,13 @@ from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.topics import TOPIC_OF
 from tenure.edge.catalogue import REFUSED, Catalogue
 from tenure.edge.problems import Problem
+from tenure.edge.whole import given_twice
 from tenure.spine.codec import StructuredEvent, check_happened, decode_structured, type_name, without_values
 from tenure.spine.transact import Outcome
 
 FACTS_MAX: Final = 1_000
+PLACES_MAX: Final = 5
+PLACE_CHARS_MAX: Final = 80
 
 Status = Literal["accepted", "duplicate", "waiting", "refused"]
 
@@ -96,17 +99,29 @@ def split(body: bytes) -> list[msgspec.Raw]:
 def read(raw: msgspec.Raw, *, moment: datetime, latest: datetime | None, traceparent: str = "") -> Event | Wrong:
     """The fact in one element. Without a time of its own it happened at `moment`; after `latest` is the future, if any is.
 
-    Without a trace of its own it belongs to the request's.
+    Without a trace of its own it belongs to the request's. One that gives a name twice is none: its sender may mean either.
     """
     try:
         structured = msgspec.json.decode(raw, type=StructuredEvent)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Wrong("", "", WrongEventError("malformed", without_values(error)))
     try:
+        check_whole(bytes(raw))
         event = _fact(structured, moment, latest)
     except WrongEventError as wrong:
         return Wrong(structured.id, structured.source, wrong)
     return event if event.traceparent else msgspec.structs.replace(event, traceparent=traceparent)
+
+
+def check_whole(text: bytes) -> None:
+    """Raises WrongEventError malformed, with the place of each name that an event gives more than once."""
+    try:
+        places = given_twice(text)
+    except (ValueError, RecursionError):
+        raise WrongEventError("malformed", "the event is no JSON that can be read") from None
+    if places:
+        names = ", ".join("/".join(map(str, place))[:PLACE_CHARS_MAX] for place in places[:PLACES_MAX])
+        raise WrongEventError("malformed", f"given more than once: {names}")
 
 
 def _fact(structured: StructuredEvent, moment: datetime, latest: datetime | None) -> Event:

@@ -18,6 +18,7 @@ from tenure.contracts.topics import TOPIC_OF, TYPES
 from tenure.spine.codec import StructuredEvent, decode_structured, without_values
 
 from policy_sync import rules
+from policy_sync.pushed import check_whole
 from policy_sync.rules.gaps import Missing, gaps
 from policy_sync.rules.policies import PolicyState
 from policy_sync.sources import catalogue
@@ -92,6 +93,7 @@ def _event(number: int, line: bytes) -> Mapped:
             number, (), (Finding(number, structured.type[:40], "unknown_type", f"no fact of this type{hint}"),)
         )
     try:
+        check_whole(line)
         event = decode_structured(structured, received=structured.time)
     except WrongEventError as wrong:
         return Mapped(number, (), (Finding(number, structured.type, wrong.code, wrong.detail),))

@@ -86,6 +86,26 @@ async def test_each_fact_of_a_batch_stands_or_falls_alone(t: Under) -> None:
     assert await t.parked() == []
 
 
+TWICE = [
+    (b'"amount_fen": 30001', b'"amount_fen": 1, "amount_fen": 30001', "data/amount_fen"),
+    (b'"id": "2"', b'"id": "1", "id": "2"', "id"),
+    (b'"id": "2"', b'"id": "2", "note": [{"a": 1, "a": 2}], "id": "2"', "note/0/a, id"),
+]
+
+
+@pytest.mark.parametrize(("once", "twice", "places"), TWICE)
+async def test_a_fact_that_gives_a_name_twice_is_refused_alone_with_the_place(
+    t: Under, once: bytes, twice: bytes, places: str
+) -> None:
+    batch = [event("1", "PolicyIssued", issue()), event("2", "PremiumPaid", payment(amount_fen=30_001))]
+    body = json.dumps(batch).encode()
+    answer = await t.http.post("/v1/facts", headers=t.auth("core"), content=body.replace(once, twice))
+    issued_, paid_ = answer.json()["results"]
+    assert (issued_["status"], paid_["status"], paid_["problem"]["code"]) == ("accepted", "refused", "malformed")
+    assert paid_["problem"]["detail"] == f"given more than once: {places}"
+    assert await push(t, batch[1]) == [("accepted", "")], "nothing was kept under its id"
+
+
 async def test_pushing_again_is_safe_and_a_corrected_fact_may_keep_its_id(t: Under) -> None:
     batch = [event("1", "PolicyIssued", issue()), event("2", "PremiumPaid", payment())]
     assert await push(t, *batch) == [("accepted", ""), ("accepted", "")]

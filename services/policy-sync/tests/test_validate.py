@@ -54,6 +54,7 @@ def without(event: dict[str, Any], name: str) -> dict[str, Any]:
         ([issued() | {"dataschema": "/schemas/PolicyIssued/2.json"}], [(1, "unknown_version")]),
         ([issued(premium_fen="300.01")], [(1, "malformed")]),
         ([issued(premium_fen=300.01)], [(1, "malformed")]),
+        ([json.dumps(issued()).replace('"premium_fen"', '"premium_fen": 1, "premium_fen"')], [(1, "malformed")]),
         ([issued(regoin="440300")], [(1, "unknown_field")]),
         ([issued(end="2026-03-01")], [(1, "end_before_start")]),
         ([issued(start="1066-10-14")], [(1, "date_out_of_range")]),

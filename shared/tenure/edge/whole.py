@@ -57,7 +57,19 @@ def take_bodies_whole(route: APIRoute) -> None:
         route.get_route_handler = whole  # type: ignore[method-assign]
 
 
+def given_twice(text: bytes) -> list[Place]:
+    """Where JSON names something more than once: the first of these places. Raises JSONDecodeError, RecursionError."""
+    return _read_once(text)[1]
+
+
 def _read(body: bytes) -> Any:
+    read, places = _read_once(body)
+    if places:
+        raise GivenTwiceError([(*_BODY, *place) for place in places])
+    return read
+
+
+def _read_once(text: bytes) -> tuple[Any, list[Place]]:
     is_whole = True
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -66,10 +78,10 @@ def _read(body: bytes) -> Any:
         is_whole = is_whole and len(found) == len(pairs)
         return found
 
-    read = json.loads(body, object_pairs_hook=once)
-    if not is_whole:
-        raise GivenTwiceError(list(islice(_given_twice(json.loads(body, object_pairs_hook=_Pairs), _BODY), ERRORS_MAX)))
-    return read
+    read = json.loads(text, object_pairs_hook=once)
+    if is_whole:
+        return read, []
+    return read, list(islice(_given_twice(json.loads(text, object_pairs_hook=_Pairs), ()), ERRORS_MAX))
 
 
 def _given_twice(node: Any, place: Place) -> Iterator[Place]:
