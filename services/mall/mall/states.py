@@ -36,6 +36,8 @@ AT_ONCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """`taken`: units of limited items that were ordered under this number and are kept, by "sku window".
 
+    A window is a month; of before it was, the period of the limit: a year, or "ever".
+
     `merged_into` is the number this one was given up for, since `tied_at`; `ties_no` the newest that was told of it.
     """
 

@@ -150,7 +150,11 @@ QUOTES = [
     ("dental-cleaning", 1, "diamond", {}, 6000),
     ("dental-cleaning", 1, "gold", {"dental-cleaning 2026": 1}, "limit_reached"),
     ("dental-cleaning", 1, "gold", {"dental-cleaning 2025": 1}, 6000),  # last year's
+    ("dental-cleaning", 1, "gold", {"dental-cleaning 2026-01": 1}, "limit_reached"),
+    ("dental-cleaning", 1, "gold", {"dental-cleaning 2025-12": 1, "car-wash 2026-01": 1}, 6000),
     ("dental-cleaning", 2, "gold", {}, "limit_reached"),
+    ("smoke-alarm", 2, "basic", {"smoke-alarm 2019-02": 1, "smoke-alarm ever": 2}, "limit_reached"),  # 4 ever
+    ("smoke-alarm", 1, "basic", {"smoke-alarm 2019-02": 1, "smoke-alarm ever": 2}, 3900),
     ("car-wash", 1, "basic", {"car-wash 2026-03": 2}, "limit_reached"),
     ("car-wash", 2, "basic", {"car-wash 2026-02": 2}, 6000),
     ("premium-discount", 1, "diamond", {}, "unknown_sku"),  # points never pay premium: there is no such item

@@ -5,15 +5,18 @@ from typing import Any
 
 import pytest
 from mall.api.views import show_order
-from mall.commands import AdjustStock, LoadCodes
-from mall.rules import shelves
-from mall.states import Code, Order, Shelf
+from mall.commands import AdjustStock, LoadCodes, MakeQuote, PlaceOrder
+from mall.rules import orders, quotes, shelves
+from mall.states import Code, Member, Order, Person, Shelf
 from msgspec.structs import replace
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme, Versions
+from tenure.contracts.tier import Step
 
 FROM = date(2026, 4, 1)
+LATER = datetime(2999, 1, 1, tzinfo=UTC)
+SILVER = Member(member_id="M-1", timeline=(Step(effective=date(2020, 1, 1), tier="silver", cause="first_cover"),))
 
 
 @pytest.fixture
@@ -71,3 +74,43 @@ def test_a_shelf_is_stocked_before_its_day_and_emptied_after_it(changing: Progra
     )
     with pytest.raises(RefusedError, match="unknown_sku"):
         shelves.on_adjust(None, on(day, replace(taken, sku="nothing", delta=1)), changing)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "taken_on", "more"),
+    [
+        ("month", "year", date(2026, 3, 31), False),  # of the same year
+        ("month", "year", date(2025, 12, 31), True),
+        ("ever", "year", date(2026, 1, 2), False),
+        ("ever", "month", date(2026, 1, 2), True),
+        ("year", "month", date(2026, 3, 31), True),  # of the month before
+        ("year", "ever", date(2025, 5, 5), False),
+    ],
+)
+def test_a_limit_whose_period_changes_goes_on_counting_what_was_taken(
+    rules: Programme, before: Any, after: Any, taken_on: date, more: bool
+) -> None:
+    first = rules.catalogue.newest
+    alarm = replace(first.by_sku["smoke-alarm"], limit_per_member=1)
+    versions = [
+        replace(first, items=(replace(alarm, limit_period=before),)),
+        replace(first, version=2, effective=FROM, items=(replace(alarm, limit_period=after),)),
+    ]
+    programme = Programme(**{**vars(rules), "catalogue": Versions(versions)})
+    person = Person(member_id="M-1", goes_by="M-1", numbers=("M-1",))
+    member, shelf, _, _ = buy(programme, (SILVER, Shelf(sku=alarm.sku, stocked=9, available=9), None, person), taken_on)
+    again = (member, shelf, None, person)
+    if more:
+        assert buy(programme, again, FROM)[2].status == "placed"
+    else:
+        with pytest.raises(RefusedError, match="limit_reached"):
+            buy(programme, again, FROM)
+
+
+def buy(programme: Programme, state: Any, day: date) -> Any:
+    """One smoke alarm is quoted and ordered."""
+    now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    ask = MakeQuote(member_id="M-1", quote_id="Q-1", sku="smoke-alarm", quantity=1, on=day, valid_until=LATER)
+    (made,) = quotes.on_quote((state[0], state[3]), on(day, ask), programme).rows
+    order = PlaceOrder(order_id="O-1", quote=made.quote, on=day, at=now, next_try_at=now, give_up_at=now)
+    return orders.on_order(state, replace(on(day, ask), data=order), programme).state

@@ -1,5 +1,6 @@
 """A quote promises a price for a while, to a member who may buy: the price cannot change between the view and the order."""
 
+from collections.abc import Mapping
 from datetime import date
 
 from tenure.contracts.decision import Decision, RefusedError
@@ -56,8 +57,8 @@ def may_have(item: Item, tier: str, tiers: Versions[TierRules], day: date) -> bo
 
 
 def window_of(item: Item, day: date) -> str | None:
-    """The key under which units count against the item's limit; None without a limit."""
-    return None if item.limit_per_member is None else f"{item.sku} {item.limit_window(day)}"
+    """The key under which units count against the item's limit: the month, of which longer periods are made; None without one."""
+    return None if item.limit_per_member is None else f"{item.sku} {day:%Y-%m}"
 
 
 def must_be_still_used(person: Person) -> None:
@@ -68,9 +69,15 @@ def must_be_still_used(person: Person) -> None:
 
 def must_be_within_limit(item: Item, member: Member, person: Person, quantity: int, *, day: date) -> None:
     """Whatever number of theirs a person ordered under. Refuses limit_reached."""
-    window = window_of(item, day)
-    if window is None:
+    if item.limit_per_member is None:
         return
-    taken = member.taken.get(window, 0) + person.beside.get(window, 0)
-    if taken + quantity > (item.limit_per_member or 0):
+    taken = sum(_taken_of(item, of, day) for of in (member.taken, person.beside))
+    if taken + quantity > item.limit_per_member:
         raise RefusedError("limit_reached", f"at most {item.limit_per_member} per member and {item.limit_period}")
+
+
+def _taken_of(item: Item, taken: Mapping[str, int], day: date) -> int:
+    """Units of the item's period that the day is in, whichever period was the limit's when they were taken."""
+    windows = ((window.rpartition(" "), units) for window, units in taken.items())
+    months = item.limit_months(day)
+    return sum(units for (sku, _, window), units in windows if sku == item.sku and window.startswith(months))

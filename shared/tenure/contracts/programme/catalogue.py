@@ -62,9 +62,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The price of one unit on a day: the first campaign in force, else the ordinary price."""
         return next((c.points for c in self.campaigns if c.start <= day < c.end), self.points)
 
-    def limit_window(self, day: date) -> str:
-        """Which period of the per-member limit a day belongs to: "ever", "2026" or "2026-11"."""
-        return {"ever": "ever", "year": f"{day:%Y}", "month": f"{day:%Y-%m}"}[self.limit_period]
+    def limit_months(self, day: date) -> str:
+        """How the months of the limit's period that a day is in begin: "" (ever), "2026" or "2026-11"."""
+        return {"ever": "", "year": f"{day:%Y}", "month": f"{day:%Y-%m}"}[self.limit_period]
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
