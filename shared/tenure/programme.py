@@ -1,6 +1,7 @@
 """Loads the programme's files. A file that does not fit is refused whole, with the place that is wrong."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -9,6 +10,7 @@ import yaml
 
 from tenure.contracts.programme import BenefitRules, Catalogue, EarningRules, Messages, Programme, TierRules, Versions
 from tenure.contracts.programme.catalogue import must_keep_kinds
+from tenure.contracts.tier import NO_TIER
 
 V = TypeVar("V", TierRules, EarningRules, BenefitRules, Catalogue, Messages)
 FILE_BYTES_MAX = 1_048_576
@@ -24,13 +26,41 @@ def load(directory: Path) -> Programme:
 
     Raises ProgrammeError.
     """
-    return Programme(
+    programme = Programme(
         tiers=load_file(directory / "tiers.yaml", TierRules),
         earning=load_file(directory / "earning.yaml", EarningRules),
         benefits=load_file(directory / "benefits.yaml", BenefitRules),
         catalogue=load_file(directory / "catalogue.yaml", Catalogue),
         messages=load_file(directory / "messages.yaml", Messages),
     )
+    _must_know_tiers(programme)
+    return programme
+
+
+def _must_know_tiers(programme: Programme) -> None:
+    """What begins with a tier nobody can reach would be nobody's, without a word. A new tier comes with tiers.yaml."""
+    known = {tier.name for version in programme.tiers.all for tier in version.tiers}
+    for place, tier in _named_tiers(programme):
+        if tier not in known:
+            raise ProgrammeError(
+                f"{place}: no version of tiers.yaml has a tier {tier!r}, only {', '.join(sorted(known))}"
+            )
+
+
+def _named_tiers(programme: Programme) -> Iterator[tuple[str, str]]:
+    """Where a tier is named outside tiers.yaml, and which; that none is needed names no tier."""
+    for rules in programme.benefits.all:
+        for benefit in rules.benefits:
+            place = f"benefits.yaml version {rules.version}, {benefit.code}"
+            yield f"{place}, from_tier", benefit.from_tier
+            yield from ((f"{place}, quota_by_tier", tier) for tier in benefit.quota_by_tier)
+    for catalogue in programme.catalogue.all:
+        for item in catalogue.items:
+            if item.tier_min != NO_TIER:
+                yield f"catalogue.yaml version {catalogue.version}, {item.sku}, tier_min", item.tier_min
+    for earning in programme.earning.all:
+        place = f"earning.yaml version {earning.version}, tier_percent"
+        yield from ((place, tier) for tier in earning.tier_percent if tier != NO_TIER)
 
 
 def load_file(path: Path, rules: type[V]) -> Versions[V]:
