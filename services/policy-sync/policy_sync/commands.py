@@ -97,6 +97,16 @@ class RequestFacts(Data, frozen=True, kw_only=True):
     asked_by: str
 
 
+class Correct(Data, frozen=True, kw_only=True):
+    """A fact that makes the core's version of a control file true here; for a policy of which `heard` facts had been heard
+    when it was judged, apart from what is corrected by the same control file.
+    """
+
+    control_id: str
+    fact: Data
+    heard: int
+
+
 class SettleDifferences(Data, frozen=True, kw_only=True):
     """The core's version of these policies was taken as correcting facts; `corrected` are those of which nothing is left open.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field, StringConstraints
-from tenure.contracts.event import Data, Event
+from tenure.contracts.event import Event
 from tenure.contracts.topics import TYPE_OF
 from tenure.edge import Page, answers
 from tenure.edge.access import Caller, caller
@@ -21,9 +21,9 @@ from uuid_utils import uuid7
 from policy_sync import commands, control_store
 from policy_sync.holding import as_held
 from policy_sync.rules.controls import DIFFERENCES_MAX, ControlTerm, Difference, corrections, differences, since
+from policy_sync.rules.corrections import CHANGED_SINCE, SOURCE, fact_id
 from policy_sync.rules.refusals import EARLIEST, LATEST
 
-SOURCE: Final = "/tenure/policy-sync/reconciliation"
 TERMS_AT_ONCE_MAX: Final = 5_000
 POLICIES_AT_ONCE_MAX: Final = 500
 LINES_MAX: Final = 100
@@ -75,7 +75,8 @@ class AcceptBody(RequestBody):
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one difference: `corrected`, `agrees` (it stands as the core has it by now), `refused` (with why),
-    `changed_since` (by facts heard after the comparison: compare anew), or `ask_the_core` where only its own facts can tell.
+    `changed_since` (by what was heard after the comparison, or just now: compare anew), or `ask_the_core` where only its own
+    facts can tell.
 
     Only what was corrected, or agrees, is settled.
     """
@@ -188,6 +189,8 @@ def _settling(routes: APIRouter, app: App) -> None:
             raise Problem("no_such_control")
         if (before := await app.door.answered(await app.idempotency(request, who))) is not None:
             return app.answer(before)  # another body is refused before anything is corrected
+        if not seen.is_compared:
+            raise Problem("control_not_compared")
         fates = await _corrected(app, control_id, seen.on, body.policy_nos)
         command = commands.SettleDifferences(
             control_id=control_id,
@@ -214,18 +217,24 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
     open_ = await control_store.found(
         app.pool, control_id, policy_nos=policy_nos, is_open=True, after=0, rows_max=DIFFERENCES_MAX
     )
+    if left := [no for no in policy_nos if no not in {one.policy_no for one in open_}]:
+        about = ", ".join(left[:5])
+        raise Problem(
+            "no_such_difference", f"Nothing open concerns {about}.", detail_zh=f"以下保单没有未处理的差异：{about}。"
+        )
+    heard = await control_store.heard(app.pool, control_id, policy_nos)  # before what is judged by it
     terms = await control_store.known_terms(app.pool, policy_nos)
     standing = await _standing(app, policy_nos, on)
     known = {no for no, _ in terms}
     moment = await app.moment()
-    items, about = list[Item](), list[control_store.DifferenceView]()
+    items, judged = list[Item](), list[control_store.DifferenceView]()
     fates = list[Correction]()
     for view in open_:
         one = Difference(
             policy_no=view.policy_no, term_no=view.term_no, kind=view.kind, ours=view.ours, theirs=view.theirs
         )
         if (found := since(one, standing.get((one.policy_no, one.term_no)))) != "stands":
-            fates.append(_fate(view, "agrees" if found == "agrees" else "changed_since"))
+            fates.append(_fate(view, "agrees" if found == "agrees" else CHANGED_SINCE))
             continue
         facts = corrections(one, on=on, number=f"{control_id}-{view.n}", is_known=view.policy_no in known)
         if one.kind == "missing_here" and (one.policy_no, one.term_no) in terms:
@@ -233,9 +242,12 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
         if not facts:
             fates.append(_fate(view, "ask_the_core"))
         known.add(view.policy_no)
-        items += [Item(_fact(data, f"{control_id}/{view.n}", moment), once=True) for data in facts]
-        about += [view] * len(facts)
-    fates += [_became(view, done) for view, done in zip(about, await app.submit(items), strict=True)]
+        said = [
+            commands.Correct(control_id=control_id, fact=data, heard=heard.get(view.policy_no, 0)) for data in facts
+        ]
+        items += [Item(_event(one, view, moment), once=True) for one in said]
+        judged += [view] * len(facts)
+    fates += [_became(view, done) for view, done in zip(judged, await app.submit(items), strict=True)]
     return sorted(fates, key=lambda f: (f.policy_no, f.term_no, f.kind))
 
 
@@ -260,12 +272,17 @@ def _settled(policy_nos: list[str], fates: list[Correction]) -> tuple[str, ...]:
 
 
 def _became(view: control_store.DifferenceView, done: Outcome) -> Correction:
-    return _fate(view, "refused", done.wrong.code) if done.wrong is not None else _fate(view, "corrected")
+    if done.wrong is None:
+        return _fate(view, "corrected")
+    if done.wrong.code == CHANGED_SINCE:
+        return _fate(view, CHANGED_SINCE)
+    return _fate(view, "refused", done.wrong.code)
 
 
 def _fate(view: control_store.DifferenceView, status: str, code: str = "") -> Correction:
     return Correction(policy_no=view.policy_no, term_no=view.term_no, kind=view.kind, status=status, code=code)
 
 
-def _fact(data: Data, id_: str, moment: Any) -> Event:
-    return Event(id=id_, source=SOURCE, type=TYPE_OF[type(data)], key=data.policy_no, time=moment, data=data)  # type: ignore[attr-defined]
+def _event(said: commands.Correct, view: control_store.DifferenceView, moment: Any) -> Event:
+    id_, type_ = fact_id(said.control_id, view.n), TYPE_OF[type(said.fact)]
+    return Event(id=id_, source=SOURCE, type=type_, key=view.policy_no, time=moment, data=said)

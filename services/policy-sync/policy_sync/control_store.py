@@ -9,6 +9,7 @@ import msgspec
 from asyncpg.connection import Connection
 
 from policy_sync.rules.controls import ControlState, ControlTerm, Difference, Kind
+from policy_sync.rules.corrections import SOURCE, own_facts
 from policy_sync.rules.recorded import ControlTermsKept, DifferenceFound, DifferencesSettled
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -228,3 +229,15 @@ async def known_terms(pool: Pool, policy_nos: Sequence[str]) -> set[tuple[str, i
     """Every term of these policies that was heard of here, in force or not."""
     rows = await pool.fetch("SELECT policy_no, term_no FROM terms WHERE policy_no = ANY ($1::text[])", list(policy_nos))
     return {(row["policy_no"], row["term_no"]) for row in rows}
+
+
+async def heard(pool: Pool, control_id: str, policy_nos: Sequence[str]) -> dict[str, int]:
+    """How many facts of these policies are known but for what this control file's differences came to."""
+    rows = await pool.fetch(
+        """SELECT key, count(*) FROM facts
+           WHERE key = ANY ($1::text[]) AND NOT (source = $2 AND starts_with(id, $3)) GROUP BY key""",
+        list(policy_nos),
+        SOURCE,
+        own_facts(control_id),
+    )
+    return {row["key"]: row["count"] for row in rows}

@@ -9,7 +9,7 @@ from tenure.spine import clock
 from tenure.telemetry import metrics
 
 from policy_sync import gap_reads, importing, rules, store
-from policy_sync.commands import DismissGap, KeepContact
+from policy_sync.commands import Correct, DismissGap, KeepContact
 from policy_sync.problems import PROBLEMS
 from policy_sync.rules import controls, imports
 
@@ -63,6 +63,7 @@ SERVICE = Service(
         DayReached: rules.on_day,
         KeepContact: rules.on_contact,
         DismissGap: rules.on_dismissed,
+        Correct: rules.on_correct,
         **imports.rules(),
         **controls.rules(),
     },

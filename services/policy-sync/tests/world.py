@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from policy_sync.commands import DismissGap
+from policy_sync.commands import Correct, DismissGap
+from policy_sync.rules.corrections import SOURCE, fact_id, on_correct
 from policy_sync.rules.dismissals import on_dismissed
 from policy_sync.rules.facts import Fact, fact
 from policy_sync.rules.fold import Policy, fold
@@ -176,6 +177,14 @@ class World:
         self.states[POLICY] = decided.state
         self.told += decided.emit
         return list(decided.emit)
+
+    def correct(self, said: Correct, n: int, *, on: str = "2024-12-01") -> None:
+        """Take this for a control file's difference number `n`. Raises RefusedError."""
+        id_ = fact_id(said.control_id, n)
+        event = Event(id=id_, source=SOURCE, type="", key=POLICY, time=start_of(day(on)), data=said)
+        decided = on_correct(self._state(POLICY), event, None)  # type: ignore[arg-type]
+        self.states[POLICY] = decided.state
+        self.told += decided.emit
 
     def _state(self, key: str) -> Any:
         return self.states.setdefault(key, blank(key))

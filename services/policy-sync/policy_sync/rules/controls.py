@@ -172,9 +172,11 @@ def on_request(state: ControlState, event: Event, _: Programme) -> Decision[Cont
 
 
 def on_accepted(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
-    """The core's version was taken as correcting facts; what could not be corrected stays open. Raises RefusedError."""
+    """The core's version was taken as correcting facts, also where another call settled it just before; what could not be
+    corrected stays open. Raises RefusedError.
+    """
     data: commands.SettleDifferences = event.data
-    _check_open(state, data.policy_nos, is_control=True)
+    _check_compared(state)
     settled = DifferencesSettled(state.id, data.corrected, "accepted", data.accepted_by, data.reason)
     return Decision(_settled(state, data.corrected), rows=(settled,), reply=data.reply)
 
@@ -182,12 +184,16 @@ def on_accepted(state: ControlState, event: Event, _: Programme) -> Decision[Con
 def _check_open(state: ControlState, policy_nos: tuple[str, ...], *, is_control: bool) -> None:
     if not is_control:
         return
+    _check_compared(state)
+    if unknown := [no for no in policy_nos if no not in state.open]:
+        raise RefusedError("no_such_difference", f"nothing open concerns {', '.join(unknown[:5])}")
+
+
+def _check_compared(state: ControlState) -> None:
     if state.opened_at is None:
         raise RefusedError("no_such_control", "it was never opened")
     if not state.is_compared:
         raise RefusedError("control_not_compared", "compare it first")
-    if unknown := [no for no in policy_nos if no not in state.open]:
-        raise RefusedError("no_such_difference", f"nothing open concerns {', '.join(unknown[:5])}")
 
 
 def _settled(state: ControlState, policy_nos: tuple[str, ...]) -> ControlState:

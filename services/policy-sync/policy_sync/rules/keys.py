@@ -8,6 +8,7 @@ from tenure.contracts.event import Event
 from policy_sync.commands import (
     AdvanceImport,
     CompareControl,
+    Correct,
     KeepContact,
     KeepControlTerms,
     KeepPart,
@@ -30,7 +31,7 @@ OfAPerson = core.ConsentChanged | core.CustomerErased | KeepContact
 
 def keys(event: Event) -> tuple[str, ...]:
     """Its policy; the member it introduces; the policy it continues. What is a person's touches what is known of numbers, too."""
-    data = event.data
+    data = event.data.fact if isinstance(event.data, Correct) else event.data
     if isinstance(data, Tie) and data.merged_id != data.member_id:
         return member_key(data.member_id), member_key(data.merged_id), WEB
     if isinstance(data, OfAPerson):
