@@ -46,11 +46,14 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
+    """`merged_into`: the number this one was given up for; the benefits are there."""
+
     member_id: str
     tier: str
     as_of: date
     in_force: bool
     benefits: tuple[GrantView, ...]
+    merged_into: str | None = None
 
 
 def member_view(state: State, programme: Programme, day: date, *, language: Language, history: bool) -> MemberView:
@@ -66,6 +69,7 @@ def member_view(state: State, programme: Programme, day: date, *, language: Lang
         as_of=day,
         in_force=covered,
         benefits=tuple(_view(grant, now, programme, day, language=language, covered=covered) for grant in ranked),
+        merged_into=now.merged_into,
     )
 
 

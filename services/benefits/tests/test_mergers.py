@@ -42,6 +42,8 @@ async def test_a_merged_members_uses_stay_counted_and_its_claims_move(t):
     assert (grant.used, grant.status) == (1, "used")
     assert row["used"] == 1
     assert await t.pool.fetchval("SELECT member_id FROM claims WHERE claim_no = 'C-2'") == "M-1"
+    pages = [(await t.http.get(f"/v1/benefits/{m}", headers=t.auth("operator"))).json() for m in ("M-1", "M-2")]
+    assert [(len(page["benefits"]), page["merged_into"]) for page in pages] == [(4, None), (0, "M-1")]
     before = await everything(t)
     await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01")))
     assert await everything(t) == before

@@ -19,9 +19,11 @@ from points_ledger.rules.memory import Memory
 
 MEMBER_ID_CHARS_MAX: Final = 64
 
-# Of somebody who owes, the lots that became active since the account last lived come one by one, in the order they do.
+# Of somebody who owes, the lots that became active since the account last lived come one by one, in the order they do. Whose the
+# number is now is asked only where it has no points: a number given up has none.
 WALLET: Final = """
-    SELECT a.points_debt, a.growth_debt, a.agent_debt, l.* FROM accounts a LEFT JOIN LATERAL (
+    SELECT a.points_debt, a.growth_debt, a.agent_debt, l.*, CASE WHEN l.wallet IS NULL THEN a.memory END AS memory
+    FROM accounts a LEFT JOIN LATERAL (
       SELECT wallet, activates_on > $2 AS pending, coalesce(cut_on, expires_on) AS expires_on,
              CASE WHEN repays THEN activates_on END AS repays_on, CASE WHEN repays THEN lot_no END AS lot_no,
              sum(remaining)::bigint AS remaining, sum(held)::bigint AS held
@@ -60,9 +62,12 @@ class Balance(msgspec.Struct):
 
 
 class WalletView(msgspec.Struct, frozen=True):
+    """`merged_into`: the number this one was given up for; the points are there."""
+
     member_id: str
     as_of: date
     wallets: dict[Wallet, Balance]
+    merged_into: str | None = None
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -131,7 +136,9 @@ async def wallet(pool: Any, member_id: str, today: date) -> WalletView:
             expiring[wallet, ends_on] = expiring.get((wallet, ends_on), 0) + points
     for (wallet, ends_on), points in sorted(expiring.items()):
         balances[wallet].expiring.append(Expiring(ends_on, points))
-    return WalletView(member_id, today, balances)
+    memory = rows[0]["memory"] if rows else None
+    merged_into = _memory_of(memory).merged_into or None if memory else None
+    return WalletView(member_id, today, balances, merged_into)
 
 
 def _add(balance: Balance, row: Any, today: date) -> int:

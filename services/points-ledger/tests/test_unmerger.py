@@ -296,3 +296,6 @@ async def test_an_entry_of_a_number_given_up_is_explained_where_it_is_now(settin
         assert (await t.http.get(f"/v1/entries/{OTHER}:9/why", headers=t.auth("operator"))).status_code == 404
         lines = (await t.http.get(f"/v1/wallets/{OTHER}/statement", headers=t.auth("operator"))).json()["items"]
         assert {(line["rule"], line["reference"]) for line in lines} == {("premium", "P-2/1#1")}
+        pages = [(await t.http.get(f"/v1/wallets/{m}", headers=t.auth("operator"))).json() for m in (OTHER, M, "M-0")]
+        assert [page["merged_into"] for page in pages] == [M, "M-0", None]
+        assert [page["wallets"]["points"]["available"] for page in pages] == [0, 0, 300]
