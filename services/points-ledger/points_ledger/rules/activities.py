@@ -192,7 +192,8 @@ def _measure(book: Book, activity: ActivityCompleted, rule: Rule, fact: Fact) ->
     if activity.value >= (rule.value_min or 0):
         earn(book, fact)
     else:
-        revoke(book, book.group(rule.code, rule.wallet, fact.key), fact.on)
+        for group in book.groups(rule.code, rule.wallet, fact.key):
+            revoke(book, group, fact.on)
         below = WhyNot("below", str(rule.value_min))
     for streak_rule, _ in _streaks_of(book, rule, fact.on):
         _Streaks(book, rule, streak_rule).settle(fact.on)
@@ -230,7 +231,8 @@ class _Streaks:
     def _undo(self, start: date, day: date) -> None:
         del self.paid[start]
         for wallet in (self.rule.wallet, "growth"):
-            revoke(self.book, self.book.group(self.rule.code, wallet, start.isoformat()), day)
+            for group in self.book.groups(self.rule.code, wallet, start.isoformat()):
+                revoke(self.book, group, day)
 
     def _pay_run(self, day: date) -> None:
         """Pay the full streaks in the run of free days around `day`, from its beginning."""

@@ -4,6 +4,7 @@ The invariants: a posting changes its two sides and one row of the journal and n
 zero; the account the event started from is never touched.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -115,8 +116,37 @@ class Book:
         return lot
 
     def group(self, rule: str, wallet: Wallet, fact: str) -> list[Lot]:
-        """The lots one fact earned by one rule: the first, and top-ups after it."""
-        return [lot for lot in self.lots.values() if lot.fact == fact and lot.rule == rule and lot.wallet == wallet]
+        """The lots one fact earned by one rule: the first, and top-ups after it. Of several people's, one's."""
+        return next(iter(self.groups(rule, wallet, fact)), [])
+
+    def groups(self, rule: str, wallet: Wallet, fact: str) -> list[list[Lot]]:
+        """The same for each of the numbers under which it was done before they were merged: a day's steps, a session attended."""
+        lots = [lot for lot in self.lots.values() if lot.fact == fact and lot.rule == rule and lot.wallet == wallet]
+        return self._by_number(lots)
+
+    def grouped(self, lots: Iterable[Lot]) -> Iterator[list[Lot]]:
+        """These lots, by what earned them."""
+        facts: dict[tuple[str, str, str], list[Lot]] = {}
+        for lot in lots:
+            facts.setdefault((lot.rule, lot.wallet, lot.fact), []).append(lot)
+        for of_fact in facts.values():
+            yield from self._by_number(of_fact)
+
+    def way_of(self, lot: Lot) -> tuple[str, ...]:
+        """The numbers by which it came from another; none for a policy's, whose facts are the same whoever brought them."""
+        return () if lot.policy_no is not None else self.memory.came_by(lot.no)
+
+    def _by_number(self, lots: list[Lot]) -> list[list[Lot]]:
+        """Own, or unknown, is what came by no number; where nothing else is own, it is more of what came first."""
+        if not self.memory.absorbed or len(lots) < 2:  # noqa: PLR2004
+            return [lots] if lots else []
+        found: dict[tuple[str, ...], list[Lot]] = {}
+        for lot in lots:
+            way = self.way_of(lot)
+            if not way and way not in found:
+                way = next(iter(found), way)
+            found.setdefault(way, []).append(lot)
+        return list(found.values())
 
     def drop(self, no: int) -> None:
         """A lot that is another account's now."""

@@ -100,7 +100,8 @@ def _allot(book: Book, lot: Lot, news: BudgetNews) -> None:
     elif news.points < _full_extra(book, lot):
         capped_by = CAMPAIGN + lot.campaign
     book.put(replace(lot, extra_max=news.points, capped_by=capped_by))
-    settle(book, book.group(lot.rule, lot.wallet, lot.fact), lot.earned_on)
+    group = next(one for one in book.groups(lot.rule, lot.wallet, lot.fact) if any(t.no == lot.no for t in one))
+    settle(book, group, lot.earned_on)
 
 
 def _in_campaign(book: Book, lot: Lot, campaign: Campaign, rules: EarningRules) -> Lot:
@@ -167,13 +168,8 @@ def _room(book: Book, lot: Lot, cap: Cap) -> int:
 
 def _first_lots(book: Book) -> Iterator[Lot]:
     """One lot for each fact that holds: a top-up repeats the numbers of the first."""
-    seen: set[tuple[str, str, str]] = set()
-    for lot in book.lots.values():
-        key = (lot.rule, lot.wallet, lot.fact)
-        if lot.base and key not in seen:
-            seen.add(key)
-            if not lot.revoked:
-                yield lot
+    firsts = (group[0] for group in book.grouped(lot for lot in book.lots.values() if lot.base))
+    return (lot for lot in firsts if not lot.revoked)
 
 
 def _end_of(cap: Cap, day: date) -> date:

@@ -62,12 +62,13 @@ def earn(book: Book, fact: Fact) -> None:
 
 
 def _earn_into(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:
-    group = book.group(fact.rule.code, wallet, fact.key) if book.lots else None
-    if group:
+    groups = book.groups(fact.rule.code, wallet, fact.key) if book.lots else None
+    if not groups:
+        _grant_new(book, fact, wallet, base)
+        return
+    for group in [group for group in groups if not group[0].revoked] or groups[:1]:
         group[0] = earned_again(book, group[0])
         restate(book, group, fact.on)
-    else:
-        _grant_new(book, fact, wallet, base)
 
 
 def _grant_new(book: Book, fact: Fact, wallet: Wallet, base: int) -> None:

@@ -11,8 +11,8 @@ from points_ledger.rules.waiting import Waiting
 
 
 class Absorbed(msgspec.Struct, frozen=True, array_like=True):
-    """What came with a merged customer, so that it can go back: lots (number here: number there), holds, what they remembered,
-    corrections that waited for a second person, and other accounts of theirs that were not known of the survivor.
+    """What came with a merged customer, so that it can go back: lots (number here: number there; a top-up's: its first's), holds,
+    what they remembered, corrections that waited for a second person, and other accounts of theirs not known of the survivor.
     """
 
     lots: dict[int, int]
@@ -54,6 +54,21 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     def took_over(self, number: str) -> bool:
         """Whether this number is among those that were merged into it, however far down."""
         return number in self.absorbed or any(one.memory.took_over(number) for one in self.absorbed.values())
+
+    def came_by(self, no: int) -> tuple[str, ...]:
+        """The numbers by which a lot of this account came, last first; none for its own."""
+        for name, one in self.absorbed.items():
+            if no in one.lots:
+                return (name, *one.memory.came_by(one.lots[no]))
+        return ()
+
+    def with_more(self, no: int, new: int) -> "Memory":
+        """A lot more for a fact of which lot `no` came: it came by the same numbers, and goes back with it."""
+        found = next(((name, one) for name, one in self.absorbed.items() if no in one.lots), None)
+        if found is None:
+            return self
+        name, one = found
+        return replace(self, absorbed={**self.absorbed, name: replace(one, lots={**one.lots, new: one.lots[no]})})
 
     def is_of(self, number: str) -> bool:
         """Whether another number is the same person's: linked, or given up."""

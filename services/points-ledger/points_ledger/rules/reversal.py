@@ -44,11 +44,12 @@ def restate(book: Book, group: list[Lot], on: date) -> None:
 
 def settle_where(book: Book, on: date, *, policy_no: str | None = None) -> None:
     """Settle all facts of the account, or of one policy, that are known whole: a part would seem to be worth what others had."""
-    groups: dict[tuple[str, str, str], list[Lot]] = {}
-    for lot in book.lots.values():
-        if lot.base and not lot.is_half_known(book.lived_to) and (policy_no is None or lot.policy_no == policy_no):
-            groups.setdefault((lot.rule, lot.wallet, lot.fact), []).append(lot)
-    for group in groups.values():
+    whole = (
+        lot
+        for lot in book.lots.values()
+        if lot.base and not lot.is_half_known(book.lived_to) and (policy_no is None or lot.policy_no == policy_no)
+    )
+    for group in list(book.grouped(whole)):
         settle(book, group, on)
 
 
@@ -202,6 +203,7 @@ def _top_up(book: Book, first: Lot, amount: int) -> None:
         status=status,
         status_percent=percent,
         source_type=book.event.type,
-        source_id=book.event.id,
+        source_id=".".join((book.event.id, *book.way_of(first))),
     )
     grant(book, lot)
+    book.remember(book.memory.with_more(first.no, lot.no))

@@ -76,13 +76,13 @@ def _must_not_have_gone_on(survivor: Book) -> None:
 
 def _going(survivor: Book, absorbed: Absorbed) -> list[Lot]:
     """The lots that came, their top-ups, and what their policies earned since."""
-    came = {(t.rule, t.wallet, t.fact) for t in survivor.lots.values() if t.no in absorbed.lots}
     policies = {key.rpartition("/")[0] for key in absorbed.memory.terms}
-    return [
-        lot
-        for lot in survivor.lots.values()
-        if lot.no in absorbed.lots or (lot.rule, lot.wallet, lot.fact) in came or lot.policy_no in policies
-    ]
+    came = {t.no for group in survivor.grouped(survivor.lots.values()) for t in group if _brought(group, absorbed)}
+    return [lot for lot in survivor.lots.values() if lot.no in came or lot.policy_no in policies]
+
+
+def _brought(group: list[Lot], absorbed: Absorbed) -> bool:
+    return any(lot.no in absorbed.lots for lot in group)
 
 
 def _must_be_free(survivor: Book, going: dict[int, int]) -> None:
@@ -120,7 +120,7 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
             absorbed={name: one for name, one in rest.items() if name not in theirs.absorbed},
         )
     )
-    back = {there: numbers[here] for here, there in absorbed.lots.items() if here in numbers}
+    back = {numbers[here]: there for here, there in absorbed.lots.items() if here in numbers}
     own = replace(
         theirs.frozen_for(()),
         tiers=merged.memory.tiers or theirs.tiers,
@@ -171,7 +171,8 @@ def _give_waiting(survivor: Book, merged: Book) -> None:
 
 
 def _renumbered(one: Absorbed, numbers: dict[int, int]) -> Absorbed:
-    return replace(one, lots={numbers[no]: there for no, there in one.lots.items() if no in numbers})
+    """By the numbers lots have again, of those they had when it was given up."""
+    return replace(one, lots={now: one.lots[no] for now, no in numbers.items() if no in one.lots})
 
 
 def _tell(survivor: Book, merged: Book, wallet: Wallet, before: tuple[int, int], debt: int, lots: list[int]) -> None:
