@@ -153,6 +153,8 @@ def _show(found: dict[str, Any], done: dict[str, Any]) -> None:
     if "requested" in done:
         out.print(f"asked the core for the facts of {done['requested']:,} policies again (reconciliation.v1)")
     said = f"{control['open']:,} of {control['differences']:,} differences are open; this comparison is {control['control_id']}"
+    if control["has_more"]:
+        said += "; it differs in more than these: settle them, and send the file again"
     tell(control["agrees"], "the books agree" if control["agrees"] and not differences else said)
 
 

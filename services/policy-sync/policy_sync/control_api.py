@@ -127,7 +127,10 @@ def _files(routes: APIRouter, app: App) -> None:
 
     @routes.post("/reconciliation/controls/{control_id}/compare")
     async def compare(request: Request, control_id: Id, who: Controller, _: IdempotencyKey = None) -> Response:
-        """The file is whole: what differs? Terms of the snapshot against terms in force here on that day."""
+        """The file is whole: what differs? Terms of the snapshot against terms in force here on that day.
+
+        Of many differences the first 10,000 are kept, by policy number, and it `has_more`: once they are settled, compare anew.
+        """
         seen = await control_store.view(app.pool, control_id)
         if seen is None:
             raise Problem("no_such_control")
@@ -252,8 +255,8 @@ async def _corrected(app: App, control_id: str, on: date, policy_nos: list[str])
 
 
 async def _compared(app: App, control_id: str, on: date) -> list[Difference]:
-    """What differs between the snapshot and what stands here on its day, by policy number."""
-    found = await control_store.beside(app.pool, control_id, on, DIFFERENCES_MAX)
+    """What differs between the snapshot and what stands here on its day, by policy number: one more than is kept, if it is more."""
+    found = await control_store.beside(app.pool, control_id, on, DIFFERENCES_MAX + 1)
     async with app.connection() as conn:
         ours = await as_held(conn, [one for one, _ in found], on)
     return [one for own, (_, theirs) in zip(ours, found, strict=True) for one in differences(own, theirs)]

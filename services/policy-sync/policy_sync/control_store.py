@@ -48,7 +48,10 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlView(msgspec.Struct, frozen=True, kw_only=True):
-    """A comparison: `lines` now against the file's; `differences` found, and how many of them are still open."""
+    """A comparison: `lines` now against the file's; `differences` kept, and how many of them are still open.
+
+    `has_more`: it differs in more than is kept, so it does not agree whatever is settled; nor does what was not compared yet.
+    """
 
     control_id: str
     on: date
@@ -59,6 +62,7 @@ class ControlView(msgspec.Struct, frozen=True, kw_only=True):
     lines: Sequence[LineView]
     differences: int
     open: int
+    has_more: bool
 
 
 class DifferenceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +93,7 @@ async def load(conn: Connection, ids: Sequence[str]) -> dict[str, ControlState]:
             opened_by=row["opened_by"],
             opened_at=row["opened_at"],
             is_compared=row["is_compared"],
+            has_more=row["has_more"],
             open=await _open(conn, row["control_id"]),
         )
     return found
@@ -105,9 +110,10 @@ async def _open(conn: Connection, control_id: str) -> dict[str, tuple[Kind, ...]
 
 async def save(conn: Connection, states: Sequence[ControlState], rows: Sequence[Any]) -> None:
     await conn.executemany(
-        """INSERT INTO controls (control_id, "on", lines, opened_by, opened_at, is_compared) VALUES ($1, $2, $3, $4, $5, $6)
-           ON CONFLICT (control_id) DO UPDATE SET is_compared = excluded.is_compared""",
-        [(s.id, s.on, s.lines, s.opened_by, s.opened_at, s.is_compared) for s in states if s.opened_at],
+        """INSERT INTO controls (control_id, "on", lines, opened_by, opened_at, is_compared, has_more)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)
+           ON CONFLICT (control_id) DO UPDATE SET is_compared = excluded.is_compared, has_more = excluded.has_more""",
+        [(s.id, s.on, s.lines, s.opened_by, s.opened_at, s.is_compared, s.has_more) for s in states if s.opened_at],
     )
     for kept in rows:
         if isinstance(kept, ControlTermsKept):
@@ -165,7 +171,7 @@ async def has_snapshot(pool: Pool, control_id: str) -> bool:
 
 async def view(pool: Pool, control_id: str) -> ControlView | None:
     row = await pool.fetchrow(
-        """SELECT c.control_id, c."on", c.opened_by, c.opened_at, c.is_compared, c.lines::text AS lines,
+        """SELECT c.control_id, c."on", c.opened_by, c.opened_at, c.is_compared, c.has_more, c.lines::text AS lines,
                   (SELECT count(*) FROM differences d WHERE d.control_id = c.control_id) AS differences,
                   (SELECT count(*) FROM differences d WHERE d.control_id = c.control_id AND settled IS NULL) AS open
            FROM controls c WHERE control_id = $1""",
@@ -181,7 +187,7 @@ async def view(pool: Pool, control_id: str) -> ControlView | None:
         )
         for name in sorted(ours | theirs)
     ]
-    agrees = all(line.agrees for line in lines) and not row["open"]
+    agrees = row["is_compared"] and all(line.agrees for line in lines) and not row["open"] and not row["has_more"]
     known = {k: v for k, v in row.items() if k != "lines"}
     return ControlView(**known, lines=lines, agrees=agrees)
 

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
+from policy_sync import control_api
+from policy_sync.rules import controls
 from tenure.contracts.reconciliation import FactsRequested
 from tenure.settings import Settings
 from tenure.testing import Under
@@ -50,6 +52,22 @@ async def test_a_snapshot_tells_every_difference_by_policy(t: Under) -> None:
     page = await ask(t, "GET", f"/controls/{id_}/differences")
     premium = page["items"][1]
     assert (premium["ours"]["premium_fen"], premium["theirs"]["premium_fen"]) == (500_00, 450_00)
+
+
+async def test_what_differs_in_more_than_is_kept_says_so_and_never_agrees(
+    t: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in (controls, control_api):
+        monkeypatch.setattr(where, "DIFFERENCES_MAX", 2)
+    for terms, has_more in ((OTHERWISE, True), (agreeing()[2:], False)):
+        id_ = await control(t, terms)
+        assert await differ(t, id_) == [
+            ("P-1", "missing_there"),
+            ("P-2", DIFFERENCES[1][1] if has_more else "missing_there"),
+        ]
+        await ask(t, "POST", f"/controls/{id_}/requests", json={"policy_nos": ["P-1", "P-2"]})
+        seen = await ask(t, "GET", f"/controls/{id_}")
+        assert (seen["open"], seen["has_more"], seen["agrees"]) == (0, has_more, not has_more)
 
 
 async def test_one_call_asks_the_core_for_the_facts_again(t: Under) -> None:
@@ -184,6 +202,7 @@ async def test_what_is_out_of_turn_is_refused(t: Under) -> None:
     )
     id_ = (await ask(t, "POST", "/controls", json={"on": ON}))["control_id"]
     assert await ask(t, "POST", f"/controls/{id_}/compare") == (422, "nothing_to_compare")
+    assert (await ask(t, "GET", f"/controls/{id_}"))["agrees"] is False, "nothing was compared"
     assert await ask(t, "POST", f"/controls/{id_}/requests", json={"policy_nos": ["P-1"]}) == (
         409,
         "control_not_compared",

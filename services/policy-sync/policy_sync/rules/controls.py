@@ -60,7 +60,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlState(msgspec.Struct, frozen=True, kw_only=True):
-    """`open`: differences not settled yet, by policy."""
+    """`open`: differences not settled yet, by policy. `has_more`: there were more than are kept."""
 
     id: str
     on: date | None = None
@@ -68,6 +68,7 @@ class ControlState(msgspec.Struct, frozen=True, kw_only=True):
     opened_by: str = ""
     opened_at: datetime | None = None
     is_compared: bool = False
+    has_more: bool = False
     open: Mapping[str, tuple[Kind, ...]] = MappingProxyType({})
 
 
@@ -142,14 +143,16 @@ def on_terms(state: ControlState, event: Event, _: Programme) -> Decision[Contro
 
 
 def on_compared(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
-    """Keep what was found to differ. Raises RefusedError."""
+    """Keep what was found to differ, the first of it if it is much. Raises RefusedError."""
     data: commands.CompareControl = event.data
     if state.opened_at is None:
         raise RefusedError("no_such_control", "it was never opened")
     if state.is_compared:
         raise RefusedError("control_compared", "open another for a second look")
     rows = tuple(DifferenceFound(state.id, one) for one in data.differences[:DIFFERENCES_MAX])
-    return Decision(replace(state, is_compared=True), rows=rows, reply={"differences": len(data.differences)})
+    has_more = len(data.differences) > len(rows)
+    compared = replace(state, is_compared=True, has_more=has_more)
+    return Decision(compared, rows=rows, reply={"differences": len(rows), "has_more": has_more})
 
 
 def on_request(state: ControlState, event: Event, _: Programme) -> Decision[ControlState]:
