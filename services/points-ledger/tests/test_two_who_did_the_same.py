@@ -102,7 +102,7 @@ def test_a_third_who_did_the_same_gets_theirs_back_by_whichever_way_it_came(worl
 
 
 def test_what_a_tier_adds_later_goes_with_what_it_adds_to(rules: Programme) -> None:
-    """A class of 50 counts by the tier: gold (120 %), heard of when three are one, makes it 60 for each."""
+    """A class of 50 counts by the tier: gold (120 %), heard of when three are one, makes it 60 for each, until they have their own tiers."""
     rated = (
         replace(rule, tier_multiplier=True) if rule.code == "class" else rule for rule in rules.earning.newest.rules
     )
@@ -115,10 +115,11 @@ def test_what_a_tier_adds_later_goes_with_what_it_adds_to(rules: Programme) -> N
         world.hear(tier, "2026-05-04")
     assert has(world, M) == (180,)
     parted(world, "2026-05-05")
-    assert has(world, M, OTHER) == (60, 120)
+    assert has(world, M, OTHER) == (60, 100)
     world.hear(replace(GOLD, member_id=OTHER), "2026-05-06")
+    assert has(world, M, OTHER) == (60, 120)
     parted(world, "2026-05-06", OTHER, THIRD)
-    assert has(world, M, OTHER, THIRD) == (60, 60, 60)
+    assert has(world, M, OTHER, THIRD) == (60, 60, 50)
 
 
 async def test_a_budget_gives_each_their_share_and_the_ledger_still_verifies(

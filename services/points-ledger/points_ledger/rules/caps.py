@@ -70,14 +70,17 @@ def earned_again(book: Book, lot: Lot) -> Lot:
 def rated_anew(book: Book) -> None:
     """What facts are worth under tiers heard of later takes what the caps have left by now. What a cap cut stays cut."""
     rated = {
-        lot.no
+        lot.no: lot.amount_max
         for lot in book.lots.values()
         if lot.amount_max is not None and not lot.capped_by.startswith(CUT) and not lot.is_half_known(book.lived_to)
     }
     for lot in [lot for lot in _first_lots(book) if lot.no in rated] if rated else ():
         caps = book.programme.earning.at(lot.earned_on).caps_for(lot.rule)
-        whole = replace(lot, amount_max=None, policy_no=None)  # what its term lost leaves its place in the cap
-        book.put(_bounded(book, lot, caps, worth(book, whole)))
+        whole = worth(
+            book, replace(lot, amount_max=None, policy_no=None)
+        )  # what its term lost leaves its place in the cap
+        if whole != rated[lot.no]:
+            book.put(_bounded(book, lot, caps, whole, had=rated[lot.no]))
 
 
 def read_allotted(book: Book) -> None:
@@ -146,11 +149,14 @@ def _in_caps(book: Book, lot: Lot, caps: tuple[Cap, ...], rules: EarningRules) -
     return replace(_bounded(book, lot, caps, worth(book, lot)), remembered_until=until)
 
 
-def _bounded(book: Book, lot: Lot, caps: tuple[Cap, ...], possible: int) -> Lot:
-    """The lot, of which the caps leave at most so much of what is possible."""
+def _bounded(book: Book, lot: Lot, caps: tuple[Cap, ...], possible: int, *, had: int = 0) -> Lot:
+    """The lot, of which the caps leave at most so much of what is possible. What it had it keeps: together two who became one may
+    have more than a cap gives one.
+    """
     if lot.capped_by.startswith(WAITS):
         possible += _full_extra(book, lot)
     room, narrowest = min(((_room(book, lot, cap), cap) for cap in caps), key=lambda found: found[0])
+    room = max(room, had)
     capped_by = f"{CUT} {narrowest.code}" if room < possible else lot.capped_by
     return replace(lot, amount_max=min(possible, room), capped_by=capped_by)
 

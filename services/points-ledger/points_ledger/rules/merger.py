@@ -12,8 +12,10 @@ from tenure.contracts.policy import CustomerMerged
 
 from points_ledger.rules.account import DEBT, WALLETS, Bucket, Hold, Lot, MovedLot
 from points_ledger.rules.book import Book
+from points_ledger.rules.caps import rated_anew
 from points_ledger.rules.lots import repay, spendable
 from points_ledger.rules.memory import Absorbed, Memory
+from points_ledger.rules.reversal import settle_where
 from points_ledger.rules.standing import freeze
 from points_ledger.rules.waiting import HandOver
 
@@ -78,6 +80,9 @@ def take_over(survivor: Book, merged: Book) -> None:
     for reason in merged.memory.freezes:
         freeze(survivor, reason, actor=_CORE)
     merged.empty(merged_into=survivor.member_id)
+    # By the survivor's tiers as far as these give more: where they give less, they are about to be told anew.
+    rated_anew(survivor)
+    settle_where(survivor, survivor.event.day, only_more=True)
     if survivor.memory.merged_into:
         survivor.rows.append(turn_of(survivor.member_id, survivor.memory))
 

@@ -42,15 +42,18 @@ def restate(book: Book, group: list[Lot], on: date) -> None:
     settle(book, group, on)
 
 
-def settle_where(book: Book, on: date, *, policy_no: str | None = None) -> None:
-    """Settle all facts of the account, or of one policy, that are known whole: a part would seem to be worth what others had."""
+def settle_where(book: Book, on: date, *, policy_no: str | None = None, only_more: bool = False) -> None:
+    """Settle all facts of the account, or of one policy, that are known whole: a part would seem to be worth what others had.
+    With `only_more` those that are worth more by now.
+    """
     whole = (
         lot
         for lot in book.lots.values()
         if lot.base and not lot.is_half_known(book.lived_to) and (policy_no is None or lot.policy_no == policy_no)
     )
     for group in list(book.grouped(whole)):
-        settle(book, group, on)
+        if not only_more or worth(book, group[0]) > standing_of(group):
+            settle(book, group, on)
 
 
 @dataclass(slots=True)

@@ -18,9 +18,11 @@ from tenure.contracts.policy import CustomerUnmerged
 
 from points_ledger.rules.account import DEBT, WALLETS, Lot
 from points_ledger.rules.book import Book
+from points_ledger.rules.caps import rated_anew
 from points_ledger.rules.lots import repay
 from points_ledger.rules.memory import Absorbed, Memory
 from points_ledger.rules.merger import WITHOUT_LOT, destine, heard, joined, move, move_lot, numbered
+from points_ledger.rules.reversal import settle_where
 from points_ledger.rules.standing import freeze, lift, rescission
 from points_ledger.rules.waiting import HandOver
 
@@ -66,6 +68,8 @@ def part(survivor: Book, merged: Book) -> None:
     _give_waiting(survivor, merged)
     for wallet in WALLETS:
         _tell(survivor, merged, wallet, before[wallet], debts[wallet], [numbers[lot.no] for lot in lots])
+    rated_anew(merged)
+    settle_where(merged, merged.event.day)
 
 
 def _must_not_have_gone_on(survivor: Book) -> None:
