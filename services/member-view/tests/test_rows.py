@@ -5,15 +5,18 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
+import msgspec
 import pytest
 from member_view.handing_over import TIMER
 from member_view.service import SERVICE
+from msgspec.structs import replace
+from tenure.contracts import mall
 from tenure.contracts.event import Data
 from tenure.contracts.policy import CustomerErased, CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .cast import STORY, D, M, grant, held, issued
+from .cast import STORY, D, M, grant, held, issued, order
 
 ALL: Sequence[Data] = [one for topic in STORY for one in topic]
 
@@ -89,6 +92,38 @@ async def test_parted_again_the_old_id_is_a_member_s_own(settings: Settings) -> 
         assert await TIMER.once(t.door) == 0
         answer = await t.http.get(f"/v1/members/{M}/status", headers=t.auth("operator"))
         assert answer.json()["points"]["points"]["available"] == 100
+
+
+async def test_parted_again_each_number_has_the_orders_that_were_placed_under_it(settings: Settings) -> None:
+    """Along a chain, also those that went on meanwhile, which the mall tells of whoever had them by then."""
+    placed = [replace(order(order_id=no), member_id=m) for no, m in (("O-1", M), ("O-8", "M-8"), ("O-9", "M-9"))]
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(*placed, CustomerMerged(member_id="M-8", merged_id=M, effective=D, ties_no=1))
+        await t.feed(replace(order(mall.OrderFulfilled), member_id="M-8"))
+        await t.feed(CustomerMerged(member_id="M-9", merged_id="M-8", effective=D, ties_no=2))
+        await t.feed(replace(order(mall.OrderClosed, "O-8"), member_id="M-9"))
+        assert await _orders(t) == {"M-9": {"O-1": "fulfilled", "O-8": "closed", "O-9": "placed"}}
+        for no, (kept, merged) in enumerate((("M-9", "M-8"), ("M-8", M)), 3):
+            told = CustomerUnmerged(member_id=kept, survivor_id=kept, merged_id=merged, effective=D, ties_no=no)
+            await t.feed(told, replace(told, member_id=merged))
+            if no == 3:
+                assert await _orders(t) == {"M-8": {"O-1": "fulfilled", "O-8": "closed"}, "M-9": {"O-9": "placed"}}
+        assert await _orders(t) == {M: {"O-1": "fulfilled"}, "M-8": {"O-8": "closed"}, "M-9": {"O-9": "placed"}}
+
+
+async def test_what_came_back_by_a_second_merger_stays_when_that_is_undone(settings: Settings) -> None:
+    async with under_test(SERVICE, settings) as t:
+        await t.feed(order(), CustomerMerged(member_id="M-9", merged_id=M, effective=D))
+        await t.feed(CustomerMerged(member_id=M, merged_id="M-9", effective=D))
+        await t.feed(CustomerUnmerged(member_id=M, survivor_id=M, merged_id="M-9", effective=D))
+        assert await _orders(t) == {M: {"O-1": "placed"}, "M-9": {}}
+
+
+async def _orders(t: Under) -> dict[str, dict[str, str]]:
+    """What stands on whose page."""
+    rows = await t.pool.fetch("SELECT member_id, rendered FROM member_view WHERE rendered IS NOT NULL")
+    pages = {row["member_id"]: msgspec.json.decode(row["rendered"]) for row in rows}
+    return {member: {o["order_id"]: o["status"] for o in page["orders"]} for member, page in pages.items()}
 
 
 async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_followed(settings: Settings) -> None:

@@ -242,6 +242,7 @@ def on_advised(view: View, data: benefit.ClaimAdvised, _: Programme) -> View:
 
 
 def on_order(view: View, data: mall.OrderEvent, _: Programme) -> View:
+    known = view.orders.get(data.order_id)
     order = Order(
         order_id=data.order_id,
         sku=data.sku,
@@ -249,6 +250,7 @@ def on_order(view: View, data: mall.OrderEvent, _: Programme) -> View:
         points=data.points,
         status=ORDER_STATUS[type(data)],
         effective=data.effective,
+        via=known.via if known else (),
     )
     return replace(view, orders={**view.orders, data.order_id: order})
 

@@ -13,7 +13,7 @@ from tenure.contracts.points import Wallet
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
 
-from member_view.rules.view import Expiring, Purse, View, blank, settled
+from member_view.rules.view import Expiring, Order, Purse, View, blank, settled
 
 Both = tuple[View | None, View | None]
 
@@ -53,7 +53,7 @@ def _moved(kept: View, merged: View) -> Decision[Any]:
 
 
 def on_unmerged(states: Both, event: Event, _: Programme) -> Decision[Any]:
-    """The old number is a member again: policies, tier and points are told to them anew by their own services.
+    """The old number is a member again: policies, tier and points are told to them anew by their own services; orders go back.
 
     Told to both: the survivor's copy comes after every merger that it follows, and before any that follows it; the other may not.
     """
@@ -62,7 +62,17 @@ def on_unmerged(states: Both, event: Event, _: Programme) -> Decision[Any]:
         return Decision(states)
     if not event.data.ties_no and merged.merged_into != event.data.survivor_id:
         return Decision(states)
-    return Decision((kept, replace(merged, merged_into=None, ties_no=event.data.ties_no)))
+    merged = replace(merged, merged_into=None, ties_no=event.data.ties_no)
+    return Decision(_orders_parted(kept, merged) if kept is not None and not merged.erased else (kept, merged))
+
+
+def _orders_parted(kept: View, merged: View) -> tuple[View, View]:
+    """What came with a number leaves with it, and what had come to that before; what was told of an order since is known there."""
+    number = merged.member_id
+    theirs = {o.order_id: replace(o, via=o.via[: o.via.index(number)]) for o in kept.orders.values() if number in o.via}
+    left = {no: order for no, order in kept.orders.items() if no not in theirs}
+    back = replace(merged, orders={**theirs, **merged.orders})
+    return replace(kept, orders=left), settled(back)
 
 
 def _united(kept: View, merged: View) -> View:
@@ -80,8 +90,18 @@ def _united(kept: View, merged: View) -> View:
         claims={**merged.claims, **kept.claims},
         advice={**merged.advice, **kept.advice},
         answers={**merged.answers, **kept.answers},
-        orders={**merged.orders, **kept.orders},
+        orders=_orders(kept, merged),
     )
+
+
+def _orders(kept: View, merged: View) -> dict[str, Order]:
+    """The survivor's telling stands, wherever the order came from; what comes back to where it was has come from there no more."""
+    both = {**merged.orders, **kept.orders}
+    for no, order in merged.orders.items():
+        via = (*order.via, merged.member_id)
+        home = via.index(kept.member_id) if kept.member_id in via else len(via)
+        both[no] = replace(both[no], via=via[:home])
+    return both
 
 
 def _is_newer(version: int, merged: View, term_id: str) -> bool:

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from tenure.contracts.programme.tiers import is_eligible
 from tenure.contracts.tier import NO_TIER
 
-from member_view.rules.view import Claim, Grant, Purse, Term, View
+from member_view.rules.view import Claim, Grant, Order, Purse, Term, View
 
 WALLETS: Final = ("points", "growth", "agent")
 EXPIRING_SHOWN_MAX: Final = 12
@@ -82,7 +82,7 @@ def render(view: View, today: Now | None = None) -> bytes | None:
             claims=[_claim(view, c) for c in claims],
             policies=[_policy(t) for t in policies],
             next_expiry=min((t.end for t in policies if t.start <= view.lived_to), default=None),
-            orders=[asdict(o) for o in reversed(list(view.orders.values()))],
+            orders=[_order(o) for o in reversed(list(view.orders.values()))],
             enrolled_on=view.enrolled_on,
             updated_at=view.updated_at,
         )
@@ -177,6 +177,10 @@ def _policy(term: Term) -> dict[str, Any]:
         "end": term.end,
         "status": term.status,
     }
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {name: value for name, value in asdict(order).items() if name != "via"}
 
 
 def _summary_en(view: View, today: Now) -> str:

@@ -127,12 +127,15 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Order(Struct, frozen=True, kw_only=True):
+    """`via`: the numbers it came from by mergers, that under which it was placed first."""
+
     order_id: str
     sku: str
     quantity: int
     points: int
     status: str
     effective: date
+    via: tuple[str, ...] = ()
 
 
 class Expiring(Struct, frozen=True, kw_only=True):
