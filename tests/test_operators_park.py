@@ -2,14 +2,17 @@
 and what an older version could not read passes after an upgrade, with what queued behind it, in order.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import msgspec
 import pytest
 from policy_sync.service import SERVICE as POLICY_SYNC
+from tenure import database
 from tenure.edge import App
 from tenure.service import Service
 from tenure.settings import Settings
@@ -17,6 +20,8 @@ from tenure.spine import codec, park
 from tenure.spine.codec import utc_now
 from tenure.spine.log import Outgoing
 from tenure.testing import Under, under_test
+from tenure_local import park_desk
+from tenure_local.home import Home
 from tenure_local.services import SERVICES
 
 from .test_bad_input import GOOD, fact, issued, listed, renewed, told
@@ -250,3 +255,27 @@ async def test_a_newer_schema_version_waits_for_the_version_that_knows_it(
     monkeypatch.setattr(codec, "_typed", lambda kind, schema, value: typed(kind, schema.replace("/2.", "/1."), value))
     assert (await park.drain(t.door)).passed == {"P-1": 1}
     assert await listed(t) == []
+
+
+async def test_of_two_who_discard_one_event_only_one_is_told_that_they_did(
+    t: Under, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second looked at it while it was parked; the other event of theirs is discarded, and they are told where to look."""
+    await poll(t, of("P-0"), of("P-1"))
+    home, shown = cast("Home", SimpleNamespace(settings=lambda: settings)), park_desk.shown
+    name, opened = await t.pool.fetchval("SELECT current_database()"), database.open_pool
+    monkeypatch.setattr(database, "open_pool", lambda settings, _, **more: opened(settings, name, **more))
+    taken, left = (row["seq"] for row in (await ask(t))["items"])
+
+    def look(*event: Any) -> Any:
+        found = shown(*event)
+        if event[2] == left:
+            monkeypatch.setattr(park_desk, "shown", shown)
+            assert park_desk.discarded(home, POLICY_SYNC.name, [taken], reason="first") == ["P-0"]
+        return found
+
+    monkeypatch.setattr(park_desk, "shown", look)
+    with pytest.raises(park_desk.NoSuchParkedError, match="1 of 2 were discarded"):
+        await asyncio.to_thread(park_desk.discarded, home, POLICY_SYNC.name, [taken, left], reason="second")
+    rows = await t.pool.fetch("SELECT seq, reason FROM parked_log ORDER BY seq")
+    assert [tuple(row) for row in rows] == [(taken, "first"), (left, "second")]

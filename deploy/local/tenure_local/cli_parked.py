@@ -1,6 +1,6 @@
 """`tenure parked`: look at wrong events, replay them after a repair, or discard them with a reason."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -10,6 +10,7 @@ from tenure_local.home import Home
 if TYPE_CHECKING:
     from tenure_local.park_desk import Listing
 
+SEQ_MAX: Final = 2**53 - 1
 parked = typer.Typer(no_args_is_help=True, help="Events that were wrong and wait for someone.")
 OnlyKey = Annotated[str | None, typer.Option(help="Only this policy, member or agent.")]
 OnlyService = Annotated[str | None, typer.Option(help="Only this service.")]
@@ -54,7 +55,7 @@ def _sum_up(found: "Listing") -> None:
 
 
 @parked.command()
-def show(service: str, seq: int) -> None:
+def show(service: str, seq: Annotated[int, typer.Argument(min=1, max=SEQ_MAX)]) -> None:
     """Show one parked event whole, as JSON; what no contract declares is masked."""
     from tenure_local.park_desk import shown
 
@@ -67,7 +68,8 @@ def replay(
     key: OnlyKey = None,
     code: Annotated[str | None, typer.Option(help="Only keys that this code blocks.")] = None,
     seq: Annotated[
-        int | None, typer.Option(min=1, help="Only this event, and those of its key before it; with --service.")
+        int | None,
+        typer.Option(min=1, max=SEQ_MAX, help="Only this event, and those of its key before it; with --service."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +104,7 @@ def replay(
 @parked.command()
 def discard(
     service: str,
-    seqs: Annotated[list[int], typer.Argument(help="One or several numbers.", metavar="SEQ...")],
+    seqs: Annotated[list[int], typer.Argument(min=1, max=SEQ_MAX, help="One or several numbers.", metavar="SEQ...")],
     reason: Annotated[str, typer.Option(help="Why; it is written to the audit log.")],
 ) -> None:
     """Take parked events out for good."""

@@ -100,13 +100,18 @@ def sent_again(
 
 
 def discarded(home: Home, service: str, seqs: Sequence[int], *, reason: str) -> list[str]:
-    """Take events out for good, all or none. Returns their keys. Raises NoSuchParkedError."""
+    """Take events out for good. Returns their keys. Raises NoSuchParkedError: also where somebody let one go in the meantime."""
+    seqs = list(dict.fromkeys(seqs))
     keys = list(dict.fromkeys(shown(home, service, seq).key for seq in seqs))
 
     async def leave(door: Door) -> int:
         return await door.leave_park(seqs, action="discarded", actor=_me(), reason=reason)
 
-    asyncio.run(_each(home, service, leave))
+    (done,) = asyncio.run(_each(home, service, leave))
+    if done < len(seqs):
+        raise NoSuchParkedError(
+            f"{done} of {len(seqs)} were discarded; the others left the park just before: `tenure parked audit` says how"
+        )
     return keys
 
 

@@ -110,6 +110,7 @@ def test_a_day_that_is_not_there_yet_does_not_come_on_the_walls_clock() -> None:
         ("wait --timeout 0", 2, "'--timeout'"),
         ("parked discard mall 1", 2, "Missing option '--reason'"),
         ("parked show mall one", 2, "Invalid value for 'seq'"),
+        ("parked show mall 99999999999999999999", 2, "Invalid value for 'seq'"),
         ("parked replay --seq 3", 2, "say --service, too"),
         ("rules approve tiers R-1", 2, "Missing option '--reason'"),
         ("parked list --older-than 1e9", 2, "'--older-than'"),
