@@ -7,6 +7,8 @@ QUANTITY_MAX: Final = 20
 CODES_PER_UPLOAD_MAX: Final = 1_000
 CODE_CHARS_MAX: Final = 128
 STOCK_DELTA_MAX: Final = 1_000_000
+SHELF_UNITS_MAX: Final = 1_000_000_000
+"""Units ever stocked of one SKU, less those taken off."""
 LOW_STOCK_UNITS: Final = 10
 
 INLINE_DEADLINE_S: Final = 4.0

@@ -40,6 +40,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = MappingProxyType(
         "not_shippable": (409, "This order cannot be shipped now.", "该订单当前不能发货。"),
         "not_deliverable": (409, "This order cannot be delivered now.", "该订单当前不能签收。"),
         "stock_is_codes": (409, "The stock of this item is its codes.", "该商品的库存由兑换码决定。"),
+        "stock_too_high": (409, "More units would be stocked than a shelf may ever hold.", "库存总量超过上限。"),
         "stock_below_zero": (409, "Fewer units are on the shelf than would be taken.", "库存不足以扣减。"),
     }
 )

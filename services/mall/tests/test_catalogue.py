@@ -45,6 +45,7 @@ BAD = [
     ({"kind": "code", "initial_stock": 5}, "its codes"),
     ({"initial_codes": 5}, "kind code"),
     ({"limit_per_member": 0}, "limit"),
+    ({"initial_stock": 3_000_000_000}, "stock at most"),
     ({"campaigns": [{"start": date(2026, 2, 1), "end": date(2026, 2, 1), "points": 5}]}, "before it ends"),
 ]
 

@@ -285,3 +285,16 @@ async def test_totals_add_up(mall: Any) -> None:
     assert (totals["orders"], totals["fulfilled"], totals["failed"]) == (2, 1, 1)
     assert (totals["units_fulfilled"], totals["points_captured"], totals["in_progress"]) == (1, 2800, 0)
     assert (await mall.call("GET", "/v1/mall/totals", "member", "M-1")).status_code == 403
+
+
+async def test_a_shelf_that_is_full_is_said_to_be_full(mall: Any) -> None:
+    await mall.t.pool.execute(
+        "UPDATE shelves SET stocked = 2147483000, available = 2147483000 WHERE sku = 'smoke-alarm'"
+    )
+    answers = [
+        await mall.call(
+            "POST", "/v1/catalogue/smoke-alarm/stock", json={"delta": delta, "reason": "stock-take of March"}
+        )
+        for delta in (1_000_000, -1_000_000)
+    ]
+    assert (answers[0].status_code, answers[0].json()["code"], answers[1].status_code) == (409, "stock_too_high", 200)

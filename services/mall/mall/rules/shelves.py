@@ -9,6 +9,7 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.programme.catalogue import ItemKind
 
 from mall.commands import AdjustStock, LoadCodes, OpenCodeShelf, OpenShelf
+from mall.limits import SHELF_UNITS_MAX
 from mall.states import Code, Restocked, Shelf
 
 FIRST: Final = "first_stock"
@@ -41,13 +42,15 @@ def on_load(state: tuple[Any, ...], event: Event, programme: Programme) -> Decis
 
 
 def on_adjust(state: Shelf | None, event: Event, programme: Programme) -> Decision[Shelf]:
-    """More units, or fewer. Refuses unknown_sku, stock_is_codes, stock_below_zero."""
+    """More units, or fewer. Refuses unknown_sku, stock_is_codes, stock_below_zero, stock_too_high."""
     asked: AdjustStock = event.data
     if _kind(asked.sku, programme) == "code":
         raise RefusedError("stock_is_codes", "load codes instead")
     shelf = state or Shelf(sku=asked.sku)
     if shelf.available + asked.delta < 0:
         raise RefusedError("stock_below_zero", f"only {shelf.available} units are on the shelf")
+    if asked.delta > 0 and shelf.stocked + asked.delta > SHELF_UNITS_MAX:
+        raise RefusedError("stock_too_high", f"{shelf.stocked} of at most {SHELF_UNITS_MAX} units were stocked")
     return _restocked(shelf, asked.delta, asked.reason, by=asked.by)
 
 

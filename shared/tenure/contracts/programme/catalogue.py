@@ -14,6 +14,7 @@ import msgspec
 ItemKind = Literal["code", "goods", "service"]
 Category = Literal["voucher", "home", "health", "motor", "family", "charity"]
 LimitPeriod = Literal["ever", "year", "month"]
+INITIAL_UNITS_MAX = 1_000_000
 
 
 class Campaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +56,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         _require(self.cash_fen >= 0, "a cash part is not negative")
         _require(self.limit_per_member is None or self.limit_per_member > 0, "a limit is positive")
         _require(min(self.initial_stock, self.initial_codes) >= 0, "stock is not negative")
+        _require(max(self.initial_stock, self.initial_codes) <= INITIAL_UNITS_MAX, f"stock at most {INITIAL_UNITS_MAX}")
         _require(self.kind == "code" or not self.initial_codes, "only an item of kind code has codes")
         _require(self.kind != "code" or not self.initial_stock, "the stock of an item of kind code is its codes")
 
