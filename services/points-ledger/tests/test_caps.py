@@ -244,6 +244,18 @@ def test_a_budget_adds_no_more_and_no_less_than_a_cap_leaves(rules: Programme) -
     assert earned(world) == 25
 
 
+def test_what_a_cap_leaves_of_what_waits_counts_under_the_members_cap(rules: Programme) -> None:
+    """25 points a month for quizzes and the like: of a quiz's 30 in May 15 may still come. A member has 40 of May, so a class gets 25."""
+    world = World(
+        under_rules(rules, caps=(cap(25),), campaigns=(campaign(member_points_max=40, budget_points_max=1_000),))
+    )
+    world.hear(did("quiz", "2026-05-01"))
+    world.hear(did("class", "2026-05-01", session_id="S-1"))
+    assert [one.points for one in claims(world)] == [15, 25]
+    assert look_into_the_budget(world, 1_000, D("2026-05-02")) == 40
+    assert earned(world) == 10 + 50 + 40
+
+
 async def feed_quizzes(t: Under, members: int) -> None:
     records = t.records(*(
         replace(did("quiz", "2026-05-01"), member_id=f"M-{n:03}")

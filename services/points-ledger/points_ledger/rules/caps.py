@@ -139,7 +139,13 @@ def _member_room(book: Book, lot: Lot, campaign: Campaign) -> int:
 def _extra_of(book: Book, lot: Lot) -> int:
     """What the campaign added to a lot, or may yet add when it waits for the budget."""
     full = _full_extra(book, lot)
-    return full if lot.extra_max is None or lot.capped_by.startswith(WAITS) else min(full, lot.extra_max)
+    if lot.extra_max is None or lot.capped_by.startswith(WAITS):
+        return full
+    if (
+        lot.extra_max == 0 and lot.amount_max is not None and lot.capped_by.startswith(CUT)
+    ):  # it waits for what a cap leaves
+        return min(full, max(0, lot.amount_max - without_campaign(book, lot)))
+    return min(full, lot.extra_max)
 
 
 def _in_caps(book: Book, lot: Lot, caps: tuple[Cap, ...], rules: EarningRules) -> Lot:
