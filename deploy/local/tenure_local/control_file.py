@@ -16,6 +16,8 @@ from policy_sync.sources.values import CellError
 
 FINDINGS_MAX: Final = 20
 Reader = Callable[[Any], Any]
+Head = tuple[Any, ...]
+"""What a row is about: a term, or a product line."""
 
 
 def _day(cell: Any) -> str:
@@ -54,12 +56,13 @@ def read(path: Path) -> Control:
     separator = separator_of(path)
     found, wrong, is_snapshot = list[dict[str, Any]](), list[str](), False
     columns: Mapping[str, Reader] = {}
+    heads = dict[Head, tuple[int, dict[str, Any]]]()
     for row in csv_rows(path, Csv(separator=separator)):
         if not columns and row.cells is not None:
             columns, is_snapshot = _columns(row.cells), "policy_no" in row.cells
         taken, faults = _taken(row, columns)
         found.append(taken)
-        wrong += faults
+        wrong += faults or _again(row, taken, heads)
         if len(wrong) >= FINDINGS_MAX:
             break
     if wrong:
@@ -100,6 +103,14 @@ def _taken(row: Numbered, columns: Mapping[str, Reader]) -> tuple[dict[str, Any]
         except CellError as error:
             wrong.append(f"row {row.number}, {name}: {error}")
     return taken, wrong
+
+
+def _again(row: Numbered, taken: dict[str, Any], heads: dict[Head, tuple[int, dict[str, Any]]]) -> list[str]:
+    """What is wrong with a term, or a product line, of which an earlier row says otherwise: either may be meant."""
+    head: Head = (taken["policy_no"], taken["term_no"]) if "policy_no" in taken else (taken["product_line"],)
+    first, said = heads.setdefault(head, (row.number, taken))
+    name = " term ".join(map(str, head))
+    return [] if said == taken else [f"row {row.number}: {name} stands otherwise in row {first}"]
 
 
 def _read(reader: Reader, cell: Any) -> Any:

@@ -37,6 +37,11 @@ def test_a_snapshot_however_it_is_written(tmp_path: Path, body: bytes) -> None:
     assert (read.lines, read.terms) == ([], [TERM])
 
 
+def test_a_row_may_stand_twice(tmp_path: Path) -> None:
+    (tmp_path / "terms.csv").write_text(TERMS + TERMS.splitlines()[1] + "\n")
+    assert control_file.read(tmp_path / "terms.csv").terms == [TERM, TERM]
+
+
 def test_counts_of_each_product_line(tmp_path: Path) -> None:
     (tmp_path / "counts.csv").write_text("product_line;policies;terms;premium_fen\nhome;2;3;90000\n")
     read = control_file.read(tmp_path / "counts.csv")
@@ -54,6 +59,8 @@ def test_counts_of_each_product_line(tmp_path: Path) -> None:
         (TERMS.replace("2024-03-01", "01/03/2024"), "row 2, start: '01/03/2024' is not a date as %Y-%m-%d"),
         (TERMS.replace("300.01", ""), "row 2, premium_yuan: the cell is empty"),
         (TERMS + "P-2,1,M-1,ho", "row 3: the row has 4 cells, the header 7"),
+        (TERMS + "P-1,1,M-1,home,2024-03-01,2025-03-01,300.00\n", "row 3: P-1 term 1 stands otherwise in row 2"),
+        ("product_line,policies,terms,premium_fen\nhome,1,1,1\nhome,1,1,2\n", "row 3: home stands otherwise in row 2"),
         (TERMS.replace("term_no", "policy_no"), "row 1: two columns are called 'policy_no'"),
     ],
 )
