@@ -242,6 +242,7 @@ def test_a_budget_adds_no_more_and_no_less_than_a_cap_leaves(rules: Programme) -
     assert earned(world) == 10, "the 15 that wait have their place"
     assert look_into_the_budget(world, 1_000, D("2026-05-03")) == 15
     assert earned(world) == 25
+    assert next(lot.capped_by for lot in lots_of(world)) == "cap health", "the budget gave all that was asked of it"
 
 
 def test_what_a_cap_leaves_of_what_waits_counts_under_the_members_cap(rules: Programme) -> None:

@@ -101,7 +101,8 @@ def _allot(book: Book, lot: Lot, news: BudgetNews) -> None:
     if news.points < news.asked:
         capped_by = BUDGET + lot.campaign
     elif news.points < _full_extra(book, lot):
-        capped_by = CAMPAIGN + lot.campaign
+        by_cap = lot.amount_max is not None and without_campaign(book, lot) + news.points >= lot.amount_max
+        capped_by = lot.capped_by if by_cap and lot.capped_by.startswith(CUT) else CAMPAIGN + lot.campaign
     book.put(replace(lot, extra_max=news.points, capped_by=capped_by))
     group = next(one for one in book.groups(lot.rule, lot.wallet, lot.fact) if any(t.no == lot.no for t in one))
     settle(book, group, lot.earned_on)
