@@ -106,6 +106,9 @@ def _files(routes: APIRouter, app: App) -> None:
     async def open_control(request: Request, body: ControlBody, who: Controller, _: IdempotencyKey = None) -> Response:
         """The core's control file of a day: counts per product line, and then, if it has them, its terms."""
         _in_range(body.on)
+        names = [line.product_line for line in body.lines]
+        if twice := ", ".join(sorted({name for name in names if names.count(name) > 1})):
+            raise Problem("validation_failed", f"Counted more than once: {twice}.", detail_zh=f"产品线重复：{twice}。")
         command = commands.OpenControl(
             control_id=str(uuid7()),
             on=body.on,

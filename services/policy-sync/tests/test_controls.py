@@ -210,4 +210,7 @@ async def test_what_is_out_of_turn_is_refused(t: Under) -> None:
     done = await control(t, agreeing())
     assert await ask(t, "POST", f"/controls/{done}/terms", json={"terms": [term("P-1")]}) == (409, "control_compared")
     assert await ask(t, "POST", f"/controls/{done}/compare") == (409, "control_compared")
+    home = {"product_line": "home", "policies": 1, "terms": 1, "premium_fen": 1}
+    twice = await ask(t, "POST", "/controls", json={"on": ON, "lines": [home, home | {"terms": 2}]})
+    assert twice == (422, "validation_failed"), "which of the two is meant?"
     assert await ask(t, "POST", "/controls", json={"on": "1066-10-14"}) == (422, "control_day_out_of_range")
