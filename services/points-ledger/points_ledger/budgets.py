@@ -4,10 +4,11 @@ A fact under a budget earns without its campaign at once and leaves a claim. Her
 numbers, by one transaction at a time (the budget's row is locked here and nowhere else), and the answer is left for the account.
 
 The invariants: what is allotted of a campaign never exceeds its budget, to the point (a constraint of the table as well); a claim
-is served once; the first claim that finds less than it asks for gets what is left, later ones nothing.
+is served once; the first claim that finds less than it asks for gets what is left, later ones nothing. Each claim has the budget of
+the rules of its fact's day, so what it gets does not depend on which others are served with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -26,10 +27,9 @@ TAKE: Final = """
       RETURNING claim_no, campaign, member_id, lot_id, points, budget_points_max)
     SELECT * FROM taken ORDER BY campaign, claim_no"""
 OPEN: Final = """
-    INSERT INTO budgets (campaign, points_max, allotted) VALUES ($1, $2, 0)
-    ON CONFLICT (campaign) DO UPDATE SET points_max = greatest(excluded.points_max, budgets.allotted)
-    RETURNING points_max - allotted"""
-SPEND: Final = "UPDATE budgets SET allotted = allotted + $2 WHERE campaign = $1"
+    INSERT INTO budgets (campaign, points_max, allotted) VALUES ($1, 0, 0)
+    ON CONFLICT (campaign) DO UPDATE SET allotted = budgets.allotted RETURNING allotted"""
+SPEND: Final = "UPDATE budgets SET allotted = $2, points_max = greatest($3::bigint, $2::bigint) WHERE campaign = $1"
 GONE: Final = """
     SELECT asked.member_id, asked.lot_no, asked.member_id || ':' || asked.lot_no AS id
     FROM unnest($1::text[], $2::int[]) AS asked(member_id, lot_no) LEFT JOIN lots USING (member_id, lot_no)
@@ -39,12 +39,12 @@ News = tuple[str, str, int, int]
 """Whose lot, which, what it got, and what it had asked for."""
 
 
-def allot(asked: Sequence[int], left: int) -> list[int]:
-    """What each of the claims gets of `left`, in their order."""
+def allot(claims: Iterable[tuple[int, int]], allotted: int) -> list[int]:
+    """What each gets, in their order. A claim is what it asks for and the whole budget by the rules of its day."""
     got: list[int] = []
-    for points in asked:
-        got.append(min(points, left))
-        left -= got[-1]
+    for asked, budget in claims:
+        got.append(min(asked, max(0, budget - allotted)))
+        allotted += got[-1]
     return got
 
 
@@ -56,9 +56,9 @@ async def serve(conn: Connection, claims_max: int) -> None:
     news: list[News] = []
     for campaign, group in groupby(claims, key=itemgetter("campaign")):
         of_one = list(group)
-        left: int = await conn.fetchval(OPEN, campaign, of_one[-1]["budget_points_max"])
-        got = allot([claim["points"] for claim in of_one], left)
-        await conn.execute(SPEND, campaign, sum(got))
+        allotted: int = await conn.fetchval(OPEN, campaign)
+        got = allot([(claim["points"], claim["budget_points_max"]) for claim in of_one], allotted)
+        await conn.execute(SPEND, campaign, allotted + sum(got), of_one[-1]["budget_points_max"])
         news += [(one["member_id"], one["lot_id"], n, one["points"]) for one, n in zip(of_one, got, strict=True)]
     if news:
         await conn.execute(LEAVE, *c.arrays(await _where_they_are(conn, news)))

@@ -118,7 +118,7 @@ class Side:
         for claim in self.claims:
             by_campaign.setdefault(claim.campaign, []).append(claim)
         for claims in by_campaign.values():
-            got = allot([claim.points for claim in claims], claims[-1].budget_points_max)
+            got = allot([(claim.points, claim.budget_points_max) for claim in claims], 0)
             for claim, points in zip(claims, got, strict=True):
                 self._tell(BudgetNews(claim.member_id, claim.lot_id, points, claim.points))
         self.claims = []

@@ -179,7 +179,7 @@ def claims(world: World) -> list[BudgetClaim]:
 def look_into_the_budget(world: World, left: int, day: date) -> int:
     """Allot what waits, as the ledger does between two events. Returns how much."""
     asked = claims(world)
-    got = allot([one.points for one in asked], left)
+    got = allot([(one.points, left) for one in asked], 0)
     news = (BudgetNews(M, one.lot_id, n, one.points) for one, n in zip(asked, got, strict=True))
     world.rows = [row for row in world.rows if not isinstance(row, BudgetClaim)]
     if asked:
@@ -211,7 +211,7 @@ def test_a_refund_takes_its_share_of_what_the_campaign_added(rules: Programme) -
 
 @given(st.lists(st.integers(1, 1_000)), st.integers(0, 20_000))
 def test_a_budget_is_allotted_in_order_and_to_the_point(asked: list[int], budget: int) -> None:
-    got = allot(asked, budget)
+    got = allot([(points, budget) for points in asked], 0)
     assert sum(got) == min(budget, sum(asked))
     short = [n for n, (g, a) in enumerate(zip(got, asked, strict=True)) if g < a]
     assert not short or all(g == 0 for g in got[short[0] + 1 :]), "after the first that is short nobody gets anything"
