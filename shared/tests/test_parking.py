@@ -1,9 +1,11 @@
 """The park against everything that comes at the same time: redelivery, replay, discarding, and what the database refuses."""
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import asyncpg
 import pytest
 from asyncpg.connection import Connection
 from tenure.contracts.event import WrongEventError
@@ -156,8 +158,27 @@ async def test_a_key_whose_due_work_is_refused_is_named_and_the_others_live_thro
     assert (due.done, list(due.refused)) == (7, ["M-5"])
     assert due.refused["M-5"].startswith("data_refused")
     assert await toy.pool.fetchval("SELECT sum(days) FROM totals") == 7
-    aside = await toy.door.fall_due(day, keys_max=1, aside=frozenset({"M-5"}))
-    assert aside == (0, {}), "put aside, it takes nobody's place"
+    await toy.feed(*[grant(member, 1) for member in ("A-1", "A-2", "N-1")])
+    for left in (2, 1, 0, 0):
+        due = await toy.door.fall_due(day, keys_max=1, aside=frozenset({"M-5"}))
+        assert not due.refused
+        still = await toy.pool.fetchval("SELECT count(*) FROM totals WHERE due_on IS NOT NULL AND key <> 'M-5'")
+        assert still == left, "put aside, it takes nobody's place, and makes no transaction larger"
+
+
+async def test_a_day_that_meets_a_world_that_is_down_refuses_no_key_and_comes_again(toy: Under) -> None:
+    """Who is refused is left alone for minutes, and an operator is told; a row that somebody holds is nobody's fault."""
+
+    async def busy(*_: object) -> None:
+        raise asyncpg.LockNotAvailableError("somebody else held it for too long")
+
+    await toy.feed(*[grant(f"M-{n}", 1) for n in range(4)])
+    day, service = date(2026, 1, 2), toy.door.service
+    toy.door.service = replace(service, save=busy)
+    with pytest.raises(asyncpg.LockNotAvailableError):
+        await toy.door.fall_due(day, keys_max=8)
+    toy.door.service = service
+    assert await toy.door.fall_due(day, keys_max=8) == (4, {})
 
 
 def unreadable(value: bytes, *, key: bytes = b"M-9", offset: int = 7) -> Item:

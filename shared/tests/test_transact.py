@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pytest
 from asyncpg.connection import Connection
+from tenure.contracts.event import WrongEventError
 from tenure.contracts.message import MessageRequested
 from tenure.service import Saved
 from tenure.spine import parking
@@ -13,6 +15,7 @@ from tenure.spine.codec import event_of
 from tenure.spine.log import Record
 from tenure.spine.park import replay
 from tenure.spine.transact import Idempotency, Item
+from tenure.telemetry import metrics
 from tenure.testing import Under
 
 from .toy import TOY, Total, grant
@@ -102,8 +105,6 @@ async def test_replay_drains_a_key_in_order_once_its_first_event_is_discarded(to
 async def test_a_record_that_cannot_be_read_is_parked_under_its_own_key(toy: Under) -> None:
     [good] = toy.records(grant("M-1", 5))
     bad = Record(topic=good.topic, partition=0, offset=99, key=b"M-9", value=b"{", headers=good.headers, timestamp_ms=0)
-    from tenure.contracts.event import WrongEventError
-
     await toy.door.transact([Item(None, bad, WrongEventError("malformed", "broken")), *[]])
     await toy.deliver([good])
     assert await toy.parked() == [("M-9", "malformed")]
@@ -142,6 +143,35 @@ async def test_a_command_answered_once_gets_the_same_answer_again(toy: Under) ->
     assert await call(5, body=b"other") == (b"null", "idempotency_key_reused", True)
     assert await call(5, caller="M-2") == (b'{"amount":10}', None, False)
     assert await totals(toy) == {"M-1": 10}
+
+
+async def test_many_under_one_key_are_done_all_or_none(toy: Under) -> None:
+    """The second is refused: the first has no effect either, and the key is free for the request put right."""
+    asked = Idempotency("op-1", "file-1", HTTP_BODY)
+    with pytest.raises(WrongEventError, match="thirteen"):
+        await toy.door.transact_whole([once(5), once(13, event_id="c-2")], asked, b'"taken"')
+    assert (await totals(toy), await told(toy)) == ({}, [])
+    right = [once(5), once(7, event_id="c-2")]
+    answers = [await toy.door.transact_whole(right, asked, b'"taken"') for _ in range(2)]
+    assert [(a.body, a.seen) for a in answers] == [(b'"taken"', False), (b'"taken"', True)]
+    assert await totals(toy) == {"M-1": 12}
+
+
+async def test_of_two_who_did_what_was_claimed_once_one_is_done_and_both_get_its_answer(toy: Under) -> None:
+    """A process took the key and was thought dead; another does the same again, and both come to the end at once."""
+    asked, both = Idempotency("op-1", "key-1", HTTP_BODY), asyncio.Barrier(2)
+    assert await toy.door.claim(asked) is None
+    assert await toy.door.claim(asked) is None, "claimed, and not answered yet"
+
+    async def do(conn: Connection, key: str) -> bytes:
+        await both.wait()
+        await conn.execute("INSERT INTO totals (key) VALUES ($1)", key)
+        return f'"{key}"'.encode()
+
+    answers = await asyncio.gather(*(toy.door.answer_once(asked, partial(do, key=key)) for key in ("M-1", "M-2")))
+    (done,) = await totals(toy)
+    assert [a.body for a in answers] == [f'"{done}"'.encode()] * 2
+    assert sorted(a.seen for a in answers) == [False, True]
 
 
 def once(amount: int, *, event_id: str = "c-1", member_id: str = "M-1") -> Item:
@@ -203,3 +233,21 @@ async def test_due_work_reaches_each_key_once_in_batches_by_several_workers(toy:
     assert await toy.day(date(2026, 1, 9)) == 25
     assert await toy.pool.fetchval("SELECT array_agg(DISTINCT days) FROM totals") == [1]
     assert await told(toy) == [-1] * 50
+
+
+async def test_what_was_told_is_counted_once_whether_an_event_a_caller_or_a_day_caused_it(toy: Under) -> None:
+    counted = metrics.events_told.labels("mall", "message.requested")._value
+    before = counted.get()
+    records = toy.records(grant("M-1", 5), grant("M-2", 13))
+    await toy.deliver(records)
+    await toy.deliver(records)
+    await toy.door.transact_whole([once(7)], Idempotency("op-1", "k", HTTP_BODY), b"null")
+    assert counted.get() == before + 2, "of what was refused or came again nothing was told"
+    await toy.day(date(2026, 1, 2))
+    assert counted.get() == before + 3
+
+
+async def test_the_calendar_does_not_go_back_with_a_day_that_comes_late(toy: Under) -> None:
+    for day in (2, 5, 3):
+        await toy.door.transact([], day=date(2026, 1, day))
+    assert await toy.pool.fetchval("SELECT day FROM calendar") == date(2026, 1, 5)

@@ -112,6 +112,16 @@ async def test_a_running_replica_judges_by_them_without_a_restart(t):
     assert [v.version for v in (await starting.follow_rules(t.pool)).tiers.all] == [1, 2]
 
 
+async def test_a_day_is_lived_through_by_them_in_a_replica_that_was_told_nothing_since(t):
+    other = Door(SERVICE, t.pool, t.door.programme)
+    await publish(t)
+    await review_all(worker(t))
+    await t.door.transact([], day=day("2018-07-01"))
+    assert (await other.fall_due(day("2018-07-01"), keys_max=10)).done == 2
+    (change,) = await t.emitted(TierChanged)
+    assert (change.member_id, change.to_tier, change.rules_version) == ("M-1", "silver", 2)
+
+
 async def test_reads_know_what_is_published_and_what_it_will_bring(t):
     await publish(t)
     answer = (await t.http.get("/v1/tiers/M-1", headers=t.auth("operator"))).json()
