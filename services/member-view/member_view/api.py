@@ -41,7 +41,7 @@ def _one(routes: APIRouter, app: App) -> None:
 
     @routes.get("/me/stream", response_class=EventStream, status_code=200)
     async def stream(request: Request, who: Owner) -> EventStream:
-        """`text/event-stream`: the row now, and again whenever it changes. It ends at times; come again then."""
+        """The caller's own row now, and again whenever it changes (`text/event-stream`). It ends at times; come again then."""
         if await reads.one(app, who.subject) is None:
             raise Problem("not_found")
         stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)

@@ -92,7 +92,7 @@ def _entries(routes: APIRouter, app: App, cursors: _Cursors) -> None:
         form: Annotated[sheets.Format, Query(alias="format")] = "csv",
         language: Language = "zh",
     ) -> Response:
-        """The same by value date, oldest first, between its opening and closing balance, as CSV or Excel."""
+        """The statement by value date, oldest first, between its opening and closing balance, as CSV or Excel."""
         who.must_see(member_id)
         async with app.connection() as conn:
             found = await statement.whole(conn, member_id, Filter(wallet, tuple(kind or ()), since, until))

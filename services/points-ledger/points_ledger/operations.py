@@ -59,7 +59,7 @@ def _books(routes: APIRouter, app: App) -> None:
         known_at: Known = None,
         form: Annotated[sheets.Format, Query(alias="format")] = "csv",
     ) -> Response:
-        """Its vintages as CSV or Excel."""
+        """The vintages of what was owed at the end of a day, as CSV or Excel."""
         del who
         found = await _liability(app, as_of, known_at)
         return await asyncio.to_thread(

@@ -130,7 +130,7 @@ def _files(routes: APIRouter, app: App) -> None:
 
     @routes.post("/reconciliation/controls/{control_id}/compare")
     async def compare(request: Request, control_id: Id, who: Controller, _: IdempotencyKey = None) -> Response:
-        """The file is whole: what differs? Terms of the snapshot against terms in force here on that day.
+        """Compare a control file that is whole: terms of its snapshot against terms in force here on that day.
 
         Of many differences the first 10,000 are kept, by policy number, and it `has_more`: once they are settled, compare anew.
         """

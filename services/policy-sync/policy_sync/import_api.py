@@ -84,7 +84,7 @@ def _writes(routes: APIRouter, app: App) -> None:
     async def start_import(
         request: Request, import_id: Id, body: StartBody, who: Importer, _: IdempotencyKey = None
     ) -> Response:
-        """The file is whole: read it. It goes on by itself, whatever is killed in between."""
+        """Start an import whose file is whole. It goes on by itself, whatever is killed in between."""
         command = commands.StartImport(import_id=import_id, parts=body.parts)
         return await app.write(request, command, key="import", caller=who)
 

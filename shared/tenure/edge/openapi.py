@@ -1,5 +1,6 @@
 """The API's description says what really comes back: problems, not the framework's own error shapes."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, get_args, get_origin
 
@@ -34,6 +35,7 @@ ACCEPTED: Final = 202
 _SAYS: Final = {200: "As asked.", 201: "Made.", ACCEPTED: "It is still being worked on: look again."}
 _FRAMEWORK_S: Final = ("HTTPValidationError", "ValidationError")
 _METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
+_FIRST_SENTENCE: Final = re.compile(r"(?:[^.;?]|[.;?](?! |$))+")
 
 
 def answers(of: Any, *, status: int = 200, or_later: bool = False) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def describe_problems(app: FastAPI) -> None:
         (problem,), parts = msgspec.json.schema_components((ProblemBody,), ref_template=_REF)
         schemas |= parts
         for operation in _operations(whole):
+            operation["summary"] = _title(operation["description"])
             _require_key(operation)
             _gather_parts(operation, schemas)
             operation["responses"].pop("422", None)
@@ -69,6 +72,13 @@ def describe_problems(app: FastAPI) -> None:
         return whole
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _title(description: str) -> str:
+    """Its first sentence, in one line: the framework would take the name of a function."""
+    sentence = _FIRST_SENTENCE.match(" ".join(description.split()))
+    assert sentence, "every operation says first what it is for"
+    return sentence.group()
 
 
 def _gather_parts(operation: dict[str, Any], schemas: dict[str, Any]) -> None:

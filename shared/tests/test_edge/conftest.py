@@ -93,6 +93,7 @@ def routes(app: App) -> APIRouter:
         who: Annotated[Caller, Depends(caller("member", "agent", "operator"))],
         _: IdempotencyKey = None,
     ) -> Response:
+        """Add to a counter. It begins at nothing."""
         who.must_see(member_id)
         command = Add(member_id=member_id, amount=body.amount)
         return await app.write(request, command, key=member_id, caller=who, status=201)
@@ -101,6 +102,7 @@ def routes(app: App) -> APIRouter:
     async def many(
         who: Annotated[Caller, Depends(caller("operator"))], limit: Limit = 50, cursor: Cursor = None
     ) -> Response:
+        """All counters, by member."""
         after = decode_cursor(cursor, str) or ""
         async with app.connection() as conn:
             rows = await conn.fetch(
@@ -112,6 +114,7 @@ def routes(app: App) -> APIRouter:
     async def one(
         member_id: MemberId, who: Annotated[Caller, Depends(caller("member", "agent", "operator"))]
     ) -> Response:
+        """What the counter of a member, as of M-1.5, stands at; refused where there is none."""
         who.must_see(member_id)
         total = await app.pool.fetchval("SELECT total FROM counter WHERE member_id = $1", member_id)
         if total is None:
@@ -120,14 +123,17 @@ def routes(app: App) -> APIRouter:
 
     @router.put("/twice")
     async def write_twice() -> Response:
+        """Write at one of two methods."""
         return json_response({})
 
     @router.get("/twice")
     async def read_twice() -> Response:
+        """Read at one of two methods."""
         return json_response({})
 
     @router.get("/broken")
     async def broken() -> Response:
+        """Fail by a mistake of ours."""
         raise RuntimeError("a secret of ours")
 
     return router

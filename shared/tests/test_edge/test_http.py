@@ -71,6 +71,19 @@ async def test_the_description_of_the_api_names_token_and_key(under: Under) -> N
     assert {"code", "detail_zh"} <= set(api["components"]["schemas"]["ProblemBody"]["required"])
 
 
+async def test_every_operation_is_titled_by_the_first_sentence_about_it(under: Under) -> None:
+    paths = (await under.http.get("/openapi.json")).json()["paths"]
+    assert paths["/v1/counters/{member_id}/add"]["post"]["summary"] == "Add to a counter"
+    assert paths["/v1/counters/{member_id}"]["get"]["summary"] == "What the counter of a member, as of M-1.5, stands at"
+    titles = [
+        (path, operation) for path, item in paths.items() if path.startswith("/v1/") for operation in item.values()
+    ]
+    for path, operation in titles:
+        said = " ".join(operation["description"].split())
+        assert said.startswith(operation["summary"]), path
+        assert len(operation["summary"].split()) > 2, f"{path}: a title in words"
+
+
 def test_two_services_must_not_claim_one_path(toy: Service[int], settings: Settings) -> None:
     other = replace(toy, name="other")
     with pytest.raises(AssertionError, match="two services claim"):

@@ -192,7 +192,7 @@ def _write_routes(routes: APIRouter, app: App, shop: Shop) -> None:
 
     @routes.get("/orders/{order_id}/code", openapi_extra=answers(CodesView))
     async def code(order_id: Id, who: Member) -> Response:
-        """The codes. Seeing them closes the order: they cannot be given back any more."""
+        """The codes of an order. Seeing them closes the order: they cannot be given back any more."""
         await seen_order(app, order_id, who)
         day = await app.today()
         event = shop.saga.event(ViewCode(order_id=order_id, on=day), key=who.subject, day=day)
