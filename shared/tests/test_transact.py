@@ -251,3 +251,32 @@ async def test_the_calendar_does_not_go_back_with_a_day_that_comes_late(toy: Und
     for day in (2, 5, 3):
         await toy.door.transact([], day=date(2026, 1, day))
     assert await toy.pool.fetchval("SELECT day FROM calendar") == date(2026, 1, 5)
+
+
+async def test_what_a_cause_brings_has_one_id_however_often_it_is_decided_and_what_a_day_brings_a_new_one(
+    toy: Under,
+) -> None:
+    records = toy.records(grant("M-1", 5), grant("M-1", 6), grant("M-2", 5))
+    lives: list[list[str]] = []
+    for _ in range(2):
+        await toy.deliver(records)
+        await toy.day(date(2026, 1, 2))
+        lives.append([event.id for event in await toy.emitted_events()])
+        await toy.pool.execute("TRUNCATE inbox, totals")
+    assert [first == again for first, again in zip(*lives, strict=True)] == [True] * 3 + [False] * 2
+    assert len({*lives[0], *lives[1]}) == 7
+
+
+@pytest.mark.parametrize(
+    ("cause", "begins"),
+    [
+        ("0190163d-8694-7000-8000-000000000000", "0190163d-8694-7"),
+        ("F-1", "019b7824-3f00-7"),
+    ],
+)
+async def test_an_effects_id_begins_as_its_causes_does_or_with_its_time(toy: Under, cause: str, begins: str) -> None:
+    when = datetime(2026, 1, 1, 6, tzinfo=UTC)
+    event = event_of(grant("M-1", 5), id=cause, source="/core", time=when)
+    await toy.door.transact([Item(event)])
+    (told_event,) = await toy.emitted_events()
+    assert told_event.id.startswith(begins)

@@ -6,7 +6,7 @@ what was claimed here and had no effect is given back, and what was claimed befo
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from time import monotonic
 from typing import Any, Final
@@ -16,7 +16,6 @@ import structlog
 from asyncpg.connection import Connection
 from msgspec.structs import replace
 from opentelemetry.trace import Span
-from uuid_utils import uuid7
 
 from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Data, Event, WrongEventError
@@ -25,7 +24,7 @@ from tenure.rulebook.book import Rulebook
 from tenure.rulebook.following import SPOKEN, Heard, hear
 from tenure.service import Saved, Service
 from tenure.spine import answers, inbox, outbox, parking, spans
-from tenure.spine.effects import records_of
+from tenure.spine.effects import NewId, records_of
 from tenure.spine.faults import reach
 from tenure.spine.item import Item, Outcome
 from tenure.spine.log import Outgoing
@@ -48,7 +47,7 @@ class Batch:
         source: str,
         conn: Connection,
         items: Sequence[Item],
-        new_id: Callable[[], object] = uuid7,
+        new_id: NewId | None = None,
     ) -> None:
         self.service, self.rulebook, self.source, self.conn, self.items = service, rulebook, source, conn, items
         self.new_id, self.programme = new_id, rulebook.programme

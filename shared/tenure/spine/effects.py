@@ -1,9 +1,17 @@
-"""What a decision causes, as records of the log: each in its own time, its own trace, and small enough to be told."""
+"""What a decision causes, as records of the log: each in its own time, its own trace, and small enough to be told.
+
+The invariant: what a cause is decided to bring has the same id whenever that is decided. So a service whose database lost what it
+had told (an older backup, a failover that lost its last transactions) tells it again under the id of the first time, and every
+inbox drops it. What a day brings has a new id each time: a key may live through one day more than once.
+"""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from hashlib import blake2b
 from itertools import repeat
 from typing import Any, Final
+
+from uuid_utils import uuid7
 
 from tenure.calendar import start_of
 from tenure.contracts.decision import DayReached, Decision
@@ -11,36 +19,56 @@ from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.contracts.keys import key_of
 from tenure.contracts.topics import TOPIC_OF, TYPE_OF
 from tenure.spine import spans
-from tenure.spine.codec import record_of
+from tenure.spine.codec import leading_half, record_of, value_of
 from tenure.spine.log import RECORD_BYTES_MAX, Outgoing, RecordTooLarge, refuse_too_large
 from tenure.telemetry.traces import traceparent_of
 
+NewId = Callable[[], object]
 VALUE_BYTES_SAFE: Final = RECORD_BYTES_MAX // 4
 """A value holds its key, which stands twice more beside it; with as little, the rest of a record cannot make it too large."""
 
 
 def records_of(
-    decided: Decision[Any], cause: Event, *, service: str, source: str, new_id: Callable[[], object]
+    decided: Decision[Any], cause: Event, *, service: str, source: str, new_id: NewId | None
 ) -> list[Outgoing]:
     """The records of what was decided, in order. Raises WrongEventError effect_too_large."""
     if not decided.emit:
         return []
     traces = decided.traces or repeat(cause.traceparent, len(decided.emit))
+    identify = _ids_of(cause, source, new_id)
     records = [
         record_of(
             data,
             key=key_of(data),
-            id=str(new_id()),
+            value=(value := value_of(data)),
+            id=identify(n, value),
             source=source,
             time=_time_of(data, cause),
             backfill=cause.backfill,
             traceparent=trace if trace == cause.traceparent else _created(service, data, trace),
         )
-        for data, trace in zip(decided.emit, traces, strict=True)
+        for n, (data, trace) in enumerate(zip(decided.emit, traces, strict=True))
     ]
     if any(len(record.value) > VALUE_BYTES_SAFE for record in records):
         refuse_what_cannot_be_told(records)
     return records
+
+
+def _ids_of(cause: Event, source: str, new_id: NewId | None) -> Callable[[int, bytes], str]:
+    """Of the effects of one cause, by their place among them and by what they say. They begin as the cause's own id does, or with
+    its time: an inbox grows at its right edge then. `new_id` draws other ones, of a simulation's own.
+    """
+    if new_id is not None or isinstance(cause.data, DayReached):
+        draw = new_id or uuid7
+        return lambda *_: str(draw())
+    begin = leading_half(cause.id) or f"{max(0, int(cause.time.timestamp() * 1000)):012x}"
+    caused = f"{source}\0{cause.source}\0{cause.id}\0".encode()
+
+    def identify(n: int, value: bytes) -> str:
+        end = blake2b(caused + b"%d\0" % n + value, digest_size=9).hexdigest()
+        return f"{begin[:8]}-{begin[8:]}-7{end[:3]}-8{end[3:6]}-{end[6:]}"
+
+    return identify
 
 
 def _created(service: str, data: Data, trace: str) -> str:

@@ -22,6 +22,7 @@ WITH acked AS (INSERT INTO published (topic, partition, next_offset)
                SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[])
                ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset)
 UPDATE outbox SET published = true WHERE seq = ANY ($1::bigint[])
+RETURNING extract(epoch FROM statement_timestamp() - emitted_at)::float8 AS age_s
 """
 EMIT: Final = "INSERT INTO outbox (records, events) VALUES ($1, $2)"
 ACKNOWLEDGED: Final = "SELECT topic, partition, next_offset FROM published"
@@ -73,10 +74,11 @@ async def waiting(
     return [(row["seq"], unpack(row["records"])) for row in rows]
 
 
-async def mark_published(conn: Connection, seqs: Sequence[int], acked: Sequence[Position]) -> None:
-    """Remember that the log acknowledged these rows, and up to where. One statement."""
+async def mark_published(conn: Connection, seqs: Sequence[int], acked: Sequence[Position]) -> list[float]:
+    """Remember that the log acknowledged these rows, and up to where. One statement. Returns how many seconds each waited."""
     topics, partitions, offsets = zip(*acked, strict=True) if acked else ((), (), ())
-    await conn.execute(MARK, list(seqs), list(topics), list(partitions), list(offsets))
+    rows = await conn.fetch(MARK, list(seqs), list(topics), list(partitions), list(offsets))
+    return [row["age_s"] for row in rows]
 
 
 async def acknowledged(conn: Connection) -> dict[tuple[str, int], int]:

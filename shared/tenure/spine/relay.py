@@ -7,7 +7,6 @@ oldest first, before anything new. What must reach whoever comes later, however 
 """
 
 import asyncio
-import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from asyncpg.connection import Connection
 
 from tenure.contracts.topics import TOPICS
 from tenure.spine import outbox, spans
-from tenure.spine.codec import told_at_s
 from tenure.spine.faults import reach
 from tenure.spine.floor import Floor
 from tenure.spine.leading import leading, lost_sessions
@@ -125,19 +123,17 @@ class Relay:
         if backwards := self._backwards(records, acked):
             await self._repair(conn, backwards)  # these rows are not marked: they go out again in their place
             return len(records)
-        await outbox.mark_published(conn, [seq for seq, _ in rows], acked)
+        waited_s = await outbox.mark_published(conn, [seq for seq, _ in rows], acked)
         reach("relay.marked")
         self._acked.update({(p.topic, p.partition): p.next_offset for p in acked})
-        self._measure(rows)
+        self._measure(len(records), waited_s)
         return len(records)
 
-    def _measure(self, rows: Sequence[tuple[int, list[Outgoing]]]) -> None:
-        metrics.relay_published.labels(self.service).inc(sum(len(batch) for _, batch in rows))
+    def _measure(self, records: int, waited_s: Sequence[float]) -> None:
+        metrics.relay_published.labels(self.service).inc(records)
         took = metrics.relay_publish_seconds.labels(self.service)
-        now = time.time()
-        for _, batch in rows:
-            if (told_at := told_at_s(batch[0].headers)) is not None:
-                took.observe(max(0.0, now - told_at))
+        for seconds in waited_s:
+            took.observe(max(0.0, seconds))
 
     def _backwards(self, records: Sequence[Outgoing], acked: Sequence[Position]) -> TopicPartition | None:
         """A partition in which these records begin before the end that was acknowledged earlier."""

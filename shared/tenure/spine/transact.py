@@ -20,7 +20,6 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import asyncpg
 from asyncpg.connection import Connection
-from uuid_utils import uuid7
 
 from tenure.contracts.event import Data
 from tenure.pool import give_up
@@ -28,6 +27,7 @@ from tenure.rulebook.book import Rulebook
 from tenure.service import Service
 from tenure.spine import answers, parking
 from tenure.spine.batch import Batch
+from tenure.spine.effects import NewId
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
 from tenure.spine.log import Position
@@ -63,7 +63,7 @@ class Door:
     programme: Any
     source: str = ""
     acquire_timeout_s: float = ACQUIRE_TIMEOUT_S
-    new_id: Callable[[], object] = uuid7  # of an effect; a simulation draws it from its seed
+    new_id: NewId | None = None  # of every effect, as a simulation draws it; else it follows from the cause
     on_told: Callable[[], None] = lambda: None  # something waits in the outbox; whoever relays it here need not look
     rulebook: Rulebook = field(init=False)
 

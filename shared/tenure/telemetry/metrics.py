@@ -95,7 +95,7 @@ class Metrics(_Declares):
         )
         self.relay_published = self._counter("relay_published", "Records the log acknowledged.", "service")
         self.relay_publish_seconds = self._histogram(
-            "relay_publish_seconds", "From the moment a rule told an event to the log's acknowledgement.", "service"
+            "relay_publish_seconds", "From the transaction that told an event to the log's acknowledgement.", "service"
         )
         self.leading = self._gauge(
             "leading", "1 while this process leads a task that one process of the platform does.", "service", "task"
