@@ -55,6 +55,28 @@ def test_what_of_the_cover_added_is_there_is_rewarded_in_any_order_of_arrival(
         assert_books(world)
 
 
+def test_what_was_added_on_the_latest_day_is_taken_away_first_whichever_was_numbered_first(world: World) -> None:
+    """100 yuan as of June, then 40 as of May, less 60 as of July: of June's 40 are left, and May's are whole."""
+    world.hear(issued(FIRST))
+    for event in changes([("2026-06-01", 100), ("2026-05-01", 40), ("2026-07-01", -60)]):
+        world.hear(event, "2026-08-01")
+    assert [lot.standing for lot in world.accounts[M].lots.values()] == [80, 80]
+
+
+def test_of_cover_taken_away_in_part_the_member_keeps_the_fraction(world: World) -> None:
+    world.hear(issued(FIRST))
+    world.hear(endorsed(FIRST, 10_050, "2026-03-01", "E-0"))
+    world.hear(endorsed(FIRST, -3_333, "2026-05-01", "E-1"))
+    assert world.points() == (0, 200 - 66, 0), "66.3 points are taken back floored"
+
+
+def test_where_no_payment_was_seen_a_refund_goes_by_what_the_term_cost_before_it(world: World) -> None:
+    world.hear(issued(FIRST))
+    world.hear(endorsed(FIRST, 10_000))
+    world.hear(refunded(FIRST, 25_000, "2026-07-01"))
+    assert world.points() == (0, 100, 0), "half of CNY 500.00"
+
+
 def test_whoever_spent_them_owes_them_until_the_cover_is_added_again(world: World) -> None:
     first, less, again = changes([("2026-03-01", 100), ("2026-05-01", -100), ("2026-07-01", 100)])
     world.hear(issued(FIRST))
@@ -87,7 +109,7 @@ def test_a_tier_heard_years_later_does_not_bring_back_what_was_taken_away(world:
     for no in range(2, 6):
         world.hear(issued(term(no), f"{2025 + no}-01-01"))
     world.hear(tiers(("2026-01-01", "gold")), "2030-02-01")
-    assert world.points() == (0, 0, 0)
+    assert [lot.standing for lot in world.accounts[M].lots.values()] == [0], "nor what has expired since"
 
 
 def test_what_was_added_before_endorsements_were_remembered_is_known_by_its_lot(world: World) -> None:

@@ -63,6 +63,15 @@ TABLE: list[tuple[str, tuple[Data, ...], int]] = [
         (cut(void(OLD), "2027-01-01", "not_taken_up"), issued(from_("2027-01-01"), "2026-12-31")),
         300,
     ),
+    ("the same, 30 days before", (cut(void(OLD), kind="flat"), issued(from_("2026-12-02"), "2026-12-02")), 300),
+    ("the same, 31 days before", (cut(void(OLD), kind="flat"), issued(from_("2026-12-01"), "2026-12-01")), 0),
+    ("the same, 30 days after", (cut(void(OLD), kind="flat"), issued(from_("2027-01-31"), "2027-01-31")), 300),
+    ("the same, 31 days after", (cut(void(OLD), kind="flat"), issued(from_("2027-02-01"), "2027-02-01")), 0),
+    (
+        "one that was over when the old one was cut short",
+        (*ENDING, issued(replace(from_("2027-01-01"), end=CUT, written_end=CUT), "2027-01-01")),
+        250 + 150,
+    ),
     ("void, and the new one begins later", (cut(void(OLD), kind="flat"), *NEW_LIFE), 600),
     (
         "fraud",
@@ -105,8 +114,11 @@ def test_policies_that_continue_one_another_do_not_go_round_for_ever(world: Worl
     assert_books(world)
 
 
+@pytest.mark.parametrize("fraud", [False, True], ids=["a slip of the pen", "fraud"])
 @pytest.mark.parametrize("first", [True, False])
-def test_the_referrers_reward_stays_with_a_policy_corrected_under_another_number(world: World, first: bool) -> None:
+def test_the_referrers_reward_stays_with_a_policy_corrected_under_another_number(
+    world: World, first: bool, fraud: bool
+) -> None:
     theirs = term(member_id="M-2", policy_no="P-8")
     corrected = replace(theirs, policy_no="P-9", previous_policy_no="P-8")
     world.hear(issued(theirs))
@@ -114,7 +126,9 @@ def test_the_referrers_reward_stays_with_a_policy_corrected_under_another_number
     said = [cut(void(theirs), "2026-01-05", "flat"), issued(corrected, "2026-01-05")]
     for event in said if first else reversed(said):
         world.hear(event)
+    if fraud:
+        world.hear(PolicyRescinded(member_id="M-2", term=void(theirs, 20), effective=D("2026-01-05")))
     for row in [row for row in world.rows if type(row).__name__ == "ReferralNews"]:
         world.accounts[M] = replace(world.accounts[M], news=(row,))
         world.day("2026-01-06")
-    assert world.points() == (0, 500, 0)
+    assert world.points() == (0, 0 if fraud else 500, 0)

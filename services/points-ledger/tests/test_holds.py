@@ -13,9 +13,10 @@ from points_ledger.commands import CaptureHold, PlaceHold, RefundHold, ReleaseHo
 from tenure.contracts import points as told
 from tenure.contracts.decision import RefusedError
 from tenure.contracts.policy import CustomerMerged
+from tenure.contracts.programme import Programme
 
 from .test_against_the_model import assert_books
-from .world import D, M, World, anniversary, cancelled, did, no_claim_year, paid, term, uncancelled
+from .world import D, M, World, anniversary, cancelled, did, no_claim_year, paid, served, term, uncancelled, under_rules
 
 WALL = datetime(2040, 1, 1, tzinfo=UTC)
 
@@ -99,6 +100,10 @@ STORIES: dict[str, tuple[list[tuple[str, Any]], tuple[int, int, int, int]]] = {
         [("2028-01-20", place(500)), ("2028-01-21", capture()), ("2028-02-10", refund())],
         (600, 0, 0, 0),
     ),
+    "given back on the very day it is over: thirty days of grace": (
+        [("2028-01-20", place(500)), ("2028-01-21", capture()), ("2028-02-01", refund())],
+        (600, 0, 0, 0),
+    ),
     "and the grace ends": (
         [
             ("2028-01-20", place(500)),
@@ -150,6 +155,52 @@ def test_what_is_refused_changes_nothing(member: World, before: list[Any], asked
     assert (member.accounts[M], len(member.rows), len(member.told)) == (account, rows, said)
 
 
+def test_the_largest_reservation_and_the_last_day_of_a_refund(rules: Programme) -> None:
+    """500 points at once and no more; given back until 10 days after they were reserved, and not on the eleventh."""
+    world = World(under_rules(rules, hold_points_max=500, refundable_days_max=10))
+    world.hear(did("check_up", "2026-01-10"))
+    world.hear(did("class", "2026-03-01", session_id="S-1"))
+    with pytest.raises(RefusedError, match="hold_too_large"):
+        world.hear(place(501), "2026-04-01")
+    world.hear(place(500), "2026-04-01")
+    world.hear(capture(), "2026-04-05")
+    world.hear(refund(100), "2026-04-11")
+    with pytest.raises(RefusedError, match="hold_not_captured"):
+        world.hear(refund(1), "2026-04-12")
+    assert there(world) == (150, 0, 400, 0)
+
+
+def test_it_is_told_why_points_were_set_free(member: World) -> None:
+    for n, end in enumerate((release("H-0"), release("H-1", reason="timed_out"), capture(60, "H-2"))):
+        member.hear(place(100, f"H-{n}"), "2026-04-01")
+        member.hear(end, "2026-04-02")
+    said = [(e.hold_id, e.amount, e.reason) for e in member.of(told.PointsReleased)]
+    assert said == [("H-0", 100, "requested"), ("H-1", 100, "timed_out"), ("H-2", 40, "captured_less")]
+    assert [member.accounts[M].holds[f"H-{n}"].state for n in range(3)] == ["released", "timed_out", "captured"]
+
+
+def test_what_is_given_back_after_its_day_keeps_the_day_it_was_earned_on(member: World) -> None:
+    for day, step in (("2028-01-20", place(500)), ("2028-01-21", capture()), ("2028-02-10", refund())):
+        member.hear(step, day)
+    (grace,) = [lot for lot in member.accounts[M].lots.values() if lot.rule == "refund_grace"]
+    assert (grace.earned_on, grace.activates_on, grace.expires_on) == (
+        D("2026-01-10"),
+        D("2028-02-10"),
+        D("2028-03-11"),
+    )
+
+
+def test_what_is_owed_in_one_wallet_blocks_no_other(member: World) -> None:
+    """Who spent what a cancelled policy gave, and is an agent under the same number, too."""
+    member.hear(paid(term(), 30_000), "2026-04-01")
+    member.hear(place(900), "2026-04-02")
+    member.hear(cancelled(replace(term(), version=2), "2026-04-03"), "2026-04-03")
+    assert member.balance("points_debt") == 300
+    member.hear(replace(served("mentoring", "2026-04-03"), agent_id=M))
+    member.hear(place(100, "H-2", wallet="agent"), "2026-04-04")
+    assert member.balance("agent_held") == 100
+
+
 def test_a_debt_blocks_new_reservations_and_leaves_open_ones_alone(member: World) -> None:
     first = term(cooling_off_end=None)
     member.hear(paid(first, 30_000), "2026-04-01")
@@ -162,6 +213,7 @@ def test_a_debt_blocks_new_reservations_and_leaves_open_ones_alone(member: World
     member.hear(capture(), "2026-04-04")
     member.hear(release("H-2"), "2026-04-04")
     assert (there(member)[:3], member.balance("points_debt")) == ((0, 0, 700), 100), "what is set free repays first"
+    assert [(e.amount, e.repaid_debt) for e in member.of(told.PointsReleased)] == [(200, 200)]
     assert_books(member)
 
 
@@ -174,6 +226,15 @@ def test_points_come_out_of_the_lot_that_ends_first_and_go_back_where_they_came_
     assert (lots[1].spent, lots[2].spent) == (480, 0), "the last taken goes back first"
     kinds = [type(data) for data in member.told if isinstance(data, told.PointsEvent)][-4:]
     assert kinds == [told.PointsHeld, told.PointsCaptured, told.PointsReleased, told.PointsRefunded]
+
+
+def test_of_one_expiry_what_was_earned_first_goes_first_whenever_it_was_heard_of(world: World) -> None:
+    """A quiz of 20 January is told on its day, a check-up of the 10th two weeks late; both end with January 2028."""
+    world.hear(did("quiz", "2026-01-20"))
+    world.hear(did("check_up", "2026-01-10"), "2026-01-24")
+    world.hear(place(505), "2026-02-01")
+    taken = [(world.accounts[M].lots[no].rule, points) for no, points in world.accounts[M].holds["H-1"].parts]
+    assert taken == [("check_up", 500), ("quiz", 5)]
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["of one number", "one of a number given up"])
