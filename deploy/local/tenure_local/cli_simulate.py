@@ -44,7 +44,7 @@ def tiers(
     ] = None,
     months: Annotated[int, typer.Option(min=0, max=60, help="How many months to project.")] = 12,
     renewals: Annotated[
-        bool, typer.Option("--renewals/--no-renewals", help="Whether policies in force are taken to go on.")
+        bool, typer.Option("--renewals/--no-renewals", help="Whether policies in force today are taken to go on.")
     ] = True,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write the members helped and harmed.")

@@ -122,6 +122,18 @@ async def test_from_a_day_to_come_members_keep_their_tier_until_its_protection_e
     assert len(on) == 25
 
 
+async def test_policies_of_today_are_renewed_until_a_day_far_ahead_and_on_from_there(t):
+    """Each ends before 1 July 2019; who renews for CNY 350 has silver on that day, and loses it to the draft a year later."""
+    by_premium = document(silver=(9, 400), gold=(9, 800), diamond=(9, 1500))
+    found = await simulated(t, rules=by_premium, effective="2019-07-01", months=24)
+    harmed = (await get(t, f"/{found['simulation_id']}/members?effect=harmed"))["items"]
+    assert ("M-2", "2020-06-30") in {(row["member_id"], row["differs_on"]) for row in harmed}
+    assert found["result"]["costs"]["current"]["benefits_fen"] > 0
+    assert f"in force on {TODAY} is taken to go on" in found["result"]["how"]
+    ended = await simulated(t, rules=by_premium, effective="2019-07-01", months=24, renewals=False)
+    assert ended["result"]["costs"]["current"]["benefits_fen"] == 0
+
+
 async def test_nothing_live_is_touched(t):
     async def everything():
         tables = ("members", "decisions", "outbox", "inbox", "rule_drafts", "calendar")

@@ -24,7 +24,7 @@ Effect = Literal["helped", "harmed"]
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is compared: the versions that stand with those of the draft, on `as_of` and the same day of the months after it.
 
-    `renewals`: every policy in force on `as_of` goes on for the same premium; else cover ends where it ends today.
+    `renewals`: every policy in force on `renewed_from` goes on for the same premium; else cover ends where it ends today.
     """
 
     current: tuple[TierRules, ...]
@@ -33,6 +33,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     months: int
     renewals: bool
     points: YearlyPoints
+    asked_on: date | None = None
+
+    @property
+    def renewed_from(self) -> date:
+        """`as_of`; of a day that lies ahead nobody knows what is in force on it, so the day on which the question was asked."""
+        return self.as_of if self.asked_on is None else min(self.as_of, self.asked_on)
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -119,7 +125,7 @@ class Scales:
 
     def _weigh(self, member: Member, total: Weighed) -> None:
         q = self.question
-        terms = carried_on(member.terms, q.as_of, self.days[-1]) if q.renewals else member.terms
+        terms = carried_on(member.terms, q.renewed_from, self.days[-1]) if q.renewals else member.terms
         lives = live(terms, member.growth, self.current), live(terms, member.growth, self.draft)
         yearly = q.points.of(terms, q.as_of)
         tiers = [self._on(side, life, yearly) for side, life in zip((total.current, total.draft), lives, strict=True)]

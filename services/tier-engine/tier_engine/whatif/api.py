@@ -162,6 +162,7 @@ def question_of(body: Asked, programme: Programme, today: date) -> Question:
         months=body.months,
         renewals=body.renewals,
         points=YearlyPoints.by(programme.earning.at(as_of)),
+        asked_on=today,
     )
 
 

@@ -26,7 +26,7 @@ HOW: Final = (
     "Benefits of a tier follow its rank: a tier that only the draft has brings what is granted from the tiers up to it. "
     "All members are those of one instant, when the simulation began."
 )
-GO_ON: Final = "Every policy in force on as_of is taken to go on for its premium."
+GO_ON: Final = "Every policy in force on {day} is taken to go on for its premium."
 END: Final = "No renewal is assumed: cover ends where it ends today."
 
 
@@ -96,7 +96,10 @@ def result(question: Question, sums: Weighed, benefits: BenefitRules, *, listed:
             for day, now, then in zip(question.days, sums.current.members, sums.draft.members, strict=True)
         ],
         costs=Costs(current=current, draft=draft, more=more),
-        how=HOW.format(renewals=GO_ON if question.renewals else END, points_per_cny=question.points.points_per_cny),
+        how=HOW.format(
+            renewals=GO_ON.format(day=question.renewed_from) if question.renewals else END,
+            points_per_cny=question.points.points_per_cny,
+        ),
     )
 
 
