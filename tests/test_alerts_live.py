@@ -40,6 +40,7 @@ QUICKER: Final = {
     "ConsumerStalled": ("> 120", "> 4"),
     "OutboxStuck": ("> 60", "> 2"),
     "BrokerUnreachable": ("> 5", "> 0"),
+    "DatabaseRefuses": ("> 5", "> 0"),
     "RetentionStopped": ("> 3600", "> 10"),
     "DueWorkBehind": ("> 3600", "> 10"),
 }
@@ -214,9 +215,9 @@ async def somebody_locks_a_table(watch: Watch) -> None:
         await conn.execute("BEGIN")
         await conn.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
         await watch.here.publish(walked("M-3"), at=start_of(DAY))
-        await watch.fires("ConsumerStuck")
+        await watch.fires("ConsumerStuck", "DatabaseRefuses")
         await conn.execute("ROLLBACK")
-    await watch.is_over("ConsumerStuck")
+    await watch.is_over("ConsumerStuck", "DatabaseRefuses")
 
 
 async def the_loop_is_held(watch: Watch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,9 @@ PYTHON_MIN: Final = (3, 11)
 POSTGRES_MIN: Final = 15
 ANSWER_WITHIN_S: Final = 10
 START_ANEW: Final = "`tenure down`, then `tenure up --detach` starts everything again; the data stays"
+TRIES_MIN: Final = 3
+"""What was refused less often has not lasted a second."""
+WAITS: Final = "docs/runbooks/DatabaseRefuses.md and BrokerUnreachable.md say what such words mean"
 SETUP_AGAIN: Final = "run `make setup` again"
 
 
@@ -145,8 +149,10 @@ async def _postgres(url: str) -> Finding:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         mend = "start it, or unset TENURE_DATABASE_URL" if "TENURE_DATABASE_URL" in os.environ else START_ANEW
         return Finding("PostgreSQL", False, f"{where}: {error}", mend)
-    version = conn.get_server_version()
+    version, read_only = conn.get_server_version(), await conn.fetchval("SHOW transaction_read_only") == "on"
     await conn.close()
+    if read_only:
+        return Finding("PostgreSQL", False, f"{where} takes no writes", "is it a standby? The primary is needed")
     ok = version.major >= POSTGRES_MIN
     return Finding(
         "PostgreSQL", ok, f"{version.major}.{version.minor} at {where}", "" if ok else "15 or newer is needed"
@@ -182,7 +188,19 @@ async def _process(home: Home, name: str, url: str) -> Finding:
         remedy = "; ".join(f"{c} has halted: {why}, then replay or discard some" for c, why in halted.items())
         unready = f"not ready: {', '.join(bad) or 'its log says why'}"
         return Finding(name, False, f"{url} is {said['status']}", remedy or unready)
+    if waits := what_waits(said["checks"]):
+        return Finding(name, False, f"{url} is {said['status']}, and waits: {'; '.join(waits)}", WAITS)
     return Finding(name, True, f"{url} is {said['status']}")
+
+
+def what_waits(checks: Mapping[str, Any]) -> list[str]:
+    """The tasks of services that the world has refused again and again, each with its newest words."""
+    tasks = [(f"{name}'s {task}", how) for name, found in checks.items() for task, how in found.items()]
+    return [
+        f"{task}, {how['reason']}"
+        for task, how in tasks
+        if isinstance(how, dict) and how.get("failures", 0) >= TRIES_MIN
+    ]
 
 
 async def _work(home: Home) -> list[Finding]:
