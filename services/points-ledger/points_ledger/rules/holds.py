@@ -162,7 +162,7 @@ def on_refund(book: Book, command: RefundHold) -> HoldView:
         )
     )
     for lot in returned:
-        expire(book, lot.no)
+        expire(book, lot.no, came=book.day)
     return view(book.member_id, book.put_hold(replace(hold, refunded=hold.refunded + points, parts=kept)))
 
 
@@ -200,7 +200,7 @@ def _set_free(book: Book, hold: Hold, parts: Parts, reason: Literal["requested",
         )
     )
     for no, _ in parts:
-        expire(book, no)
+        expire(book, no, came=book.day)
 
 
 def _return(book: Book, hold: Hold, no: int, amount: int) -> Lot:

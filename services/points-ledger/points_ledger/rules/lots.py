@@ -70,8 +70,7 @@ def _reveal(book: Book, notices: Sequence[Notice], day: date) -> None:
     for lot in list(book.lots.values()):
         if lot.remaining and lot.activates_on == day:
             activate(book, lot)
-    for no in list(book.lots):
-        expire(book, no)
+    expire_all(book)
     _announce(book, [lot for lot in book.lots.values() if lot.remaining and _told_on(lot, notices) == day], day)
 
 
@@ -157,12 +156,14 @@ def repay(book: Book, no: int, on: date) -> int:
     return amount
 
 
-def expire(book: Book, no: int) -> None:
-    """What is left of a lot whose time is over becomes breakage; points held for an order are kept for it."""
+def expire(book: Book, no: int, *, came: date = date.min) -> None:
+    """What is left of a lot whose time is over becomes breakage; points held for an order are kept for it. What came back to it
+    later, on the day it `came`, expires on that day: until then it was nobody's, or an order's.
+    """
     lot = book.lots[no]
-    on = lot.ends_on
-    if not lot.remaining or on is None or on > book.lived_to:
+    if not lot.remaining or lot.ends_on is None or lot.ends_on > book.lived_to:
         return
+    on = max(lot.ends_on, came)
     book.post(lot.wallet, "available", "breakage", lot.remaining, lot_no=no, kind="expire", on=on)
     book.put(replace(lot, remaining=0, expired=lot.expired + lot.remaining))
     book.tell(
@@ -174,6 +175,12 @@ def expire(book: Book, no: int) -> None:
             lot_id=book.lot_id(lot),
         )
     )
+
+
+def expire_all(book: Book) -> None:
+    """What is left of all lots whose time is over."""
+    for no in list(book.lots):
+        expire(book, no)
 
 
 def spendable(lots: Iterable[Lot], wallet: Wallet, on: date) -> list[Lot]:

@@ -95,7 +95,7 @@ def _take_back(book: Book, group: list[Lot], amount: int, on: date) -> None:
 
 def _take_for(book: Book, lot: Lot, share: int, on: date, *, own: set[int], found: _Sources) -> None:
     for no in _candidates(book, lot, on, own):
-        taken = _take_from(book, no, share, on, found)
+        taken = _take_from(book, no, share, on if no in own else _was_there(book.lots[no], on), found)
         if taken:
             book.put(with_taken(book.lots[lot.no], no, taken))
             share -= taken
@@ -126,6 +126,11 @@ def _of_one_term(one: Lot, other: Lot) -> bool:
     return one.term_no is not None and (one.policy_no, one.term_no) == (other.policy_no, other.term_no)
 
 
+def _was_there(lot: Lot, on: date) -> date:
+    """The first day from `on` on, on which another lot's points could have been taken: none of them before they were active."""
+    return max(on, lot.activates_on)
+
+
 def _take_from(book: Book, no: int, amount: int, on: date, found: _Sources) -> int:
     """Up to `amount` out of what remains of a lot, then out of what of it expired. Returns how many."""
     lot = book.lots[no]
@@ -139,7 +144,8 @@ def _take_from(book: Book, no: int, amount: int, on: date, found: _Sources) -> i
         found.pending += fresh if pending else 0
         found.lots += 0 if pending else fresh
     if stale:
-        book.post(lot.wallet, "breakage", "issuance", stale, lot_no=no, kind="reverse", on=on)
+        over = max(on, lot.ends_on or on)
+        book.post(lot.wallet, "breakage", "issuance", stale, lot_no=no, kind="reverse", on=over)
         found.expired += stale
     if fresh or stale:
         book.put(
@@ -182,10 +188,14 @@ def _return_to(book: Book, earned: Lot, no: int, amount: int, on: date) -> int:
     if lot is None or not amount:
         return 0
     credit: Bucket = "pending" if lot.is_pending(book.lived_to) else "available"
+    if no != earned.no and credit == "available":
+        on = _was_there(lot, on)
+    if lot.ends_on is not None and lot.is_expired(book.lived_to):
+        on = max(on, lot.ends_on)
     book.post(lot.wallet, "issuance", credit, amount, lot_no=no, kind="restore", on=on)
     lot = book.put(replace(lot, remaining=lot.remaining + amount, reversed=lot.reversed - amount))
     tell_granted(book, lot, amount, repay(book, no, on), book.lived_to, earned=earned)
-    expire(book, no)
+    expire(book, no, came=on)
     return amount
 
 
