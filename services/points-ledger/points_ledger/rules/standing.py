@@ -15,7 +15,8 @@ from points_ledger.commands import LeaveAgent, LinkMembership, ReturnAgent
 from points_ledger.rules.account import Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.days import must_lie_in_range
-from points_ledger.rules.lots import expire
+from points_ledger.rules.lots import expire_all
+from points_ledger.rules.memory import Absorbed, Memory
 
 LEFT = "agent left"
 
@@ -81,20 +82,26 @@ def must_not_be_own(book: Book, person: str) -> None:
 def on_left(book: Book, command: LeaveAgent) -> Standing:
     """The agent's points are frozen at once and expire `agent_leave_days` later.
 
-    Raises RefusedError date_out_of_range, unknown_member.
+    Raises RefusedError date_out_of_range, unknown_member, member_merged.
     """
     must_lie_in_range(command.on)
     must_be_known(book)
+    must_be_still_used(book)
     before = book.memory
     if before.left_on != command.on:
         book.remember(replace(book.memory, left_on=command.on))
         book.note("left", f"left on {command.on}", command.actor)
         if before.left_on is None or LEFT not in before.freezes:
             freeze(book, LEFT, actor=command.actor)
-        for lot in _living(book):
-            book.put(replace(lot, cut_on=cut_on(book, lot)))
-            expire(book, lot.no)
+        cut_anew(book)
+        expire_all(book)
     return standing(book)
+
+
+def cut_anew(book: Book) -> None:
+    """What is not over lasts as long as it would, or as an agent who left has it."""
+    for lot in _living(book):
+        book.put(replace(lot, cut_on=cut_on(book, lot)))
 
 
 def _living(book: Book) -> list[Lot]:
@@ -113,23 +120,46 @@ def cut_on(book: Book, lot: Lot) -> date | None:
 
 
 def on_returned(book: Book, command: ReturnAgent) -> Standing:
-    """What has not expired meanwhile lasts as long as it would have. Other freezes stay.
+    """What has not expired meanwhile lasts as long as it would have, whichever of the person's numbers left. Other freezes stay.
 
-    Raises RefusedError date_out_of_range, agent_not_left.
+    Raises RefusedError date_out_of_range, member_merged, agent_not_left.
     """
     must_lie_in_range(command.on)
-    if book.memory.left_on is None:
+    must_be_still_used(book)
+    left = _leavings(book.memory)
+    if not left:
         raise RefusedError("agent_not_left", "this agent has not left")
-    book.remember(replace(book.memory, left_on=None))
+    book.remember(replace(book.memory, left_on=None, absorbed=_with_all_back(book.memory)))
     book.note("returned", f"returned on {command.on}", command.actor)
-    lift(book, [LEFT], LEFT, actor=command.actor)
-    for lot in _living(book):
-        book.put(replace(lot, cut_on=None))
+    lift(book, [LEFT] * left, LEFT, actor=command.actor)
+    cut_anew(book)
     return standing(book)
 
 
+def _leavings(memory: Memory) -> int:
+    """How many of a person's numbers have left: this one, and those merged into it."""
+    return (memory.left_on is not None) + sum(_leavings(one.memory) for one in memory.absorbed.values())
+
+
+def _with_all_back(memory: Memory) -> dict[str, Absorbed]:
+    """What came with merged numbers, none of which has left any more: none is frozen for it again when it goes back."""
+    return {name: replace(one, memory=_back(one.memory)) for name, one in memory.absorbed.items()}
+
+
+def _back(memory: Memory) -> Memory:
+    freezes = list(memory.freezes)
+    if memory.left_on is not None and LEFT in freezes:
+        freezes.remove(LEFT)
+    return replace(memory.frozen_for(freezes), left_on=None, absorbed=_with_all_back(memory))
+
+
 def on_linked(agent: Book, member: Book, command: LinkMembership) -> None:
-    """An agent who is a customer, too: two memberships, one person. Neither wallet pays for the other."""
+    """An agent who is a customer, too: two memberships, one person. Neither wallet pays for the other.
+
+    Raises RefusedError member_merged.
+    """
+    for one in (agent, member):
+        must_be_still_used(one)
     for one, other in ((agent, member), (member, agent)):
         if other.member_id not in one.memory.persons:
             one.remember(replace(one.memory, persons=one.memory.persons | {other.member_id}))

@@ -6,7 +6,7 @@ while both were one stays spent in the lots it was taken from.
 What goes back: the lots that came, their top-ups, what their policies earned since, the debts of these, and what was remembered of
 these policies; so do the freezes that came, and those for these policies, and corrections that came and still wait for a second
 person. What was earned otherwise since then (steps, quizzes)
-stays where it was earned.
+stays where it was earned. An agent's lots end by the leaving of the number that they go back to, and by no other's.
 """
 
 from typing import Final
@@ -19,11 +19,11 @@ from tenure.contracts.policy import CustomerUnmerged
 from points_ledger.rules.account import DEBT, WALLETS, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import rated_anew
-from points_ledger.rules.lots import repay
+from points_ledger.rules.lots import expire_all, repay
 from points_ledger.rules.memory import Absorbed, Memory
 from points_ledger.rules.merger import WITHOUT_LOT, destine, heard, joined, move, move_lot, numbered
 from points_ledger.rules.reversal import settle_where
-from points_ledger.rules.standing import freeze, lift, rescission
+from points_ledger.rules.standing import cut_anew, freeze, lift, rescission
 from points_ledger.rules.waiting import HandOver
 
 UNMERGED: Final = "customer_unmerged"
@@ -65,9 +65,11 @@ def part(survivor: Book, merged: Book) -> None:
     for wallet, debt in debts.items():
         move(merged, survivor, wallet, "debt", debt, 0, 0)
     _divide(survivor, merged, absorbed, numbers)
+    cut_anew(merged)
     _give_waiting(survivor, merged)
     for wallet in WALLETS:
         _tell(survivor, merged, wallet, before[wallet], debts[wallet], [numbers[lot.no] for lot in lots])
+    expire_all(merged)
     rated_anew(merged)
     settle_where(merged, merged.event.day)
 
