@@ -147,10 +147,12 @@ def _row(programme: Programme, line: Line, language: Language) -> tuple[sheets.C
 
 
 def _about(programme: Programme, line: Line) -> tuple[words.Said, str | None]:
-    """What a line was for: the order, not what the points spent on it had been earned for; nor is a deduction for that."""
+    """What a line was for: the order, not what the points spent on it had been earned for; nor is a deduction for that. What earned
+    them is called as it was then: rules may be gone since.
+    """
     if line.hold_id:
         return ORDER, line.order_reference or line.hold_id
     if line.kind == "adjust" and line.change <= 0:
         return words.OWN_LABELS[ADJUSTMENT], None
     code = line.rule or ""
-    return words.label_of(programme.earning.at(line.effective).find(code), code), line.reference
+    return words.label_of(programme.earning.at(line.earned_on or line.effective).find(code), code), line.reference

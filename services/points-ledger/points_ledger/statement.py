@@ -27,12 +27,13 @@ _NEWER: Final = ", ".join(
 )
 # An index look-up for each line shown: joined, the plan might read all reservations there are.
 _ORDER: Final = "(SELECT nullif(h.reference, '') FROM holds h WHERE h.hold_id = {}.hold_id) AS order_reference"
+_EARNED: Final = ", ".join(f"coalesce(l.{name}, m.{name}) AS {name}" for name in ("rule", "fact", "earned_on"))
 _FILTER: Final = """($3::text IS NULL OR s.wallet = $3) AND ($4::text[] IS NULL OR s.kind = ANY ($4))
       AND ($5::date IS NULL OR s.effective >= $5) AND ($6::date IS NULL OR s.effective < $6)"""
 _NOW: Final = ", ".join(f"a.{w}_pending + a.{w}_available + a.{w}_held - a.{w}_debt AS {w}_now" for w in WALLETS)
 # A running sum needs no more than the rows it has passed, so the limit ends the scan of the journal.
 PAGE: Final = f"""
-    SELECT s.*, coalesce(l.rule, m.rule) AS rule, coalesce(l.fact, m.fact) AS fact, {_ORDER.format("s")}, {_NOW} FROM (
+    SELECT s.*, {_EARNED}, {_ORDER.format("s")}, {_NOW} FROM (
       SELECT {_FIELDS}, {_CHANGE} AS change, {_NEWER}
       FROM transfers t WHERE t.member_id = $1 AND ($2::int IS NULL OR t.transfer_no < $2)
       WINDOW story AS (ORDER BY t.transfer_no DESC ROWS UNBOUNDED PRECEDING)
@@ -48,8 +49,7 @@ EXPORT: Final = f"""
          SELECT t.wallet, sum({_CHANGE})::bigint AS change FROM transfers t
          WHERE t.member_id = $1 AND t.effective < $3 AND ($2::text IS NULL OR t.wallet = $2) GROUP BY 1) sums) before
     LEFT JOIN (
-      SELECT {_FIELDS}, {_CHANGE} AS change, coalesce(l.rule, m.rule) AS rule, coalesce(l.fact, m.fact) AS fact,
-             {_ORDER.format("t")}
+      SELECT {_FIELDS}, {_CHANGE} AS change, {_EARNED}, {_ORDER.format("t")}
       FROM transfers t LEFT JOIN lots l USING (member_id, lot_no) LEFT JOIN moved_lots m USING (member_id, lot_no)
       WHERE t.member_id = $1 AND ($2::text IS NULL OR t.wallet = $2)
         AND ($3::date IS NULL OR t.effective >= $3) AND ($4::date IS NULL OR t.effective < $4)
@@ -61,7 +61,8 @@ class Line(msgspec.Struct, frozen=True):
     """One movement: `amount` from `debit` to `credit`, which changed the wallet by `change` and left `balance` in it.
 
     What only moves within the wallet (activated, held, released, a debt repaid) changes it by 0. `rule` and `reference` say what
-    the points had been earned for, `order_reference` what they are reserved, spent or given back for, as the mall wrote it.
+    the points had been earned for, and `earned_on` when; `order_reference` what they are reserved, spent or given back for, as the
+    mall wrote it.
     """
 
     no: int
@@ -79,6 +80,7 @@ class Line(msgspec.Struct, frozen=True):
     rule: str | None
     reference: str | None
     order_reference: str | None = None
+    earned_on: date | None = None
 
 
 class From(msgspec.Struct, frozen=True, array_like=True):
@@ -156,6 +158,7 @@ def _line(member_id: str, row: Any, balance: int) -> Line:
         rule=row["rule"],
         reference=row["fact"],
         order_reference=row["order_reference"],
+        earned_on=row["earned_on"],
     )
 
 

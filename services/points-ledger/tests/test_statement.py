@@ -16,6 +16,7 @@ from points_ledger import statement
 from points_ledger.service import SERVICE
 from points_ledger.sheets import as_xlsx, safe
 from points_ledger.statement import Filter
+from tenure.contracts.programme import Programme, Versions
 from tenure.edge.paging import SIGNATURE_BYTES
 from tenure.settings import Settings
 from tenure.spine.transact import Door
@@ -165,6 +166,22 @@ def test_what_begins_like_a_formula_is_led_by_an_apostrophe(text: str) -> None:
 
 def test_numbers_stay_numbers() -> None:
     assert [safe(-5), safe(7), safe(None), safe("P-1"), safe(D("2026-01-31"))] == [-5, 7, "", "P-1", "2026-01-31"]
+
+
+async def test_what_earned_is_called_as_it_was_then(settings: Settings, rules: Programme) -> None:
+    """From 2027 on check-ups earn nothing, and quizzes have another name; in 2028 what both had earned expires."""
+    first = rules.earning.newest
+    later = tuple(replace(r, label_en="Puzzle") if r.code == "quiz" else r for r in first.rules if r.code != "check_up")
+    versions = Versions([first, replace(first, version=2, effective=D("2027-01-01"), rules=later)])
+    async with under_test(
+        SERVICE, settings.model_copy(update={"clock": "events"}), Programme(**{**vars(rules), "earning": versions})
+    ) as t:
+        await t.feed(did("check_up", "2026-06-01"), did("quiz", "2026-06-01"))
+        await t.day(D("2028-07-02"))
+        answer = await file(t, "wallet=points&language=en&kind=expire")
+        _, _, *rows, _ = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
+        assert [(row[1], row[2]) for row in rows] == [("Expired", "Check-up"), ("Expired", "Quiz")]
+        assert [line["earned_on"] for line in await lines(t, "kind=expire")] == ["2026-06-01"] * 2
 
 
 async def test_foreign_statements_do_not_exist_and_long_ones_want_dates(t: Under, monkeypatch) -> None:
