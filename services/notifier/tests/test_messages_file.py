@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tenure.contracts.programme import Messages
+from tenure.contracts.programme import BenefitRules, Messages
 from tenure.programme import ProgrammeError, load_file
 from tenure.testing import PROGRAMME_DIR
 
@@ -31,6 +31,13 @@ def test_the_repositorys_file_tells_every_occasion_in_two_languages() -> None:
         *("order.fulfilled", "order.failed", "safety_report.ready", "message.requested"),
     }
     assert all(t.text.zh and t.text.en and t.title.zh and t.title.en for t in rules.templates)
+
+
+def test_no_name_of_a_benefit_reads_as_two_where_messages_list_them() -> None:
+    """A list is set apart by commas in English and by 、 in Chinese."""
+    benefits = load_file(PROGRAMME_DIR / "benefits.yaml", BenefitRules).newest.benefits
+    assert [b.label_en for b in benefits if ", " in b.label_en] == []
+    assert [b.label_zh for b in benefits if "、" in b.label_zh] == []
 
 
 @pytest.mark.parametrize(
