@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 from tenure.service import Service
+from tenure.settings import Settings
 from tenure_local.services import SERVICES
 
 from .scripts import script
@@ -186,6 +187,15 @@ def test_a_service_has_what_every_service_has(service: Service[Any]) -> None:
     for name in ("rules", "api"):
         assert (package / f"{name}.py").is_file() or (package / name / "__init__.py").is_file(), name
     assert list((home / "tests").glob("test_*.py"))
+
+
+def test_every_setting_is_read() -> None:
+    """One that nothing reads is a promise to whoever sets it. `service_url` is read through `own_url`."""
+    read = [
+        p for p in files() if p.suffix == ".py" and not {"tests", "bench"} & set(p.parts) and p.name != "settings.py"
+    ]
+    code = "".join(p.read_text(encoding="utf-8") for p in read)
+    assert [n for n in Settings.model_fields if not re.search(rf"\.{n}\b", code)] == ["service_url"]
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda s: s.name)

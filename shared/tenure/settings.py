@@ -4,7 +4,6 @@ The invariant: a process that started has settings that fit one another. A bad v
 other, end the start with one line per setting, not with a surprise at night. Every limit has its unit last in its name.
 """
 
-from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -100,11 +99,8 @@ class Settings(BaseSettings):
     answer_timeout_s: PositiveS = 10.0
     shutdown_grace_s: Positive = 3
 
-    # Business timers and messages.
+    # Reservations, and where text messages are written; when members are told what, and how often, says programme/messages.yaml.
     hold_ttl_s: Positive = 900
-    quiet_hours_start: time = time(21)
-    quiet_hours_end: time = time(8)
-    daily_message_max: Positive = 3
     sms_file: Path | None = None
 
     @property
@@ -152,10 +148,6 @@ class Settings(BaseSettings):
             (
                 self.lock_timeout_ms < self.answer_timeout_s * 1000,
                 "TENURE_ANSWER_TIMEOUT_S must be longer than TENURE_LOCK_TIMEOUT_MS",
-            ),
-            (
-                self.quiet_hours_start != self.quiet_hours_end,
-                "TENURE_QUIET_HOURS_START and TENURE_QUIET_HOURS_END must differ",
             ),
         ]
 

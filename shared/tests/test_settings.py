@@ -1,6 +1,5 @@
 """Settings: the defaults fit, the environment is read, and what cannot work ends the start with a line that says why."""
 
-from datetime import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ def test_the_defaults_fit_one_another() -> None:
     settings = load_settings()
     assert settings.body_bytes_max == 1_048_576
     assert settings.batch_records_max == 4_000
-    assert (settings.quiet_hours_start, settings.quiet_hours_end) == (time(21), time(8))
     assert settings.own_url == "http://127.0.0.1:8080"
 
 
@@ -31,7 +29,6 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "PORT": "9000",
         "JWT_PUBLIC_KEY_FILE": "keys/public.pem",
         "HOLD_TTL_S": "60",
-        "QUIET_HOURS_START": "22:30",
         "SERVICE_URL": "https://gateway/",
         "CONTACT_KEY": "very secret",
         "LOG_LEVEL": "",
@@ -41,7 +38,6 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.database_url == "postgresql://tenure@db:5433"
     assert (settings.kafka, settings.clock, settings.port, settings.hold_ttl_s) == ("memory://x", "events", 9000, 60)
     assert settings.jwt_public_key_file == Path("keys/public.pem")
-    assert settings.quiet_hours_start == time(22, 30)
     assert settings.own_url == "https://gateway"
     assert settings.log_level == "info", "an empty variable is not set"
     assert "very secret" not in repr(settings)
@@ -62,7 +58,6 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RATE_PER_S", "1.5"),
         ("POLL_TIMEOUT_S", "soon"),
         ("BATCH_RECORDS_MAX", "many"),
-        ("QUIET_HOURS_END", "25:00"),
         ("LOG_LEVEL", "loud"),
     ],
 )
@@ -92,7 +87,6 @@ def test_every_bad_value_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"rate_burst": 499}, "TENURE_RATE_BURST must be at least"),
         ({"queue_items_max": 255}, "TENURE_QUEUE_ITEMS_MAX must be at least"),
         ({"answer_timeout_s": 2.0}, "TENURE_ANSWER_TIMEOUT_S must be longer"),
-        ({"quiet_hours_end": time(21)}, "TENURE_QUIET_HOURS_END must differ"),
     ],
 )
 def test_limits_that_contradict_each_other_are_refused(changes: dict[str, object], says: str) -> None:

@@ -7,7 +7,7 @@ set, else the caller's, whom tier-engine then judges by the same rule as we do.
 from datetime import date
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import quote
 
 import httpx
@@ -35,12 +35,6 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 
 class TierEngineUnreachableError(Exception):
     """tier-engine did not answer, or not what was agreed."""
-
-
-class TierEngine(Protocol):
-    async def renewal(self, member_id: str, policy_no: str, *, authorization: str) -> Renewal | None: ...
-
-    async def close(self) -> None: ...
 
 
 class HttpTierEngine:

@@ -17,8 +17,6 @@ from points_ledger.rules.account import DEBT, WALLETS, Hold
 from points_ledger.rules.holds import HoldView, view
 from points_ledger.rules.memory import Memory
 
-MEMBER_ID_CHARS_MAX: Final = 64
-
 # Of somebody who owes, the lots that became active since the account last lived come one by one, in the order they do. Whose the
 # number is now is asked only where it has no points: a number given up has none.
 WALLET: Final = """

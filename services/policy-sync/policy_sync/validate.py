@@ -24,7 +24,6 @@ from policy_sync.rules.policies import PolicyState
 from policy_sync.sources import catalogue
 from policy_sync.sources.mapped import Finding, Mapped
 
-LINE_BYTES_MAX: Final = 1_048_576
 MEND: Final[Mapping[str, str]] = MappingProxyType(
     {
         "not_json": "write one JSON object on each line",

@@ -25,7 +25,6 @@ _PREFIX: Final = "control "
 DIFFERENCES_MAX: Final = 10_000
 Kind = Literal["missing_here", "missing_there", "product_line", "member_id", "start", "end", "premium_fen"]
 Since = Literal["stands", "agrees", "changed"]
-CORRECTABLE: Final = frozenset({"missing_here", "missing_there", "member_id", "end", "premium_fen"})
 
 PROBLEMS: Final = MappingProxyType(
     {
