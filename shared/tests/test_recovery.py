@@ -33,8 +33,12 @@ async def kill_sessions(t: Under) -> None:
     """Every session of the service ends, the relay's with its lock among them."""
     conn = await asyncpg.connect(t.settings.database_url + "/postgres")
     name = await t.pool.fetchval("SELECT current_database()")
-    await conn.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", name)
+    await kill_sessions_of(conn, name)
     await conn.close()
+
+
+async def kill_sessions_of(conn: asyncpg.Connection, name: str) -> None:
+    await conn.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", name)
 
 
 async def test_when_all_database_sessions_end_relay_and_consumer_go_on(
@@ -49,6 +53,38 @@ async def test_when_all_database_sessions_end_relay_and_consumer_go_on(
         await until(lambda: toy.pool.fetchval("SELECT sum(events) = 4 FROM outbox WHERE published"), toy)
         assert not runtime.failed.is_set()
     assert toy.pool.get_size() == toy.pool.get_idle_size(), "no connection is kept"
+
+
+@pytest.mark.parametrize(
+    ("away", "back"),
+    [
+        ('ALTER DATABASE "{0}" ALLOW_CONNECTIONS false', 'ALTER DATABASE "{0}" ALLOW_CONNECTIONS true'),
+        ('ALTER DATABASE "{0}" RENAME TO "{0}_away"', 'ALTER DATABASE "{0}_away" RENAME TO "{0}"'),
+    ],
+    ids=["takes nobody in", "is not there"],
+)
+async def test_a_database_that_is_worked_on_is_waited_for(
+    toy: Under, log: Log, settings: Settings, away: str, back: str
+) -> None:
+    """As while it is restored: no task ends on it, and nothing has to be started again."""
+    name = await toy.pool.fetchval("SELECT current_database()")
+    producer = await log.producer()
+    operator = await asyncpg.connect(settings.database_url + "/postgres")
+    async with Runtime(toy.door, log, settings) as runtime:
+        await producer.send(outgoing(1))
+        assert await read_all(log, "message.v1", 1) == [1]
+        await operator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await kill_sessions_of(operator, name)
+        await operator.execute(away.format(name))
+        failed = [counted("task_failures", "mall", task) for task in ("consumer", "relay", "due", "vitals")]
+        await producer.send(outgoing(1, 2))
+        await asyncio.sleep(1)
+        assert [counted("task_failures", "mall", task) for task in ("consumer", "relay", "due", "vitals")] == failed
+        await operator.execute(back.format(name))
+        await operator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        await until(lambda: toy.pool.fetchval("SELECT sum(events) = 2 FROM outbox WHERE published"), toy)
+        assert not runtime.failed.is_set()
+    await operator.close()
 
 
 async def test_two_runtimes_by_mistake_publish_once_and_in_order(toy: Under, log: Log, settings: Settings) -> None:

@@ -19,6 +19,8 @@ DATABASE_DOWN: Final[tuple[type[BaseException], ...]] = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # somebody works on it, and nobody is let in
+    asyncpg.InvalidCatalogNameError,  # it is being put back, and is not there yet
     asyncpg.OperatorInterventionError,  # shutdown, cancelled by a time limit
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,  # serialization failure, deadlock: the whole batch again

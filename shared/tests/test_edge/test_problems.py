@@ -232,6 +232,8 @@ async def test_no_free_connection_is_said_in_time(under: Under) -> None:
         (asyncpg.InternalClientError("cannot switch to state 12"), 503, "unavailable"),
         (asyncpg.QueryCanceledError(), 503, "unavailable"),
         (asyncpg.InvalidCachedStatementError(), 503, "unavailable"),
+        (asyncpg.ObjectNotInPrerequisiteStateError(), 503, "unavailable"),
+        (asyncpg.InvalidCatalogNameError(), 503, "unavailable"),
         (asyncpg.PostgresIOError(), 503, "unavailable"),
         (asyncpg.IdleInTransactionSessionTimeoutError(), 503, "unavailable"),
         (asyncpg.DeadlockDetectedError(), 503, "unavailable"),
