@@ -90,7 +90,7 @@ class Side:
     def __init__(self, programme: Programme) -> None:
         self.programme = programme
         self.accounts: dict[str, Account] = {}
-        self.claims: list[BudgetClaim] = []
+        self.allotted = Counter[str]()
         self.refused = 0
 
     def hear(self, event: Event) -> None:
@@ -104,32 +104,28 @@ class Side:
             return
         after = (decided.state,) if len(names) == 1 else decided.state
         self.accounts.update((name, state) for name, state in zip(names, after, strict=True) if state is not None)
-        self.claims += [row for row in decided.rows if isinstance(row, BudgetClaim)]
         for row in decided.rows:
-            if isinstance(row, HandOver):
+            if isinstance(row, BudgetClaim):
+                self._serve(row, event.day)
+            elif isinstance(row, HandOver):
                 self.hear(SERVICE.day_reached(f"{row.member_id}{SEPARATOR}{row.others}", event.day))
         for told in decided.emit:
             if type(told) in SERVICE.rules:
                 self.hear(replace(event, key=key_of(told), data=told))
 
     def close(self, day: date) -> None:
-        """Serve the budgets in the order of their claims, and let the day come for everybody."""
-        by_campaign: dict[str, list[BudgetClaim]] = {}
-        for claim in self.claims:
-            by_campaign.setdefault(claim.campaign, []).append(claim)
-        for claims in by_campaign.values():
-            got = allot([(claim.points, claim.budget_points_max) for claim in claims], 0)
-            for claim, points in zip(claims, got, strict=True):
-                self._tell(BudgetNews(claim.member_id, claim.lot_id, points, claim.points))
-        self.claims = []
+        """Let the day come for everybody."""
         for name in self.accounts:
             self.hear(SERVICE.day_reached(name, day))
 
-    def _tell(self, news: BudgetNews) -> None:
-        while merged_into := self.accounts[news.member_id].memory.merged_into:
-            news = replace(news, member_id=merged_into)
-        account = self.accounts[news.member_id]
-        self.accounts[news.member_id] = replace(account, allotted=(*account.allotted, news))
+    def _serve(self, claim: BudgetClaim, day: date) -> None:
+        """A budget is served within a second: before its lot may go to another number, or come back from one."""
+        (points,) = allot([(claim.points, claim.budget_points_max)], self.allotted[claim.campaign])
+        self.allotted[claim.campaign] += points
+        account = self.accounts[claim.member_id]
+        news = BudgetNews(claim.member_id, claim.lot_id, points, claim.points)
+        self.accounts[claim.member_id] = replace(account, allotted=(*account.allotted, news))
+        self.hear(SERVICE.day_reached(claim.member_id, day))
 
     def earned(self) -> tuple[Counter[Group], Counter[Group]]:
         """By rule, wallet and month: what was earned, and what is owed of it."""

@@ -13,13 +13,13 @@ from points_ledger.whatif import ALWAYS, Side, Trial, with_draft
 from points_ledger.whatif_known import known
 from tenure.calendar import start_of
 from tenure.contracts.event import Data, Event
-from tenure.contracts.policy import CustomerMerged
+from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.earning import Campaign, EarningRules, Window
 from tenure.contracts.topics import TYPE_OF
 from tenure.testing import under_test
 
-from .world import D, M, World, cancelled, did, paid, renewed, served, term, tiers
+from .world import D, M, World, cancelled, did, paid, renewed, served, term, tiers, under_rules
 
 MEMBERS = int(os.environ.get("TENURE_TRIAL_MEMBERS", "50"))
 
@@ -191,6 +191,19 @@ def test_a_fact_is_counted_once_a_rule_by_its_day(rules: Programme) -> None:
     lots = trial.sides[0].accounts[M].lots.values()
     assert [lot.rule for lot in lots] == ["renewal", "renewal"]
     assert trial.sides[0].facts() == {D("2026-12-20"): 1}
+
+
+def test_a_share_of_a_budget_is_there_whoever_the_lot_went_to_meanwhile(rules: Programme) -> None:
+    """A quiz of 10 and 20 more in May; its member is taken for another's, and is not after all."""
+    window = Window(start=D("2026-05-01"), end=D("2026-06-01"))
+    may = Campaign(code="may", window=window, percent=300, budget_points_max=1_000)
+    side = Side(under_rules(rules, campaigns=(may,)))
+    parted = CustomerUnmerged(member_id="S-1", survivor_id="S-1", merged_id=M, effective=D("2026-05-03"))
+    side.hear(event(1, did("quiz", "2026-05-01"), "2026-05-01"))
+    side.hear(event(2, CustomerMerged(member_id="S-1", merged_id=M, effective=D("2026-05-02")), "2026-05-02", "S-1"))
+    side.hear(event(3, parted, "2026-05-03", "S-1"))
+    side.close(D("2026-06-01"))
+    assert (side.of(M), side.of("S-1")) == (30, 0)
 
 
 def test_what_the_ledger_would_park_is_counted(rules: Programme) -> None:
