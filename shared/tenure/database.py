@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
+import structlog
 from asyncpg.protocol import protocol
 
 from tenure.pool import MeasuredPool
@@ -19,6 +20,7 @@ from tenure.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+log: Final = structlog.get_logger(__name__)
 _LOCK: Final = 7_200_003
 AUDIT_S_MAX: Final = 3_600
 """How long one statement of an audit or report may take: it reads whole tables, and whoever asks for it waits."""
@@ -64,11 +66,14 @@ async def create_if_missing(settings: Settings, database: str) -> bool:
 
 
 async def migrate(settings: Settings, database: str, migrations: Path) -> None:
-    """Create the database if needed and bring it to the newest version. Safe to call at every start."""
+    """Create the database if needed and bring it to the newest version. Safe to call at every start.
+
+    One that a later release brought further is left as it is: an older process may have to start beside it, or in its place.
+    """
     is_new = await create_if_missing(settings, database)
     conn = await asyncpg.connect(url_of(settings, database), timeout=10)
     try:
-        if not is_new and await _is_newest(conn, migrations):
+        if not is_new and await _has_all(conn, database, migrations):
             return
         await conn.execute("SELECT pg_advisory_lock($1)", _LOCK)  # two processes that start at once take turns
         await asyncio.to_thread(_upgrade, url_of(settings, database), migrations)
@@ -76,7 +81,7 @@ async def migrate(settings: Settings, database: str, migrations: Path) -> None:
         await conn.close()
 
 
-async def _is_newest(conn: Any, migrations: Path) -> bool:
+async def _has_all(conn: Any, database: str, migrations: Path) -> bool:
     """Whether nothing is left to do, which is so at most starts: what migrates takes a second to find that out.
 
     A migration is numbered as its file is (`0001_first.py`; a test holds them to it).
@@ -85,7 +90,10 @@ async def _is_newest(conn: Any, migrations: Path) -> bool:
         version = await conn.fetchval("SELECT version_num FROM alembic_version")
     except asyncpg.UndefinedTableError:
         return False
-    return version is not None and version == newest_of(migrations)
+    newest = newest_of(migrations)
+    if version is not None and version > newest:
+        log.warning("database_is_newer", database=database, version=version, known=newest)
+    return version is not None and version >= newest
 
 
 def newest_of(migrations: Path) -> str:

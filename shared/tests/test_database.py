@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 import pytest
+import structlog.testing
 from tenure import database
 from tenure.contracts.message import MessageRequested
 from tenure.settings import Settings
@@ -35,6 +36,22 @@ async def test_every_session_has_the_limits_of_the_settings(toy: Under, settings
             assert found == [getattr(settings, limit) for limit in LIMITS]
     finally:
         await asyncio.gather(*(toy.pool.release(conn) for conn in held))
+
+
+async def test_an_older_release_starts_on_a_database_that_a_later_one_migrated_and_says_so(
+    toy: Under, settings: Settings
+) -> None:
+    """A process that ends while an upgrade is under way, or a release that is taken back: both are the old one, on new tables."""
+    name = await toy.pool.fetchval("SELECT current_database()")
+    known = database.newest_of(TOY.migrations)
+    await toy.pool.execute("UPDATE alembic_version SET version_num = '9999'")
+    try:
+        with structlog.testing.capture_logs() as said:
+            await database.migrate(settings, name, TOY.migrations)
+        assert await toy.pool.fetchval("SELECT version_num FROM alembic_version") == "9999"
+    finally:
+        await toy.pool.execute("UPDATE alembic_version SET version_num = $1", known)
+    assert [(line["event"], line["version"], line["known"]) for line in said] == [("database_is_newer", "9999", known)]
 
 
 async def test_every_session_notices_a_server_that_is_gone_without_a_word(toy: Under) -> None:
