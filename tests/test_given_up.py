@@ -63,7 +63,19 @@ async def left(house: House, person: str) -> list[str]:
     found += [] if purse["available"] + purse["pending"] == 900 else [f"{person} has {purse}"]
     claim = await shown(house, "benefits", "/v1/claims/C-1/entitlements")
     found += [] if claim["member_id"] == person else [f"the claim is {claim['member_id']}'s"]
-    return found
+    return found + await otherwise_on_the_page(house, person)
+
+
+async def otherwise_on_the_page(house: House, person: str) -> list[str]:
+    """Usable benefits of which the member's page says otherwise than benefits how many uses are left."""
+    said = (await shown(house, "member-view", f"/v1/members/{person}/status")).get("benefits", ())
+    page = {b["grant_id"]: b["remaining"] for b in said}
+    answered = (await shown(house, "benefits", f"/v1/benefits/{person}")).get("benefits", ())
+    return [
+        f"{b['grant_id']}: {b['remaining']} left, {page.get(b['grant_id'], 'nothing')} on the page"
+        for b in answered
+        if b["grant_id"] and b["usable"] and page.get(b["grant_id"], "") != b["remaining"]
+    ]
 
 
 async def of(pools: dict[str, Any], persons: dict[str, str]) -> list[str]:

@@ -113,7 +113,7 @@ async def come_to_be_another_s(house: House, facts: list[Data]) -> None:
         await house.say(fact, at=at(f"2024-0{6 + n}-01"))
         await house.day(date(2024, 6 + n, 2))
     if "member-view" in house.services:
-        await OF_PAGES.once(house["member-view"].door)
+        await OF_PAGES.once(house["member-view"].door, house["member-view"].settings)
 
 
 @pytest.mark.parametrize(("how", "facts", "owner"), OF_ANOTHER, ids=[row[0] for row in OF_ANOTHER])
@@ -140,7 +140,7 @@ async def test_a_merger_undone_before_its_policies_were_looked_at_leaves_nothing
     await house.say(MERGED, at=at("2024-06-01"))
     await house.say(PARTED, at=at("2024-07-01"))
     await house.day(date(2024, 7, 2))
-    await OF_PAGES.once(house["member-view"].door)
+    await OF_PAGES.once(house["member-view"].door, house["member-view"].settings)
     assert await agrees(house)
     assert await open_claims(house) == {"M-1": ["C-1 no survey"], "M-2": []}
     assert (await asked(house["benefits"], "/v1/claims/C-1/entitlements"))["member_id"] == "M-1"

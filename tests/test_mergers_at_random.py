@@ -1,7 +1,8 @@
 """Mergers and undoings at random, read by every service in an order of its own: each person ends with the same as read in order.
 
 Between them policies are paid for, endorsed, refunded, ended and handed to others, and losses reported. Seeds say what happens and what
-is read next. Both of these show benefits what follows a parting before the parting itself. More orders of more lives stand beside the
+is read next. Both of these show benefits what follows a parting before the parting itself; one a tier before the merger that it follows.
+Pages say how many uses are left. More orders of more lives stand beside the
 rules of the two that hold points and terms (`test_told_in_disorder.py` there); what a page was told meanwhile is left out.
 """
 
@@ -22,7 +23,7 @@ from tenure_local import given_up
 
 from .house import House, at, opened
 from .lives import day_of
-from .test_given_up import PAID, SERVICES, of, shown
+from .test_given_up import PAID, SERVICES, of, otherwise_on_the_page, shown
 from .test_handed_over import ISSUED
 from .test_mergers_in_disorder import settled
 
@@ -99,6 +100,8 @@ async def lived(house: House, facts: Sequence[Data]) -> House:
         await house.say(issued, replace(PAID, policy_no=f"P-{n}", amount_fen=n * 100_00), at=at("2024-03-01"))
     await house.day(date(2024, 5, 1))
     await drained(house)
+    await use(house, "M-1", "M-3", "M-3")
+    await drained(house)
     for fact in facts:
         await house.say(fact, at=at(str(day_of(fact))))
         await house["policy-sync"].day(day_of(fact))
@@ -107,6 +110,17 @@ async def lived(house: House, facts: Sequence[Data]) -> House:
         await settled(house, day)
     await drained(house)
     return house
+
+
+async def use(house: House, *members: str) -> None:
+    """Visits, before any two of them are one person."""
+    t = house["benefits"]
+    for member in members:
+        grants = (await shown(house, "benefits", f"/v1/benefits/{member}"))["benefits"]
+        grant = next(b for b in grants if b["kind"] == "service" and b["quota"] and b["usable"] and b["remaining"])
+        answer = await t.http.post(f"/v1/benefits/{grant['grant_id']}/use", json={}, headers=t.auth("operator"))
+        assert answer.status_code == 200, answer.text
+    await house.day(date(2024, 5, 2))
 
 
 async def drained(house: House) -> None:
@@ -123,7 +137,8 @@ async def what_each_has(house: House) -> dict[str, Any]:
         purse = await shown(house, "points-ledger", f"/v1/wallets/{number}")
         tier = await shown(house, "tier-engine", f"/v1/tiers/{number}")
         page = await shown(house, "benefits", f"/v1/benefits/{number}")
-        has = sorted((b["grant_id"], b["usable"]) for b in page.get("benefits", ()) if b["grant_id"])
+        has = sorted((b["grant_id"], b["usable"], b["used"]) for b in page.get("benefits", ()) if b["grant_id"])
+        assert await otherwise_on_the_page(house, number) == []
         found[number] = (
             purse.get("wallets"),
             has,

@@ -58,7 +58,7 @@ async def settled(house: House, day: date) -> None:
     """Each service's timers have their turn, and what they move is heard."""
     await house.day(day)
     for name, once in (("member-view", OF_PAGES.once), ("benefits", OF_BENEFITS.once), ("notifier", OF_MESSAGES.once)):
-        while await once(house[name].door):
+        while await once(house[name].door, house[name].settings):
             pass
     await house.messages()
 

@@ -6,14 +6,16 @@ that handed it on, in one transaction: by a service's own command, which this ti
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 from uuid_utils import uuid7
 
 from tenure.contracts.event import Data, Event
+from tenure.settings import Settings
+from tenure.spine import clock
 from tenure.spine.aside import ASIDE_S, Aside
-from tenure.spine.codec import utc_now
 from tenure.spine.retry import WORLD_DOWN, Backoff, wait_or
 from tenure.spine.transact import Door, Item
 
@@ -48,7 +50,7 @@ class Gathering:
         backoff, aside = Backoff(stopping=worker.stopping, of=(worker.door.service.name, "gather")), Aside()
         while not worker.stopping.is_set():
             try:
-                if await self.once(worker.door, aside=aside):
+                if await self.once(worker.door, worker.settings, aside=aside):
                     worker.wake_relay.set()
                 else:
                     await wait_or(worker.stopping, LOOK_EVERY_S)
@@ -57,17 +59,21 @@ class Gathering:
                 log.warning("gathering_waits", service=worker.door.service.name, reason=str(error)[:200])
                 await backoff.wait(error)
 
-    async def once(self, door: Door, *, members_max: int = MEMBERS_MAX, aside: Aside | None = None) -> int:
+    async def once(
+        self, door: Door, settings: Settings, *, members_max: int = MEMBERS_MAX, aside: Aside | None = None
+    ) -> int:
         """Bring over what is astray, of nobody `aside`. Returns of how many numbers.
 
         One at a time: what one brings over may be what the next has to pass on.
         """
         aside = Aside() if aside is None else aside
         found = await door.pool.fetch(self.astray, members_max, list(aside.keys()))
-        done = 0
+        if not found:
+            return 0
+        at, done = await clock.moment(door.pool, settings), 0
         for (number,) in found:
             asked = await self._asked(door.pool, number)
-            (outcome,) = await door.transact([_item(door, number, asked)]) if asked else (None,)
+            (outcome,) = await door.transact([_item(door, number, asked, at)]) if asked else (None,)
             if outcome is not None and outcome.wrong is None:
                 done += 1
                 continue
@@ -97,6 +103,6 @@ class Gathering:
         return None if is_told else tuple(way)
 
 
-def _item(door: Door, number: str, asked: Data) -> Item:
+def _item(door: Door, number: str, asked: Data, at: datetime) -> Item:
     source = f"{door.source}/timer"
-    return Item(Event(id=str(uuid7()), source=source, type="Gather", key=number, time=utc_now(), data=asked))
+    return Item(Event(id=str(uuid7()), source=source, type="Gather", key=number, time=at, data=asked))

@@ -5,8 +5,8 @@ what was used survives when the past is corrected.
 """
 
 from collections.abc import Mapping
-from datetime import date
-from typing import Literal
+from datetime import UTC, date, datetime
+from typing import Final, Literal
 
 import msgspec
 from tenure.calendar import Period
@@ -15,6 +15,7 @@ from tenure.contracts.tier import Step
 
 Home = tuple[date, str]
 """A region, and since when."""
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 Status = Literal["requested", "rejected", "active", "used", "revoked", "expired"]
 
 
@@ -146,13 +147,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One member. `lived_to`: the last day up to which everything implied was told. `due_on`: the next day that implies more.
 
     `merged_into`: whose the number is, as told last (`ties_no`: its place among what was told of that). `lies_with`: who still has
-    what it had brought, if that is somebody else by now.
+    what it had brought, if that is somebody else by now. `tier_at`, `ties_at`: the times of what was told of tier and number last.
     """
 
     member_id: str
     lived_to: date = date.min
     due_on: date | None = None
     timeline: tuple[Step, ...] = ()
+    tier_at: datetime = NEVER
     terms: Mapping[str, KnownTerm] = {}
     region: str | None = None
     region_since: date = date.min
@@ -168,9 +170,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     merged_into: str | None = None
     lies_with: str | None = None
     ties_no: int = 0
+    ties_at: datetime = NEVER
     brought: Mapping[str, Brought] = {}
     is_erased: bool = False
     """Nothing is kept any more of where the member lives, nor any words."""
+
+    @property
+    def tiers(self) -> tuple[Step, ...]:
+        """The timeline, where it counts: of a number that was given up it is told in vain, or of after a parting read late."""
+        return self.timeline if self.merged_into is None else ()
 
     @property
     def with_whom(self) -> str | None:

@@ -66,7 +66,7 @@ def _row(state: State) -> tuple[Any, ...]:
     return (
         state.member_id,
         state.due_on,
-        tier_on(state.timeline, state.lived_to),
+        tier_on(state.tiers, state.lived_to),
         sum(is_open(g.status, state.lived_to, g.period_end) for g in grants),
         len(state.uses),
         _encode(state),

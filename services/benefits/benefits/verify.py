@@ -35,7 +35,7 @@ async def verify(pool: Any, programme: Programme) -> dict[str, bool]:
 def grants_equal_tiers(state: State, programme: Programme) -> bool:
     """What stands open is what the tier of the day brings, but for the benefits of a season, which come and go with it."""
     day = state.lived_to
-    tier = tier_on(state.timeline, day)
+    tier = tier_on(state.tiers, day)
     rules = programme.benefits.at(day)
     due = {b.code for b in rules.benefits if b.period != "season" and is_entitled(b, tier, programme, day)}
     standing = {g.benefit for g in state.grants.values() if _stands(g, state)}
@@ -109,10 +109,10 @@ def _stands(grant: Grant, state: State) -> bool:
 def _within(grant: Grant, state: State, programme: Programme) -> bool:
     moved = sum(use.made_by != state.member_id for use in state.uses if use.benefit == grant.benefit)
     end = grant.period_end or state.lived_to
-    changes = (*(s.effective for s in state.timeline), *(v.effective for v in programme.benefits.all))
+    changes = (*(s.effective for s in state.tiers), *(v.effective for v in programme.benefits.all))
     days = [grant.granted_on, *(day for day in changes if grant.granted_on <= day < end)]
     found = [(programme.benefits.at(day).benefit(grant.benefit), day) for day in days]
-    quotas = [quota_at(b, tier_on(state.timeline, day), programme, day) for b, day in found if b is not None]
+    quotas = [quota_at(b, tier_on(state.tiers, day), programme, day) for b, day in found if b is not None]
     return None in quotas or grant.used - moved <= max((q for q in quotas if q is not None), default=0)
 
 
@@ -129,7 +129,7 @@ def _without_grants(state: State, kept: Mapping[str, Grant]) -> State:
     return State(
         member_id=state.member_id,
         lived_to=state.lived_to,
-        timeline=state.timeline,
+        timeline=state.tiers,
         terms=state.terms,
         region=state.region,
         region_since=state.region_since,

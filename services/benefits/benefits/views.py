@@ -65,7 +65,7 @@ def member_view(state: State, programme: Programme, day: date, *, language: Lang
     ranked = sorted(shown, key=lambda g: (_place(g, programme, day), g.period_start))
     return MemberView(
         member_id=now.member_id,
-        tier=tier_on(now.timeline, day),
+        tier=tier_on(now.tiers, day),
         as_of=day,
         in_force=covered,
         benefits=tuple(_view(grant, now, programme, day, language=language, covered=covered) for grant in ranked),

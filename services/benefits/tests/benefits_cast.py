@@ -80,3 +80,11 @@ def rejected(member="M-1", *, request_id):
 
 def registered(member="M-1", *, region="420100", on="2020-01-01"):
     return policy.CustomerRegistered(member_id=member, effective=D(on), region=region)
+
+
+def parting(survivor, merged, on):
+    """As it is told to both."""
+    return [
+        policy.CustomerUnmerged(member_id=m, survivor_id=survivor, merged_id=merged, effective=D(on))
+        for m in (survivor, merged)
+    ]

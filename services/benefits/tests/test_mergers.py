@@ -6,6 +6,7 @@ import benefits_cast as cast
 import pytest
 from benefits.service import SERVICE
 from benefits.store import decode
+from benefits_cast import parting
 from tenure.contracts import policy
 from tenure.contracts.benefit import BenefitRevoked, CoverageExtensionRequested, SafetyReportReady
 from tenure.testing import under_test
@@ -86,14 +87,6 @@ async def test_a_merger_undone_by_its_opposite_brings_the_history_back(t):
     rows = {r["member_id"]: decode(r["state"]) for r in await t.pool.fetch("SELECT member_id, state FROM members")}
     assert rows["M-1"].grants["M-1.home_safety.20200101"].used == 1
     assert (rows["M-1"].merged_into, rows["M-2"].merged_into) == (None, "M-1")
-
-
-def parting(survivor, merged, on):
-    """As it is told to both."""
-    return [
-        policy.CustomerUnmerged(member_id=m, survivor_id=survivor, merged_id=merged, effective=D(on))
-        for m in (survivor, merged)
-    ]
 
 
 async def test_a_member_parted_again_has_benefits_of_their_own(t):

@@ -81,7 +81,7 @@ async def t(settings):
 
 
 async def gathered(t):
-    while await TIMER.once(t.door):
+    while await TIMER.once(t.door, t.settings):
         pass
 
 

@@ -72,6 +72,7 @@ SERVICE: Final = Service[View](
         benefit.BenefitsGranted: rule(changes.on_several_granted),
         benefit.BenefitUsed: rule(changes.on_used),
         benefit.BenefitReleased: rule(changes.on_used),
+        benefit.BenefitRecounted: rule(changes.on_used),
         benefit.BenefitRevoked: rule(changes.on_gone),
         benefit.BenefitExpired: rule(changes.on_gone),
         benefit.CoverageExtensionRequested: rule(changes.on_requested),

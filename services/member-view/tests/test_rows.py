@@ -76,7 +76,7 @@ async def test_what_arrives_under_an_old_id_is_handed_over(settings: Settings) -
         await t.feed(issued(), grant(100))
         await t.feed(CustomerMerged(member_id="M-9", merged_id=M, effective=D))
         await t.feed(held(40))
-        assert [await TIMER.once(t.door) for _ in range(2)] == [1, 0]
+        assert [await TIMER.once(t.door, t.settings) for _ in range(2)] == [1, 0]
         assert (await _row(t, "M-9"))[3] == 60
         assert (await _row(t))[0] is None
         answers = [await t.http.get(f"/v1/members/{m}/status", headers=t.auth("operator")) for m in (M, "M-9")]
@@ -89,7 +89,7 @@ async def test_parted_again_the_old_id_is_a_member_s_own(settings: Settings) -> 
         await t.feed(issued(), CustomerMerged(member_id="M-9", merged_id=M, effective=D))
         both = [CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M)]
         await t.feed(*both, issued(), grant(100))
-        assert await TIMER.once(t.door) == 0
+        assert await TIMER.once(t.door, t.settings) == 0
         answer = await t.http.get(f"/v1/members/{M}/status", headers=t.auth("operator"))
         assert answer.json()["points"]["points"]["available"] == 100
 
@@ -131,7 +131,7 @@ async def test_the_other_copy_of_an_undoing_does_not_undo_the_merger_that_follow
         merged = CustomerMerged(member_id="M-9", merged_id=M, effective=D)
         first, late = (CustomerUnmerged(member_id=m, survivor_id="M-9", merged_id=M, effective=D) for m in ("M-9", M))
         await t.feed(issued(), grant(100), merged, first, merged, late, grant(5, lot="L-2"))
-        assert await TIMER.once(t.door) == 1
+        assert await TIMER.once(t.door, t.settings) == 1
         assert (await _row(t, "M-9"))[3] == 105
         assert (await _row(t))[0] is None
 
@@ -147,7 +147,7 @@ NAMED = [
 async def test_whose_a_number_is_is_what_was_told_last_whenever_it_is_read(settings: Settings, order: Any) -> None:
     async with under_test(SERVICE, settings) as t:
         await t.feed(*order, issued(), grant(100))
-        await TIMER.once(t.door)
+        await TIMER.once(t.door, t.settings)
         found = {
             m: await t.pool.fetchval("SELECT available FROM member_view WHERE member_id = $1", m) for m in (M, "M-9")
         }
@@ -158,7 +158,7 @@ async def test_of_two_that_were_merged_into_one_another_the_newest_keeps(setting
     async with under_test(SERVICE, settings) as t:
         await t.feed(grant(100), CustomerMerged(member_id="M-9", merged_id=M, effective=D))
         await t.feed(CustomerMerged(member_id=M, merged_id="M-9", effective=D))
-        await TIMER.once(t.door)
+        await TIMER.once(t.door, t.settings)
         assert (await _row(t))[3] == 100
 
 

@@ -82,7 +82,7 @@ SERVICE: Final = Service[store.State](
             *("policy.reinstated", "policy.expired", "policy.anniversary", "policy.anniversary_revoked"),
             *("no_claim_year.completed", "no_claim_year.revoked", "customer.household_linked"),
             *("points.activated", "points.captured", "points.expired", "points.adjusted"),
-            *("benefit.used", "benefit.released", "benefit.expired"),
+            *("benefit.used", "benefit.released", "benefit.recounted", "benefit.expired"),
             *("order.placed", "order.shipped", "order.delivered", "order.refunded", "order.closed"),
             *("message.sent", "message.delivered", "message.failed", "message.suppressed"),
         }

@@ -70,7 +70,7 @@ async def t(settings: Settings) -> AsyncIterator[Under]:
 
 
 async def _gathered(t: Under) -> None:
-    while await TIMER.once(t.door):
+    while await TIMER.once(t.door, t.settings):
         pass
 
 

@@ -64,6 +64,14 @@ class BenefitReleased(BenefitEvent, frozen=True, kw_only=True):
     remaining: int | None
 
 
+class BenefitRecounted(BenefitEvent, frozen=True, kw_only=True):
+    """Other uses count for the grant than before, though nobody used it or gave a use back: uses under another number of the same
+    person, when the two become one, or are two after all; a day in another period than was thought.
+    """
+
+    remaining: int
+
+
 class BenefitRevoked(BenefitEvent, frozen=True, kw_only=True):
     """What is unused is taken back: `tier_lost`, `withdrawn` (from the programme), `corrected` (the past changed), `merged`."""
 

@@ -199,6 +199,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
                 "benefits.granted": benefit.BenefitsGranted,
                 "benefit.used": benefit.BenefitUsed,
                 "benefit.released": benefit.BenefitReleased,
+                "benefit.recounted": benefit.BenefitRecounted,
                 "benefit.revoked": benefit.BenefitRevoked,
                 "benefit.expired": benefit.BenefitExpired,
                 "coverage_extension.requested": benefit.CoverageExtensionRequested,

@@ -18,7 +18,6 @@ from fastapi.routing import APIRoute
 from uuid_utils import uuid7
 
 from tenure import database
-from tenure.calendar import SHANGHAI, local_date
 from tenure.contracts.event import Data, Event
 from tenure.contracts.programme import Programme
 from tenure.edge import docs, health, limits, parked, problems, published
@@ -106,11 +105,7 @@ class App:
 
     async def moment(self) -> datetime:
         """When a command happens: on the business date, at the wall's time of day."""
-        now = self.now()
-        if self.settings.clock == "wall":
-            return now
-        day = await self.today()
-        return now if day == local_date(now) else datetime.combine(day, now.astimezone(SHANGHAI).timetz())
+        return await clock.moment(self.pool, self.settings)
 
     async def event(self, request: Request, command: Data, *, key: str) -> Event:
         """The event of a command that came over HTTP."""

@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 from asyncpg.connection import Connection
 
-from tenure.calendar import DAY, local_date, start_of
+from tenure.calendar import DAY, SHANGHAI, local_date, start_of
 from tenure.contracts.time import DayStarted
 from tenure.settings import Settings
 from tenure.spine.codec import encode, event_of, utc_now
@@ -48,6 +48,15 @@ def business_date(day: date | None, settings: Settings) -> date:
     if settings.clock == "wall":
         return max(day or wall, wall)
     return day or wall
+
+
+async def moment(pool: "asyncpg.Pool[asyncpg.Record]", settings: Settings) -> datetime:
+    """When a command of an edge or a timer happens: on the business date, at the wall's time of day."""
+    now = utc_now()
+    if settings.clock == "wall":
+        return now
+    day = await today(pool, settings)
+    return now if day == local_date(now) else datetime.combine(day, now.astimezone(SHANGHAI).timetz())
 
 
 def tick(day: date) -> Outgoing:

@@ -49,7 +49,7 @@ class Entitlements(msgspec.Struct, frozen=True, kw_only=True):
 
 def entitlements(state: State, claim: KnownClaim, programme: Programme) -> Entitlements:
     """What this claim is entitled to, with the reasons."""
-    tier = tier_on(state.timeline, claim.reported_on)
+    tier = tier_on(state.tiers, claim.reported_on)
     covered = _covered(state, claim)
     held = [
         b

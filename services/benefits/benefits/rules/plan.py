@@ -73,7 +73,7 @@ def planned(life: Life, held: Entitlements) -> dict[str, Grant]:
 
 def stretches(life: Life) -> list[Stretch]:
     """The member's life cut where the tier or the rules change, up to `lived_to`."""
-    timeline, versions = life.state.timeline, life.programme.benefits
+    timeline, versions = life.state.tiers, life.programme.benefits
     if not timeline:
         return []
     days = {s.effective for s in timeline} | {v.effective for v in versions.all if v.effective > timeline[0].effective}
@@ -142,7 +142,7 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
     granted_on = max(start, held[0].start)
     revoked_on = held[-1].end if held[-1].end < end else None
     last_day = min(life.lived_to, (revoked_on or end) - DAY)
-    tier, versions = tier_on(state.timeline, last_day), life.programme.benefits
+    tier, versions = tier_on(state.tiers, last_day), life.programme.benefits
     grant_id = f"{state.member_id}.{benefit.code}.{start.isoformat().replace('-', '')}"
     return Grant(
         id=grant_id,
@@ -165,7 +165,7 @@ def _grant(life: Life, benefit: Benefit, held: Sequence[Span], period: Period, *
 
 def _quota_days(state: State, benefit: Benefit, versions: Versions[BenefitRules]) -> Iterator[date]:
     """The days on which the member's quota of this benefit may have become another: of a tier, and of rules that say otherwise."""
-    yield from (step.effective for step in state.timeline)
+    yield from (step.effective for step in state.tiers)
     for before, rules in pairwise(versions.all):
         was, now = before.benefit(benefit.code), rules.benefit(benefit.code)
         if was and now and (was.quota, was.quota_by_tier) != (now.quota, now.quota_by_tier):

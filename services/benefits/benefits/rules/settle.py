@@ -15,6 +15,7 @@ from tenure.contracts.benefit import (
     BenefitEvent,
     BenefitExpired,
     BenefitGranted,
+    BenefitRecounted,
     BenefitRevoked,
     CoverageExtensionRequested,
 )
@@ -27,12 +28,18 @@ from benefits.rules.plan import Entitlements, Life, entitlements, is_entitled, p
 from benefits.rules.telling import Told, together
 from benefits.state import Answer, Grant, State, Status, Use
 
-ORDER_IN_A_DAY: Final = (BenefitExpired, BenefitRevoked, BenefitGranted, CoverageExtensionRequested)
+ORDER_IN_A_DAY: Final = (BenefitExpired, BenefitRevoked, BenefitGranted, BenefitRecounted, CoverageExtensionRequested)
+USABLE: Final = frozenset({"active", "requested", "used"})
+"""In these, what is left of a grant is shown to its member."""
 replace = msgspec.structs.replace
 
 
-def settle(state: State, programme: Programme, day: date, *, ask: bool = True) -> tuple[State, tuple[Told, ...]]:
+def settle(
+    state: State, programme: Programme, day: date, *, ask: bool = True, used: str = ""
+) -> tuple[State, tuple[Told, ...]]:
     """The member lived to `day` (or longer before): the state then, and what is to be told.
+
+    `used`: the grant of which the caller tells a use, or that one is given back, and so what is left of it.
 
     `ask` False (imported history) holds requests to the core back until the member next lives through a day that is not.
     """
@@ -40,6 +47,9 @@ def settle(state: State, programme: Programme, day: date, *, ask: bool = True) -
     held = entitlements(life)
     grants = standing(life, held)
     told = [e for grant in grants.values() for e in _told(_before(grant, state), grant, life, ask=ask)]
+    told += [
+        e for grant in grants.values() if grant.id != used for e in _recounted(state.grants.get(grant.id), grant, life)
+    ]
     gone = [e for grant in state.grants.values() if grant.id not in grants for e in _gone(grant, state.member_id)]
     if ask:
         grants = {i: replace(g, asked=g.policy_no or "") if _asks(g) else g for i, g in grants.items()}
@@ -156,10 +166,24 @@ def _told(before: Grant | None, grant: Grant, life: Life, *, ask: bool) -> Itera
         yield BenefitExpired(member_id=who, grant_id=grant.id, benefit=grant.benefit, effective=ended_on(grant, life))
 
 
+def _recounted(before: Grant | None, grant: Grant, life: Life) -> Iterator[BenefitRecounted]:
+    """What is left of a grant that stays as it was told; where it is told anew, that is told with it."""
+    if before is None or grant.is_kept or {before.status, grant.status} - USABLE or _change(before, grant):
+        return
+    if grant.remaining is not None and grant.remaining != before.remaining:
+        yield BenefitRecounted(
+            member_id=life.state.member_id,
+            grant_id=grant.id,
+            benefit=grant.benefit,
+            effective=life.lived_to,
+            remaining=grant.remaining,
+        )
+
+
 def _why_revoked(grant: Grant, life: Life) -> str:
     """What the tier of the day before would still bring was lost with it; else the programme took it back."""
     day = grant.revoked_on or life.lived_to
-    benefit, tier = life.programme.benefits.at(day).benefit(grant.benefit), tier_on(life.state.timeline, day - DAY)
+    benefit, tier = life.programme.benefits.at(day).benefit(grant.benefit), tier_on(life.state.tiers, day - DAY)
     return "tier_lost" if benefit and is_entitled(benefit, tier, life.programme, day) else "withdrawn"
 
 
@@ -228,8 +252,8 @@ def next_day(life: Life, held: Entitlements) -> date | None:
 
 def _days_ahead(life: Life, held: Entitlements) -> Iterator[date]:
     state = life.state
-    if state.timeline:
-        yield from (step.effective for step in state.timeline)
+    if state.tiers:
+        yield from (step.effective for step in state.tiers)
         yield from (version.effective for version in life.programme.benefits.all)
     for grant in state.grants.values():
         answer = answer_of(grant, state)

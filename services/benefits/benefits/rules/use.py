@@ -57,7 +57,7 @@ def on_use(state: State | None, event: Event, programme: Programme) -> Decision[
         is_appointment=asked.is_appointment,
         quota=quota,
     )
-    after, more = settle(replace(settled, uses=(*settled.uses, use)), programme, asked.today)
+    after, more = settle(replace(settled, uses=(*settled.uses, use)), programme, asked.today, used=grant.id)
     grant = after.grants[grant.id]
     used = BenefitUsed(
         member_id=state.member_id,
@@ -80,7 +80,7 @@ def on_release(state: State | None, event: Event, programme: Programme) -> Decis
     if asked.is_by_member and use.on < asked.today:
         raise RefusedError("use_is_over", f"it was on {use.on}")
     without = replace(state, uses=tuple(u for u in state.uses if u is not use))
-    after, told = settle(without, programme, asked.today)
+    after, told = settle(without, programme, asked.today, used=use.grant_id)
     grant = after.grants.get(use.grant_id) or _over(after, programme, use.grant_id)
     released = BenefitReleased(
         member_id=state.member_id,
@@ -125,7 +125,7 @@ def _quota_if_usable(state: State, grant: Grant, asked: UseBenefit, programme: P
 def _quota_on(state: State, grant: Grant, asked: UseBenefit, programme: Programme) -> int | None:
     """How often the tier of that day allows it. A tier that was lost and regained since did not bring it in between."""
     day = min(asked.on, asked.today)
-    benefit, tier = programme.benefits.at(day).benefit(grant.benefit), tier_on(state.timeline, day)
+    benefit, tier = programme.benefits.at(day).benefit(grant.benefit), tier_on(state.tiers, day)
     if benefit is None or not is_entitled(benefit, tier, programme, day):
         raise RefusedError("benefit_revoked", f"{grant.benefit} was not granted on that day")
     return quota_at(benefit, tier, programme, day)

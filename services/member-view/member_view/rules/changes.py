@@ -209,7 +209,9 @@ def _grant(view: View, data: benefit.BenefitGranted | benefit.Granted, programme
     )
 
 
-def on_used(view: View, data: benefit.BenefitUsed | benefit.BenefitReleased, _: Programme) -> View:
+def on_used(
+    view: View, data: benefit.BenefitUsed | benefit.BenefitReleased | benefit.BenefitRecounted, _: Programme
+) -> View:
     grant = view.grants.get(data.grant_id)
     if grant is None:
         return view
