@@ -27,34 +27,35 @@ class House:
         """Facts of the core at an instant; returns everything they led to."""
         before = len(self.told)
         await self["policy-sync"].feed(*facts, at=at, backfill=backfill)
-        await self._carry()
+        await self.carry()
         return self.told[before:]
 
     async def day(self, day: date) -> list[Event]:
         before = len(self.told)
         for service in self.services.values():
             await service.day(day)
-            await self._carry()
+            await self.carry()
         return self.told[before:]
 
     async def catch_up(self) -> None:
         """What was late is heard, after everything else."""
         late, self.late, self.is_late = self.late, [], lambda _: False
         await self._deliver(late)
-        await self._carry()
+        await self.carry()
 
     async def messages(self) -> list[str]:
         """Whatever waits is told; the templates of all that was ever told, in order."""
         notifier = self["notifier"]
         while await sending.tell(notifier.door, None):
-            await self._carry()
+            await self.carry()
         rows = await notifier.pool.fetch("SELECT template FROM message ORDER BY asked_at, message_id")
         return [r["template"] for r in rows]
 
     def __getitem__(self, name: str) -> Under:
         return self.services[name]
 
-    async def _carry(self) -> None:
+    async def carry(self) -> None:
+        """What services told is heard by whom it concerns, and what they tell upon that."""
         moved = True
         while moved:
             moved = False

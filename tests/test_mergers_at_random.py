@@ -85,13 +85,13 @@ class Shuffled(House):
                     self.queues[name, TOPIC_OF[event.type].name, event.key].append(event)
 
     async def drain(self) -> None:
-        await self._carry()
+        await self.carry()
         while waiting := sorted(key for key, events in self.queues.items() if events):
             key = self.dice.choice(waiting)
             reader, event = self.services[key[0]], self.queues[key].pop(0)
             await reader.deliver([reader.as_record(encode(event))])
             assert await reader.parked() == [], event
-            await self._carry()
+            await self.carry()
 
 
 async def lived(house: House, facts: Sequence[Data]) -> House:

@@ -60,6 +60,7 @@ async def settled(house: House, day: date) -> None:
     for name, once in (("member-view", OF_PAGES.once), ("benefits", OF_BENEFITS.once), ("notifier", OF_MESSAGES.once)):
         while await once(house[name].door, house[name].settings):
             pass
+    await house.carry()
     await house.messages()
 
 
