@@ -21,9 +21,9 @@ def validate(
     source: Annotated[str, typer.Option(help="A source of programme/sources, or motor-portfolio.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Say line by line what is wrong with a file of facts, and how to mend it.
+    """Say what is wrong with a file of facts.
 
-    Needs no platform: the contracts and the rules are asked, nothing is sent.
+    Line by line, with how to mend it. Needs no platform: the contracts and the rules are asked, nothing is sent.
     """
     from policy_sync.sources.mapping import SourceError
     from policy_sync.sources.rows import FileError
@@ -64,9 +64,10 @@ def mock_core(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Send a day of a core's traffic, with every awkward case.
+    """Send a day of a core's traffic.
 
-    Duplicates, early and late facts, reversals, mergers, poison. Say it again with --check once `tenure wait` is through.
+    With every awkward case: duplicates, early and late facts, reversals, mergers, poison.
+    Say it again with --check once `tenure wait` is through.
     """
     from tenure_local import mock_desk
     from tenure_local.mock_core import day_of_traffic

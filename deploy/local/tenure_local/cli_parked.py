@@ -56,7 +56,10 @@ def _sum_up(found: "Listing") -> None:
 
 @parked.command()
 def show(service: str, seq: Annotated[int, typer.Argument(min=1, max=SEQ_MAX)]) -> None:
-    """Show one parked event whole, as JSON; what no contract declares is masked."""
+    """Show one parked event whole, as JSON.
+
+    What no contract declares is masked.
+    """
     from tenure_local.park_desk import shown
 
     print_json(shown(Home(), service, seq))
@@ -123,7 +126,10 @@ def audit(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """List who replayed or discarded what, when, and why; the newest first."""
+    """List who replayed or discarded what, and why.
+
+    The newest first, each with its time.
+    """
     from tenure_local.park_desk import audited
 
     rows = audited(Home(), service=service, key=key, rows_max=limit)

@@ -47,9 +47,9 @@ def reconcile(
     reason: Annotated[str, typer.Option(help="Why it is accepted; it stays beside what it settled.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Compare the core's control file of a day with what stands here, and list what differs by policy number.
+    """Compare the core's control file of a day.
 
-    Exit status 1 while anything differs that nothing was done about.
+    With what stands here; lists what differs by policy number. Exit status 1 while anything differs that nothing was done about.
     """
     _check_words(file, on, control, ask_again=ask_again, accept=accept, reason=reason)
     from tenure_local.api import Api

@@ -16,7 +16,7 @@ import typer
 from tenure_local.console import day, fail, out, print_json
 from tenure_local.home import Home
 
-rules = typer.Typer(no_args_is_help=True, help="Versions of the rules: two persons publish one, for a day to come.")
+rules = typer.Typer(no_args_is_help=True, help="Versions of the rules, published by two persons.")
 FILE_BYTES_MAX: Final = 1_048_576
 
 Kind = Annotated[str, typer.Argument(help="Which rules: tiers or earning.")]
@@ -29,7 +29,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 @rules.command("list")
 def list_rules(kind: Kind = "tiers", as_json: Json = False) -> None:
-    """List every version, the one in force, and the drafts that wait for approval."""
+    """List versions, and drafts that wait.
+
+    Every version there is, the one in force marked.
+    """
     found = _ask(f"/v1/rules/{quote(kind)}")
     if as_json:
         print_json(found)

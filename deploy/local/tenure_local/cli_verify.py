@@ -17,7 +17,7 @@ from tenure_local.home import Home
 if TYPE_CHECKING:
     from points_ledger.proof.check import Report
 
-verify = typer.Typer(invoke_without_command=True, help="Check every invariant of every service, or prove the ledger.")
+verify = typer.Typer(invoke_without_command=True, help="Check every invariant, or prove the ledger.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 SHOWN_MAX: Final = 50
 
@@ -47,7 +47,10 @@ def ledger(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Replay every entry of the points ledger, and hold each against its seal."""
+    """Hold the ledger against its seals.
+
+    Replays every entry, and names what was changed.
+    """
     with progress() as bars:
         bars.add_task("replaying the ledger", total=None)
         report = asyncio.run(_examined(database))
@@ -85,7 +88,10 @@ def statement(
     root: Annotated[str, typer.Option(help="The root as it was published, 64 hexadecimal digits.")],
     as_json: Json = False,
 ) -> None:
-    """Verify a member's statement against a published root, from the file alone, up to its last entry."""
+    """Prove a member's statement.
+
+    Against a published root, from the file alone, up to its last entry.
+    """
     from points_ledger.proof.statement import NotProvenError, verify
 
     if not file.is_file():

@@ -38,6 +38,18 @@ def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.parametrize("group", [[], ["parked"], ["verify"], ["rules"], ["simulate"], ["replay"]], ids=" ".join)
+def test_what_a_command_is_for_is_said_whole_where_commands_are_listed(
+    group: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list has room for a line of 80 characters each, and would cut what is longer."""
+    monkeypatch.setenv("COLUMNS", "80")
+    tenure(monkeypatch, *group, "--help")
+    _, _, commands = capsys.readouterr().out.partition("Commands:")
+    assert [line for line in commands.splitlines() if line.endswith("...")] == []
+    assert commands
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
