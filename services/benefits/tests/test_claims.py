@@ -42,6 +42,8 @@ def test_a_claim_of_at_most_5000_yuan_needs_no_on_site_survey_from_gold_on(life,
         # cover is that of the day of the loss: the term is [2020-01-01, 2030-01-01)
         ([("2019-01-01", "gold")], "2019-12-31", "2021-06-01", False, False),
         ([("2019-01-01", "gold")], "2020-01-01", "2021-06-01", True, True),
+        ([("2019-01-01", "gold")], "2029-12-31", "2030-06-01", True, True),
+        ([("2019-01-01", "gold")], "2030-01-01", "2030-06-01", False, False),
     ],
 )
 def test_the_tier_of_the_day_of_the_report_and_the_cover_of_the_day_of_the_loss_decide(
@@ -55,6 +57,7 @@ def test_the_tier_of_the_day_of_the_report_and_the_cover_of_the_day_of_the_loss_
     found = entitlements(life.state, life.state.claims["C-1"], rules)
     assert (found.fast_track, found.on_site_survey_waived, found.photo_assessment) == (fast_track, waived, waived)
     assert all(reason.zh and reason.en for reason in found.reasons)
+    assert ("not_in_force" in {reason.code for reason in found.reasons}) is not fast_track
 
 
 def test_only_a_diamond_member_has_an_adviser(life, rules):
@@ -115,3 +118,42 @@ def test_a_tier_known_only_after_the_claim_advises_it_then(life):
     assert life.take(ClaimAdvised) == []
     life.then(tiers(("2020-01-01", "gold")), at="2021-06-01")
     assert [a.on_site_survey_waived for a in life.take(ClaimAdvised)] == [True]
+
+
+REPORTED, ASSESSED = (300_000, "reported", "2021-06-01"), (450_000, "assessed", "2021-06-05")
+WORDS = [
+    # what is told of the claim, as it is heard               -> status, amount, day of the report, advised how often
+    ([REPORTED, ASSESSED], "assessed", 450_000, "2021-06-01", 1),
+    ([ASSESSED, REPORTED], "assessed", 450_000, "2021-06-01", 1),  # an older word takes nothing back
+    (
+        [REPORTED, (310_000, "registered", "2021-06-01")],
+        "registered",
+        310_000,
+        "2021-06-01",
+        1,
+    ),  # one day: the last heard
+    ([ASSESSED], "assessed", 450_000, "2021-06-05", 0),  # nobody heard that it was reported: it is history
+]
+
+
+@pytest.mark.parametrize(("words", "status", "amount_fen", "reported", "advised"), WORDS)
+def test_the_newest_word_on_a_claim_counts_in_whatever_order_words_come(
+    life, words, status, amount_fen, reported, advised
+):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "gold")))
+    for amount, said, on in words:
+        life.then(claim(amount, status=said, on=on))
+    known = life.state.claims["C-1"]
+    assert (known.status, known.amount_fen, known.reported_on) == (status, amount_fen, D(reported))
+    assert len(life.take(ClaimAdvised)) == advised
+
+
+@pytest.mark.parametrize(("policy_no", "loss"), [("P-1", "2019-12-31"), ("P-2", "2021-05-30")])
+def test_a_loss_that_its_own_policy_did_not_cover_has_no_adviser(life, rules, policy_no, loss):
+    from benefits.rules.claims import entitlements
+
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "diamond")))
+    life.then(claim(900_000, loss=loss, policy_no=policy_no))
+    assert not entitlements(life.state, life.state.claims["C-1"], rules).claims_adviser

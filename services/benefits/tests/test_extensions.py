@@ -1,6 +1,7 @@
 """Coverage extensions are the core's to give: asked for, endorsed or rejected, and never active before."""
 
 import pytest
+from benefits.rules.endorsements import answer_of
 from benefits.views import member_view
 from benefits_life import D, M, confirmed, issued, term, tiers, use
 from tenure.contracts import policy
@@ -25,6 +26,22 @@ def test_an_extension_is_active_only_with_the_cores_endorsement(life):
     with pytest.raises(RefusedError, match="extension_not_active"):
         life.then(use("burst_pipe_liability", "2020-01-31", period="20200101", today="2020-02-05"))
     life.then(use("burst_pipe_liability", "2020-02-05", period="20200101"))
+
+
+@pytest.mark.parametrize(
+    ("day", "is_covered"),
+    [("2020-01-31", False), ("2020-02-01", True), ("2020-12-31", True), ("2021-01-01", False)],
+)
+def test_an_endorsement_covers_its_first_day_and_not_its_end(life, day, is_covered):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "silver")))
+    life.then(confirmed(life.grant("burst_pipe_liability").request_id, end="2021-01-01"), at="2020-02-01")
+    leak = use("burst_pipe_liability", day, period="20200101", today="2021-01-05")
+    if is_covered:
+        assert life.then(leak).reply.on == day
+    else:
+        with pytest.raises(RefusedError, match="extension_not_active"):
+            life.then(leak)
 
 
 def test_a_rejected_extension_says_so_and_is_never_active(life):
@@ -148,3 +165,29 @@ def test_a_policy_that_follows_without_a_gap_carries_the_clause_on(life):
     life.then(issued(no="P-renewed", start="2020-09-01", end="2021-09-01"), at="2020-08-20")
     life.day("2020-09-01")
     assert shown(life, "2020-10-01") == ("active", True, "2021-01-01")
+
+
+COVERED_TO = [
+    # cover of the policy asked for, and of other home policies -> where a clause endorsed for [1 February, 1 January) ends
+    ([("2020-01-01", "2021-01-01")], [], "2021-01-01"),
+    ([("2020-01-01", "2020-05-01"), ("2020-08-01", "2020-12-01")], [], "2020-12-01"),  # lapsed, and back
+    ([("2020-01-01", "2020-06-01"), ("2021-01-01", "2022-01-01")], [], "2020-06-01"),  # what is later is not its own
+    ([("2018-01-01", "2019-01-01")], [], "2020-02-01"),  # no day
+    ([], [("2020-01-01", "2021-01-01")], "2020-02-01"),  # what never was is not carried on
+    ([("2020-01-01", "2020-06-01")], [("2020-06-01", "2021-06-01")], "2021-01-01"),
+    ([("2020-01-01", "2020-06-01")], [("2020-06-02", "2021-06-01")], "2020-06-01"),  # a day between
+    ([("2020-01-01", "2020-06-01")], [("2020-09-01", "2020-10-01"), ("2020-06-01", "2020-09-01")], "2020-10-01"),
+]
+
+
+@pytest.mark.parametrize(("own", "others", "ends"), COVERED_TO)
+def test_a_clause_stands_as_long_as_the_cover_it_was_added_to(life, own, others, ends):
+    life.then(issued(end="2021-01-01"))
+    life.then(tiers(("2020-01-01", "silver")))
+    life.then(confirmed(life.grant("burst_pipe_liability").request_id), at="2020-02-01")
+    for n, (start, end) in enumerate(others):
+        life.then(issued(no=f"P-{n + 2}", start=start, end=end), at="2020-02-01")
+    covers = tuple((D(start), D(end)) for start, end in own)
+    life.then(issued(end="2021-01-01", version=2, covers=covers), at="2020-02-01")
+    answer = answer_of(life.grant("burst_pipe_liability"), life.state)
+    assert answer.end == D(ends)

@@ -4,6 +4,7 @@ import pytest
 from benefits_life import D, Life, issued, tiers, use
 from msgspec.structs import replace
 from tenure.contracts.benefit import BenefitEvent, BenefitGranted, BenefitRevoked
+from tenure.contracts.decision import RefusedError
 from tenure.contracts.programme import Programme, Versions
 
 SINCE = "2021-07-01"
@@ -51,3 +52,10 @@ def test_what_the_programme_takes_back_is_not_put_on_the_members_tier(rules, cha
     life = lived(changed(rules, "home_safety", **change), "basic")
     assert [(e.reason, e.effective) for e in life.take(BenefitRevoked)] == [("withdrawn", D(SINCE))]
     assert life.take(BenefitEvent) == []
+
+
+@pytest.mark.parametrize(("booked", "refused"), [(False, "benefit_revoked"), (True, "not_bookable")])
+def test_what_the_programme_took_back_is_neither_used_nor_booked(rules, booked, refused):
+    life = lived(changed(rules, "home_safety"), "basic")
+    with pytest.raises(RefusedError, match=refused):
+        life.then(use("home_safety", "2021-07-02", period="20210101", is_appointment=booked))

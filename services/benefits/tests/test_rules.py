@@ -86,7 +86,15 @@ def test_a_day_decides_even_if_nobody_told_that_it_came(life):
     """The new period is there at the first use of it, before any tick."""
     life.then(issued())
     life.then(tiers(("2020-01-15", "basic")))
+    life.take()
     life.then(use("home_safety", "2021-01-15", period="20210115"))
+    assert [(type(e), e.benefit) for e in life.told] == [
+        (BenefitExpired, "home_safety"),
+        (BenefitExpired, "safety_handbook"),
+        (BenefitGranted, "home_safety"),
+        (BenefitGranted, "safety_handbook"),
+        (BenefitUsed, "home_safety"),
+    ]
     with pytest.raises(RefusedError, match="outside_period"):
         life.then(use("home_safety", "2021-01-16", period="20200115"))
 
@@ -97,6 +105,8 @@ def test_a_visit_of_the_last_day_may_be_told_the_day_after(life):
     life.day("2021-01-15")
     with pytest.raises(RefusedError, match="outside_period"):
         life.then(use("home_safety", "2021-01-15", period="20200115", today="2021-01-16"))
+    with pytest.raises(RefusedError, match="outside_period"):
+        life.then(use("home_safety", "2021-01-14", period="20210115", today="2021-01-16"))
     told = life.then(use("home_safety", "2021-01-14", period="20200115", today="2021-01-16"))
     assert told.reply.remaining == 0
     assert life.grant("home_safety", "20200115").status == "used"

@@ -43,6 +43,43 @@ def test_a_tier_regained_lets_nothing_be_used_on_a_day_when_it_was_lost(life):
 
 
 @pytest.mark.parametrize(
+    ("told_late", "outcome"),
+    [("2020-05-31", 0), ("2020-06-01", "benefit_revoked")],  # the last day of silver, and the first of basic
+)
+def test_a_benefit_lost_since_was_there_until_the_day_it_was_lost(life, told_late, outcome):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "silver"), ("2020-06-01", "basic")))
+    late = use("water_leak_inspection", told_late, period="20200101", today="2020-06-20")
+    if isinstance(outcome, str):
+        with pytest.raises(RefusedError, match=outcome):
+            life.then(late)
+    else:
+        assert life.then(late).reply.remaining == outcome
+
+
+def test_what_is_left_of_a_grant_that_never_should_have_been_cannot_be_used_beside_the_new_one(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "silver")))
+    life.then(use("home_safety", "2020-01-05", period="20200101"))  # one of silver's two
+    life.then(tiers(("2020-02-01", "silver")), at="2020-02-01")
+    with pytest.raises(RefusedError, match="benefit_revoked"):
+        life.then(use("home_safety", "2020-03-01", period="20200101"))
+    assert life.then(use("home_safety", "2020-03-01", period="20200201")).reply.remaining == 1
+
+
+def test_a_visit_is_booked_by_the_cover_of_today_also_for_a_day_after_its_end(life):
+    life.then(issued(end="2020-07-01"))  # its renewal is still to come
+    life.then(tiers(("2020-01-01", "silver")))
+    for today, outcome in (("2020-06-30", "booked"), ("2020-07-01", "not_in_force")):
+        visit = use("home_safety", "2020-09-01", period="20200101", today=today, is_appointment=True)
+        if outcome == "booked":
+            assert life.then(visit).reply.remaining == 1
+        else:
+            with pytest.raises(RefusedError, match=outcome):
+                life.then(visit)
+
+
+@pytest.mark.parametrize(
     ("first_told", "uses", "corrected"),
     [
         (  # silver by a premium that was given back whole: two checks took place, basic has one
@@ -99,6 +136,37 @@ def test_a_member_gives_a_use_back_until_its_day_is_over(life, by_member, today,
             life.then(back)
     else:
         assert life.then(back).reply.remaining == outcome
+
+
+def test_of_two_visits_the_one_that_is_named_is_given_back(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "silver")))
+    first, second = (
+        life.then(use("home_safety", day, period="20200101")).reply for day in ("2020-02-01", "2020-03-01")
+    )
+    assert [(one.used, one.remaining) for one in (first, second)] == [(1, 1), (2, 0)]
+    for grant_id, use_id in ((f"{M}.water_leak_inspection.20200101", second.use_id), (second.grant_id, "e-0")):
+        with pytest.raises(RefusedError, match="use_unknown"):
+            life.then(ReleaseUse(member_id=M, grant_id=grant_id, use_id=use_id, today=D("2020-03-02")))
+    back = ReleaseUse(member_id=M, grant_id=second.grant_id, use_id=second.use_id, today=D("2020-03-02"))
+    assert life.then(back).reply.on == "2020-03-01"
+    assert [u.id for u in life.state.uses] == [first.use_id]
+    assert [e.use_id for e in life.take(BenefitReleased)] == [second.use_id]
+
+
+def test_what_fell_due_by_the_day_of_a_release_is_told_with_it(life):
+    life.then(issued())
+    life.then(tiers(("2020-01-15", "basic")))
+    used = life.then(use("home_safety", "2020-06-01", period="20200115")).reply
+    life.take()
+    life.then(ReleaseUse(member_id=M, use_id=used.use_id, today=D("2021-01-15")))
+    assert sorted((type(e).__name__, e.benefit) for e in life.told) == [
+        ("BenefitExpired", "home_safety"),
+        ("BenefitExpired", "safety_handbook"),
+        ("BenefitGranted", "home_safety"),
+        ("BenefitGranted", "safety_handbook"),
+        ("BenefitReleased", "home_safety"),
+    ]
 
 
 def test_a_use_of_a_period_that_is_over_is_given_back_with_an_answer(life):

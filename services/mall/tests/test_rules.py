@@ -105,18 +105,31 @@ def test_an_answer_to_a_step_that_is_over_changes_nothing(rules: Programme) -> N
     assert not decided.emit
 
 
-@pytest.mark.parametrize(
-    ("seconds_since_placed", "then", "reason"),
-    [(10, "placed", ""), (299, "placed", ""), (300, "releasing", "ledger_unavailable")],
-)
-def test_a_hold_nobody_confirmed_is_given_up_after_five_minutes(
-    rules: Programme, seconds_since_placed: int, then: str, reason: str
+SILENCE = [
+    # kind     status       the step nobody answers   seconds since placed -> status, reason
+    ("code", "placed", "hold", 10, "placed", ""),
+    ("code", "placed", "hold", 299, "placed", ""),
+    ("code", "placed", "hold", 300, "releasing", "ledger_unavailable"),
+    ("goods", "held", "supply", 3000, "held", ""),  # it may be on its way: asked for ever, never refunded AND delivered
+    ("code", "supplied", "capture", 3000, "supplied", ""),
+    ("code", "releasing", "release", 3000, "releasing", ""),
+    ("code", "refunding", "refund", 3000, "refunding", ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "step", "seconds_since_placed", "then", "reason"), SILENCE)
+def test_only_a_hold_nobody_confirmed_is_given_up_after_five_minutes(
+    rules: Programme, kind: str, status: str, step: Any, seconds_since_placed: int, then: str, reason: str
 ) -> None:
     at = NOON + timedelta(seconds=seconds_since_placed)
-    unknown = StepAnswered(order_id="O-1", step="hold", outcome="unknown", on=DAY, at=at, next_try_at=at)
-    after = steps.on_answer(an_order(), event(unknown), rules).state
+    again = at + timedelta(seconds=1)
+    unknown = StepAnswered(order_id="O-1", step=step, outcome="unknown", on=DAY, at=at, next_try_at=again)
+    order = an_order(kind=kind, status=status, attempts=4)
+    after = steps.on_answer(order, event(unknown), rules).state
     assert after is not None
     assert (after.status, after.reason) == (then, reason)
+    waits = then == status
+    assert (after.attempts, after.next_try_at) == ((5, again) if waits else (0, at))
 
 
 TIMED_OUT = [
