@@ -190,18 +190,29 @@ def test_a_tick_is_the_same_event_however_often_it_is_published() -> None:
 
 
 async def test_retention_deletes_what_is_old_and_published_and_nothing_else(toy: Under, settings: Settings) -> None:
-    await toy.feed(grant("M-1", 1))
-    await toy.feed(grant("M-1", 2))
-    await toy.feed(grant("M-1", 3))
-    await toy.pool.execute("UPDATE outbox SET emitted_at = now() - interval '40 days' WHERE seq <= 2")
-    await toy.pool.execute("UPDATE outbox SET published = true WHERE seq = 1 OR seq = 3")
-    await toy.pool.execute(
-        "UPDATE inbox SET seen_at = now() - make_interval(days => $1) WHERE event_key = (SELECT event_key FROM inbox LIMIT 1)",
-        settings.inbox_retention_days + 1,
-    )
-    log = MemoryLog("retention")
-    vitals = Runtime(toy.door, log, settings).vitals
-    assert await vitals.sweep() == 2
-    assert [r["seq"] for r in await toy.pool.fetch("SELECT seq FROM outbox ORDER BY seq")] == [2, 3]
-    assert await toy.pool.fetchval("SELECT count(*) FROM inbox") == 2
+    """An hour, or a day, before its time nothing goes; what waits to be told never does."""
+    hours, days = settings.outbox_retention_h, settings.inbox_retention_days
+    told = "INSERT INTO outbox (records, events, emitted_at, published) VALUES ('', 1, now() - make_interval(hours => $1), $2)"
+    for age_h, published in ((hours + 1, True), (hours - 1, True), (hours + 1, False), (0, True)):
+        await toy.pool.execute(told, age_h, published)
+    seen = "INSERT INTO inbox SELECT gen_random_uuid(), now() - make_interval(days => $1)"
+    answered = "INSERT INTO idempotency VALUES ($1, $2, '', true, '', now() - make_interval(days => $3))"
+    for age in (days + 1, days - 1, 0):
+        await toy.pool.execute(seen, age)
+        await toy.pool.execute(answered, f"of {age} days", "k", age)
+    vitals = Runtime(toy.door, MemoryLog("retention"), settings).vitals
+    assert await vitals.sweep() == 3
+    assert [r["seq"] for r in await toy.pool.fetch("SELECT seq FROM outbox ORDER BY seq")] == [2, 3, 4]
+    ages = await toy.pool.fetch("SELECT extract(day FROM now() - seen_at)::int AS age FROM inbox ORDER BY 1")
+    assert [r["age"] for r in ages] == [0, days - 1]
+    callers = await toy.pool.fetch("SELECT caller FROM idempotency ORDER BY answered_at")
+    assert [r["caller"] for r in callers] == [f"of {days - 1} days", "of 0 days"]
     assert await vitals.sweep() == 0
+
+
+async def test_retention_takes_as_many_statements_as_it_needs(
+    toy: Under, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenure.spine.vitals.SWEEP_ROWS_MAX", 2)
+    await toy.pool.execute("INSERT INTO inbox SELECT gen_random_uuid(), '2020-01-01' FROM generate_series(1, 7)")
+    assert await Runtime(toy.door, MemoryLog("retention"), settings).vitals.sweep() == 7

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from aiokafka import errors
@@ -214,6 +215,57 @@ async def test_waits_grow_from_a_tenth_of_a_second_to_five_with_jitter_and_end_w
     began = time.monotonic()
     await stopping.wait(WorldDown("away"))
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 12"),
+        asyncpg.ConnectionDoesNotExistError(),
+        asyncpg.CannotConnectNowError(),
+        asyncpg.TooManyConnectionsError(),
+        asyncpg.AdminShutdownError(),
+        asyncpg.CrashShutdownError(),
+        asyncpg.QueryCanceledError(),
+        asyncpg.DiskFullError(),
+        asyncpg.OutOfMemoryError(),
+        asyncpg.SerializationError(),
+        asyncpg.DeadlockDetectedError(),
+        asyncpg.LockNotAvailableError(),
+        asyncpg.IdleInTransactionSessionTimeoutError(),
+        asyncpg.PostgresIOError(),
+        asyncpg.ReadOnlySQLTransactionError(),
+        asyncpg.InvalidCachedStatementError(),
+        asyncpg.OutdatedSchemaCacheError("a type was changed"),
+        asyncpg.ClientConfigurationError("no host is known by that name"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_what_a_database_raises_that_is_away_busy_or_being_changed_parks_no_event(error: Exception) -> None:
+    """It is the world being down, and nobody's fault."""
+    assert isinstance(error, retry.WORLD_DOWN)
+    assert not retry.is_fault_of_the_data(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.CheckViolationError(),
+        asyncpg.UniqueViolationError(),
+        asyncpg.NumericValueOutOfRangeError(),
+        asyncpg.UntranslatableCharacterError(),
+        asyncpg.InterfaceError("invalid input for query argument $1: 'x' (an integer is required)"),
+        OverflowError(),
+        ValueError(),
+        TypeError(),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_what_a_database_does_not_take_is_the_fault_of_the_data(error: Exception) -> None:
+    assert retry.is_fault_of_the_data(error)
 
 
 async def test_health_tells_how_long_ago_it_polled_and_how_far_it_is_behind_and_503_when_it_hangs(

@@ -249,3 +249,6 @@ def test_a_transaction_of_due_work_takes_as_many_keys_as_fit_into_its_time() -> 
     ):
         pace.learn(keys, took_s)
         assert pace.keys == then, (keys, took_s)
+    for _ in range(8):
+        pace.learn(pace.keys, 0.0)
+    assert pace.keys == jobs.KEYS_MAX

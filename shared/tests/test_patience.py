@@ -3,7 +3,10 @@
 import asyncio
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,14 +15,18 @@ from tenure.edge.pulse import Pulse
 from tenure.settings import Settings
 from tenure.spine import clock
 from tenure.spine.aside import Aside
+from tenure.spine.clock import tick
 from tenure.spine.codec import event_of, utc_now
 from tenure.spine.consumer import Consumer
 from tenure.spine.gather import Gatherer
-from tenure.spine.log import Log
+from tenure.spine.intake import Intake
+from tenure.spine.log import Log, Record
 from tenure.spine.parking import COUNT
+from tenure.spine.progress import Progress
+from tenure.spine.retry import WORLD_DOWN
 from tenure.spine.runtime import Runtime
 from tenure.spine.topics import ensure_topics
-from tenure.spine.transact import Item
+from tenure.spine.transact import Door, Item, Outcome
 from tenure.telemetry.traces import SEND_S_MAX, configure_tracing
 from tenure.testing import Under, under_test
 
@@ -114,6 +121,49 @@ async def test_a_run_of_wrong_events_counts_though_a_good_one_ended_it(toy: Unde
     assert consumer.intake.longest_run == 0, "each poll by itself"
 
 
+@pytest.mark.parametrize("fit", [8, 3, 1])
+async def test_a_poll_that_takes_too_long_is_halved_until_it_fits(
+    toy: Under, monkeypatch: pytest.MonkeyPatch, fit: int
+) -> None:
+    """The limit of one statement is no fault of any event: none is parked, and no transaction is tried with more than before."""
+    taken = ends_queries_of_more_than(fit, monkeypatch)
+    await Intake(toy.door, Progress(toy.door)).apply(toy.records(*(grant(f"M-{n}", 1) for n in range(8))))
+    assert sum(taken) == await toy.pool.fetchval("SELECT sum(amount) FROM totals") == 8
+    assert (max(taken) <= fit, await toy.parked()) == (True, [])
+
+
+async def test_an_event_that_takes_too_long_by_itself_is_tried_again_and_not_parked(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends_queries_of_more_than(0, monkeypatch)
+    with pytest.raises(asyncpg.QueryCanceledError) as slow:
+        await Intake(toy.door, Progress(toy.door)).apply(toy.records(grant("M-1", 1)))
+    assert isinstance(slow.value, WORLD_DOWN)
+    assert await toy.parked() == []
+
+
+def ends_queries_of_more_than(items_max: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A database with time for so many events of one transaction; how many there were in each that it had time for."""
+    once, taken = Door.transact, list[int]()
+
+    async def transact(door: Door, items: Sequence[Item], **more: Any) -> list[Outcome]:
+        if sum(item.wrong is None for item in items) > items_max:
+            raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+        taken.append(len(items))
+        return await once(door, items, **more)
+
+    monkeypatch.setattr(Door, "transact", transact)
+    return taken
+
+
+async def test_of_several_days_in_one_poll_the_newest_is_today(toy: Under) -> None:
+    ticks = [tick(date(2026, 1, day)) for day in (3, 5, 4)]
+    toy.door.service = replace(TOY, ignores=TOY.ignores - {"day.started"})
+    records = [Record(t.topic, 0, n, t.key, t.value, tuple(t.headers), 0) for n, t in enumerate(ticks)]
+    await Intake(toy.door, Progress(toy.door)).apply(records)
+    assert await toy.pool.fetchval("SELECT day FROM calendar") == date(2026, 1, 5)
+
+
 async def test_who_halts_when_the_park_is_empty_already_goes_on(toy: Under, log: Log) -> None:
     consumer = consumer_of(toy, log, parked_run_max=2)
     assert await toy.pool.fetchval(COUNT) == 0
@@ -145,3 +195,20 @@ def test_a_collector_that_says_nothing_does_not_keep_a_process_from_ending(setti
         began = time.monotonic()
         end()
         assert time.monotonic() - began < SEND_S_MAX + 1
+
+
+@pytest.mark.parametrize(("read", "started"), [(True, 1), (False, 0)])
+async def test_a_day_is_not_started_before_the_facts_of_before_are_read(
+    toy: Under, log: Log, monkeypatch: pytest.MonkeyPatch, read: bool, started: int
+) -> None:
+    """An outage over midnight delays the day."""
+
+    async def until_read(*_: object, **__: object) -> bool:
+        return read
+
+    monkeypatch.setattr(Consumer, "until_read", until_read)
+    await ensure_topics(log)
+    worker, producer = Runtime(toy.door, log, toy.settings).worker, await log.producer()
+    async with toy.pool.acquire() as conn:
+        await clock._start_days(worker, conn, producer)  # type: ignore[arg-type]
+    assert (await log.ends({("time.v1", 0): 0}))["time.v1", 0] == started

@@ -56,6 +56,7 @@ class DueWork:
     backoff: Backoff = field(default_factory=Backoff)
     pace: Pace = field(default_factory=Pace)
     aside: Aside = field(default_factory=Aside)
+    _day: date | None = None
     _patient_until: float = 0.0
 
     async def run(self) -> None:
@@ -78,9 +79,11 @@ class DueWork:
         self.consumer.caught_up.set()
 
     async def _once(self) -> int:
-        await self._facts_first()
         day: date | None = await self.door.pool.fetchval(NEWEST_DAY)
-        if day is None or self.backoff.stopping.is_set():
+        if day is None:
+            return 0
+        await self._facts_first(day)
+        if self.backoff.stopping.is_set():
             return 0
         began = time.monotonic()
         due = await self.door.fall_due(day, keys_max=min(KEYS_MAX, self.pace.keys), aside=self._left_alone())
@@ -91,12 +94,12 @@ class DueWork:
             self.wake_relay.set()
         return due.done + len(due.refused)
 
-    async def _facts_first(self) -> None:
-        """Once for each stretch of due work: a day that has waited its time does not wait again before every batch."""
+    async def _facts_first(self, day: date) -> None:
+        """From when it came a day waits its time, but not again before every batch, nor for the days that come meanwhile."""
         now = time.monotonic()
-        self._patient_until = self._patient_until or now + CATCH_UP_WAIT_MAX_S
-        if await wait_or(self.consumer.caught_up, max(0.0, self._patient_until - now)):
-            self._patient_until = 0.0
+        if day != self._day:
+            self._day, self._patient_until = day, self._patient_until or now + CATCH_UP_WAIT_MAX_S
+        await wait_or(self.consumer.caught_up, max(0.0, self._patient_until - now))
 
     def _left_alone(self) -> frozenset[str]:
         keys = self.aside.keys()

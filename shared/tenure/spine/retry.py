@@ -15,21 +15,18 @@ WAIT_MAX_S: Final = 5.0
 
 DATABASE_DOWN: Final[tuple[type[BaseException], ...]] = (
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server's last word came between two questions: the connection is about to end
+    asyncpg.InternalClientError,  # the server's last word came between two questions; or a type was changed meanwhile
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
     asyncpg.ObjectNotInPrerequisiteStateError,  # somebody works on it, and nobody is let in
     asyncpg.InvalidCatalogNameError,  # it is being put back, and is not there yet
-    asyncpg.OperatorInterventionError,  # shutdown, cancelled by a time limit
-    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,  # shutdown, not up yet, cancelled by a time limit
+    asyncpg.InsufficientResourcesError,  # connections, memory, disk
     asyncpg.TransactionRollbackError,  # serialization failure, deadlock: the whole batch again
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.PostgresSystemError,  # the disk, the system under it
     asyncpg.ReadOnlySQLTransactionError,  # a failover: this server is not the primary any more
     asyncpg.InvalidCachedStatementError,  # a migration under way
-    asyncpg.OutdatedSchemaCacheError,
 )
 """What PostgreSQL and its driver raise when they are away or busy, whatever was asked."""
 WORLD_DOWN: Final[tuple[type[BaseException], ...]] = (WorldDown, OSError, TimeoutError, *DATABASE_DOWN)
