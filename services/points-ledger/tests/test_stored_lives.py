@@ -5,12 +5,14 @@ taken from activities long over and given back, what was cancelled as of a day b
 brought and was rated anew when they became one, what goes back when they turn out to be two after all.
 """
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from points_ledger import audit
 from points_ledger.columns import LOT, listed
+from points_ledger.liability import Vintage, report
 from points_ledger.proof import replay
 from points_ledger.rules.account import Account, lot_id
 from points_ledger.service import SERVICE
@@ -41,7 +43,16 @@ async def test_what_is_stored_is_what_the_rules_say_after_every_step(
             differ = {key for key in there | meant if there.get(key) != meant.get(key)}
             assert {key: (there.get(key), meant.get(key)) for key in differ} == {}, step
         assert await replay.differences(t.pool) == []
+        assert [v for n in range(0, 1_000, 90) for v in await odd_vintages(t, lives.today - timedelta(n))] == []
         assert {name for name, holds in (await audit.verify(t.pool)).items() if not holds} == set()
+
+
+async def odd_vintages(t: Under, day: date) -> list[Vintage]:
+    """What of a day's liability does not add up, or was earned after it."""
+    known_at = await t.pool.fetchval("SELECT clock_timestamp()")
+    found = (await report(t.pool, day, known_at, points_per_cny=100)).vintages
+    gone = {v: v.redeemed + v.expired + v.reversed + v.repaid + v.deducted for v in found}
+    return [v for v in found if v.granted - gone[v] != v.outstanding + v.pending or v.month > day]
 
 
 async def both(t: Under, world: World, data: Data, lives: Lives) -> None:
