@@ -41,6 +41,11 @@ def test_prometheus_takes_the_rules() -> None:
     assert f"{len(rules())} rules found" in promtool("check", "rules", RULES, cwd=ROOT)
 
 
+def test_the_readme_counts_the_alerts_there_are() -> None:
+    said = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"of the (\d+)\s+alerts", said) == [str(len(rules()))]
+
+
 def test_every_alert_fires_on_its_series_and_keeps_quiet_on_those_that_nearly_do(tmp_path: Path) -> None:
     for name, cases in CASES.items():
         alone = {key: value for key, value in rules()[name].items() if key != "annotations"}
