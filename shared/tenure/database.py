@@ -69,6 +69,8 @@ async def migrate(settings: Settings, database: str, migrations: Path) -> None:
     """Create the database if needed and bring it to the newest version. Safe to call at every start.
 
     One that a later release brought further is left as it is: an older process may have to start beside it, or in its place.
+    Raises LockNotAvailableError where somebody is in the way for longer than the settings allow: who waits for a whole table keeps
+    everybody else from it, so it is to be tried again and not waited for.
     """
     is_new = await create_if_missing(settings, database)
     conn = await asyncpg.connect(url_of(settings, database), timeout=10)
@@ -76,7 +78,7 @@ async def migrate(settings: Settings, database: str, migrations: Path) -> None:
         if not is_new and await _has_all(conn, database, migrations):
             return
         await conn.execute("SELECT pg_advisory_lock($1)", _LOCK)  # two processes that start at once take turns
-        await asyncio.to_thread(_upgrade, url_of(settings, database), migrations)
+        await asyncio.to_thread(_upgrade, url_of(settings, database), migrations, settings.lock_timeout_ms)
     finally:
         await conn.close()
 
@@ -100,18 +102,26 @@ def newest_of(migrations: Path) -> str:
     return max((path.name[:4] for path in migrations.glob("[0-9]*.py")), default="")
 
 
-def _upgrade(url: str, migrations: Path) -> None:
+def _upgrade(url: str, migrations: Path, lock_timeout_ms: int) -> None:
     """What migrates is loaded only here: it takes half a second, and most processes and commands never do."""
     from alembic import command
     from alembic.config import Config
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.ext.asyncio import create_async_engine
 
     config = Config()
     config.set_main_option("script_location", str(_ENVIRONMENT))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(migrations))
-    config.attributes["engine"] = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
-    command.upgrade(config, "head")
+    limits = {"server_settings": {"lock_timeout": str(lock_timeout_ms)}}
+    url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    config.attributes["engine"] = create_async_engine(url, connect_args=limits)
+    try:
+        command.upgrade(config, "head")
+    except DBAPIError as error:  # what the server said comes out as everywhere else
+        if error.orig is not None and isinstance(said := error.orig.__cause__, asyncpg.PostgresError):
+            raise said from None
+        raise
 
 
 async def open_pool(

@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+import shutil
 import socket
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -52,6 +54,36 @@ async def test_an_older_release_starts_on_a_database_that_a_later_one_migrated_a
     finally:
         await toy.pool.execute("UPDATE alembic_version SET version_num = $1", known)
     assert [(line["event"], line["version"], line["known"]) for line in said] == [("database_is_newer", "9999", known)]
+
+
+async def test_a_migration_that_somebody_is_in_the_way_of_steps_back_and_is_tried_again(
+    toy: Under, settings: Settings, tmp_path: Path
+) -> None:
+    """A transaction that an operator forgot: who queued behind it for a whole table would keep everybody else out."""
+    name, known = await toy.pool.fetchval("SELECT current_database()"), database.newest_of(TOY.migrations)
+    later = shutil.copytree(TOY.migrations, tmp_path / "migrations")
+    (later / "0099_later.py").write_text(f"""from alembic import op
+revision, down_revision = "0099", "{known}"
+
+
+def upgrade() -> None:
+    op.execute("LOCK TABLE totals IN ACCESS EXCLUSIVE MODE")
+""")
+    impatient = settings.model_copy(update={"lock_timeout_ms": 200})
+    async with toy.pool.acquire() as operator:
+        forgotten = operator.transaction()
+        await forgotten.start()
+        await operator.fetch("SELECT FROM totals")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await database.migrate(impatient, name, later)
+        assert issubclass(asyncpg.LockNotAvailableError, WORLD_DOWN), "so a start waits and tries again"
+        await toy.feed(grant("M-1", 1))
+        await forgotten.rollback()
+    try:
+        await database.migrate(impatient, name, later)
+        assert await toy.pool.fetchval("SELECT version_num FROM alembic_version") == "0099"
+    finally:
+        await toy.pool.execute("UPDATE alembic_version SET version_num = $1", known)
 
 
 async def test_every_session_notices_a_server_that_is_gone_without_a_word(toy: Under) -> None:

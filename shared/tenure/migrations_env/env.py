@@ -14,9 +14,11 @@ def _run(connection: Connection) -> None:
 
 
 async def _online(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        await connection.run_sync(_run)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(_online(context.config.attributes["engine"]))
