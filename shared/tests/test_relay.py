@@ -191,3 +191,20 @@ async def test_who_begins_between_the_two_questions_is_among_the_writers(
             await looks.look(asked)  # type: ignore[arg-type]
             looks.rise(None)
         assert looks.seq == 1
+
+
+async def test_more_than_it_takes_at_once_is_published_to_the_last_row(
+    toy: Under, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it begins to look rises to the first row that waits, never over those it has not read yet."""
+    monkeypatch.setattr(floor, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(relay, "ROWS_MAX", 2)
+    for _ in range(11):
+        await toy.feed(grant("M-1", 1))
+    one, producer = Relay("mall", toy.pool, log), await log.producer()
+    await ensure_topics(log)
+    async with toy.pool.acquire() as conn:
+        while await one.publish_once(conn, producer):
+            pass
+    assert await toy.pool.fetchval("SELECT count(*) FROM outbox WHERE NOT published") == 0
+    assert [amount for _, amount in await heard(log, 11)] == list(range(1, 12))
