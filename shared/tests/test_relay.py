@@ -208,3 +208,21 @@ async def test_more_than_it_takes_at_once_is_published_to_the_last_row(
             pass
     assert await toy.pool.fetchval("SELECT count(*) FROM outbox WHERE NOT published") == 0
     assert [amount for _, amount in await heard(log, 11)] == list(range(1, 12))
+
+
+async def test_who_was_woken_looks_once_and_rests_again(toy: Under, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    once, looks = Relay.publish_once, list[int]()
+
+    async def looking(one: Relay, conn: Connection, producer: Producer) -> int:
+        looks.append(await once(one, conn, producer))
+        return looks[-1]
+
+    monkeypatch.setattr(Relay, "publish_once", looking)
+    monkeypatch.setattr(relay, "IDLE_WAIT_S", 60.0)
+    one = Relay("mall", toy.pool, log)
+    async with at_work([one]):
+        await toy.feed(grant("M-1", 1))
+        one.wake.set()
+        await heard(log, 1)
+        await asyncio.sleep(0.3)
+    assert len(looks) < 6, "it does not spin"
