@@ -61,6 +61,8 @@ OTHER_RULES: list[tuple[str, dict[str, Any], dict[str, Any], Any, int]] = [
     ("a year without a claim, too", {"product_line_percent": {"home": 120}}, {}, no_claim_year(), 360),
     ("an anniversary for motor only", {}, {"anniversary": {"product_lines": frozenset({"motor"})}}, anniversary(1, "2027-01-01"), 0),
     ("a year without a claim for motor only", {}, {"no_claim_year": {"product_lines": frozenset({"motor"})}}, no_claim_year(), 0),
+    ("an anniversary for home only", {}, {"anniversary": {"product_lines": frozenset({"home"})}}, anniversary(1, "2027-01-01"), 100),
+    ("a year without a claim for home only", {}, {"no_claim_year": {"product_lines": frozenset({"home"})}}, no_claim_year(), 300),
     ("5 for each payment besides", {}, {"premium": {"fixed": 5}}, paid(term()), 505),
     ("7 for each addition besides", {}, {"add_cover": {"fixed": 7}}, endorsed(term(), 10_000), 207),
     ("50 for each anniversary besides", {}, {"anniversary": {"fixed": 50}}, anniversary(2, "2028-01-01"), 250),
@@ -78,6 +80,16 @@ def test_what_other_rules_give(
     world = World(under_rules(rules, rules=changed, **changes))
     world.hear(event)
     assert world.points() == (0, points, 0)
+
+
+@pytest.mark.parametrize(("ended", "points"), [("2026-12-31", 0), ("2027-01-01", 100)], ids=["a day before", "then"])
+def test_a_year_was_completed_if_the_policy_ended_when_it_did(world: World, ended: str, points: int) -> None:
+    """Sold for three years, and cancelled around its first anniversary."""
+    sold = term(end=D("2029-01-01"), written_end=D("2029-01-01"))
+    world.hear(issued(sold))
+    world.hear(anniversary(1, "2027-01-01"))
+    world.hear(cancelled(sold, ended, "mid_term"), "2027-01-02")
+    assert (world.points(), world.balance("growth_available")) == ((0, points, 0), points // 10)
 
 
 def test_what_is_told_after_its_time_is_over_is_earned_and_expired(world: World) -> None:
