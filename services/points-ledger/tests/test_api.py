@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
@@ -78,6 +79,7 @@ async def test_why_an_entry_was_granted(t: Under) -> None:
     "path", ["/wallets/M-2", "/wallets/M-2/statement", "/entries/M-2:1/why", "/entries/nothing/why"]
 )
 async def test_foreign_wallets_do_not_exist(t: Under, path: str) -> None:
+    await t.feed(replace(did("quiz", TODAY), member_id="M-2"))
     assert (await get(t, path)).status_code == 404
     assert (await t.http.get(f"/v1{path}")).status_code == 401
 
@@ -146,7 +148,12 @@ async def test_who_may_report_what(t: Under) -> None:
     assert (await post(t, "/activities", quiz(), subject="M-2")).status_code == 404
     service = {"agent_id": "A-7", "activity_id": "s-1", "kind": "revisit", "on": TODAY}
     assert (await post(t, "/activities", service, "agent", subject="A-7")).json()["agent"] == 20
-    assert (await post(t, "/activities", service | {"rank": "manager"}, "agent", subject="A-7")).status_code == 403
+    for rank in ("senior", "manager"):
+        assert (await post(t, "/activities", service | {"rank": rank}, "agent", subject="A-7")).status_code == 403
+    as_member = {"member_id": "A-7", "activity_id": "q-7", "kind": "quiz", "on": TODAY}
+    assert (await post(t, "/activities", as_member, "agent", subject="A-7")).status_code == 404, (
+        "it is a member who reports it"
+    )
     assert (await post(t, "/activities", service, "agent", subject="A-8")).status_code == 404
     referral = {"member_id": M, "referee_id": "M-9", "policy_no": "P-9", "on": TODAY}
     assert (await post(t, "/activities", referral)).status_code == 403
