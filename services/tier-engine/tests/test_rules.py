@@ -305,6 +305,9 @@ def test_a_tier_that_new_rules_do_not_know_becomes_what_the_member_qualifies_for
     ]
 
 
+DAYS_OF_GROWTH = ("2016-05-01", "2016-05-02", "2016-05-03")
+
+
 def test_growth_days_are_off_unless_the_rules_say_so():
     held = continuous("2016-01-01", 3)
     growth = ((day("2016-05-01"), 100), (day("2017-05-01"), 30))
@@ -316,6 +319,9 @@ def test_growth_days_are_off_unless_the_rules_say_so():
     )
     assert on(held, "2016-05-01", growth, programme(with_growth_days())).insured_days == 120
     assert on(held, "2016-05-02", growth, programme(with_growth_days())).insured_days == 121 + 90
+    day_by_day = ((day("2016-05-01"), 10), (day("2016-05-02"), 5))  # each counts from the day after
+    worth = [on(held, at, day_by_day, programme(with_growth_days())).insured_days for at in DAYS_OF_GROWTH]
+    assert worth == [120, 121 + 10, 122 + 15]
 
 
 def test_the_next_change_by_time_alone():
