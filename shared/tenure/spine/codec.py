@@ -41,7 +41,7 @@ _told_as: Final[Mapping[type[Data], tuple[str, tuple[str, bytes]]]] = {
 _VALUE: Final = re.compile(r"value '.*'", re.DOTALL)
 _TYPE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,79}")
 _VERSION: Final = re.compile(r"/(v?\d{1,3})(?:\.json)?$")
-_UUID7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_begins_as_uuid7: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7").match
 
 
 class StructuredEvent(msgspec.Struct, kw_only=True):
@@ -239,9 +239,9 @@ def event_key(source: str, event_id: str) -> UUID:
     return UUID(digest)
 
 
-def leading_half(event_id: str) -> str:
-    """The time with which a UUIDv7 begins, in twelve hexadecimal digits; nothing of any other id."""
-    return event_id[:8] + event_id[9:13] if _UUID7.fullmatch(event_id) else ""
+def beginning(event_id: str) -> str:
+    """The time with which a UUIDv7 begins, up to the dash before its version; nothing of any other id."""
+    return event_id[:14] if _begins_as_uuid7(event_id) else ""
 
 
 def ordering_key(key: str) -> str:

@@ -7,7 +7,7 @@ inbox drops it. What a day brings has a new id each time: a key may live through
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from hashlib import blake2b
+from hashlib import sha1
 from itertools import repeat
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.contracts.keys import key_of
 from tenure.contracts.topics import TOPIC_OF, TYPE_OF
 from tenure.spine import spans
-from tenure.spine.codec import leading_half, record_of, value_of
+from tenure.spine.codec import beginning, record_of, value_of
 from tenure.spine.log import RECORD_BYTES_MAX, Outgoing, RecordTooLarge, refuse_too_large
 from tenure.telemetry.traces import traceparent_of
 
@@ -61,14 +61,19 @@ def _ids_of(cause: Event, source: str, new_id: NewId | None) -> Callable[[int, b
     if new_id is not None or isinstance(cause.data, DayReached):
         draw = new_id or uuid7
         return lambda *_: str(draw())
-    begin = leading_half(cause.id) or f"{max(0, int(cause.time.timestamp() * 1000)):012x}"
-    caused = f"{source}\0{cause.source}\0{cause.id}\0".encode()
+    begin = beginning(cause.id) or _beginning_at(cause.time)
+    caused = f"{source}\0{cause.source}\0{cause.id}".encode()
 
     def identify(n: int, value: bytes) -> str:
-        end = blake2b(caused + b"%d\0" % n + value, digest_size=9).hexdigest()
-        return f"{begin[:8]}-{begin[8:]}-7{end[:3]}-8{end[3:6]}-{end[6:]}"
+        end = sha1(b"%b\0%d\0%b" % (caused, n, value), usedforsecurity=False).hexdigest()
+        return f"{begin}7{end[:3]}-8{end[3:6]}-{end[6:18]}"
 
     return identify
+
+
+def _beginning_at(time: datetime) -> str:
+    digits = f"{max(0, int(time.timestamp() * 1000)):012x}"
+    return f"{digits[:8]}-{digits[8:]}-"
 
 
 def _created(service: str, data: Data, trace: str) -> str:
