@@ -97,7 +97,7 @@ class Proxy:
 async def pass_on(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asked: bool) -> None:
     """One way of a connection; once something of it was lost, nothing passes this way any more."""
     is_dead = False
-    with suppress(OSError):
+    try:
         while piece := await reader.read(SLOW_PIECE_BYTES if proxy.mode == "slow" else PIECE_BYTES_MAX):
             is_dead |= proxy.mode == "swallow" or (proxy.mode == "half_open" and not asked)
             if is_dead:
@@ -110,6 +110,9 @@ async def pass_on(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.St
             await writer.drain()
         if not is_dead:
             writer.write_eof()
+    except OSError:  # one end was reset, as by a process that died with answers unread
+        if not is_dead:
+            reset(writer)
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
