@@ -97,8 +97,11 @@ def test_two_servers_at_once_do_not_meet(tmp_path: Path):
 
 
 @pytest.mark.kafka
-async def test_kafka_keeps_records_and_commits_when_it_is_killed(tmp_path: Path, need_jars: None):
-    with Kafka(tmp_path / "kafka") as server:
+async def test_kafka_keeps_records_and_commits_when_it_is_killed_in_a_folder_of_any_name(
+    tmp_path: Path, need_jars: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LC_ALL", "C")
+    with Kafka(tmp_path / "积分, 会员" / "kafka") as server:
         log = open_log(server.address)
         await log.ensure_topics({"policy.v1": 1})
         producer, consumer = await log.producer(), await log.consumer("ledger", ["policy.v1"])
@@ -115,6 +118,7 @@ async def test_kafka_keeps_records_and_commits_when_it_is_killed(tmp_path: Path,
             pass
         assert [(r.offset, r.value) for r in records] == [(1, b"b")]
         await consumer.close()
+    assert (server.data_dir / "logs" / "policy.v1-0").is_dir()
 
 
 class Broken(Server):

@@ -1,7 +1,8 @@
 """Apache Kafka itself, from its own jars: one KRaft node on loopback, for tests and for one machine.
 
 The invariant: it is the real broker with durable storage; killed and started again on the same data directory, it still
-has every acked record and every committed offset.
+has every acked record and every committed offset. It is told the directory by being started in it, for its files of properties
+cannot name every folder: they are read as Latin-1, and a comma is two folders there.
 """
 
 import shutil
@@ -18,6 +19,8 @@ from tenure.embedded.server import Server, ServerFailedError, free_port
 
 _FORMAT_DEADLINE_S = 60.0
 _HEAP_MB = 512
+_PROPERTIES_FILE = "server.properties"
+_LOG4J_FILE = "log4j2.properties"
 
 _LOG4J = """\
 status = error
@@ -64,16 +67,18 @@ class Kafka(Server):
     def prepare(self) -> None:
         super().prepare()
         self._jars = kafka_jars()
-        self._properties = self.data_dir / "server.properties"
-        self._log4j = self.data_dir / "log4j2.properties"
-        self._log4j.write_text(_LOG4J)
+        (self.data_dir / _LOG4J_FILE).write_text(_LOG4J)
         lines = [f"{name}={value}" for name, value in self._node().items()]
-        self._properties.write_text("\n".join(lines) + "\n")
+        (self.data_dir / _PROPERTIES_FILE).write_text("\n".join(lines) + "\n")
         if not (self.data_dir / "logs" / "meta.properties").exists():
             self._format()
 
     def command(self) -> list[str]:
-        return [*self._java(), "kafka.Kafka", str(self._properties)]
+        return [*self._java(), "kafka.Kafka", _PROPERTIES_FILE]
+
+    def environment(self) -> dict[str, str]:
+        """Java knows the folder it is in by the locale's letters."""
+        return {**super().environment(), "LC_ALL": "C.UTF-8"}
 
     def is_ready(self) -> bool:
         return self.has_written("Kafka Server started") and speaks_kafka(self.port)
@@ -88,7 +93,7 @@ class Kafka(Server):
             java,
             *memory,
             "-XX:TieredStopAtLevel=1",
-            f"-Dlog4j2.configurationFile={self._log4j}",
+            f"-Dlog4j2.configurationFile={_LOG4J_FILE}",
             "-cp",
             f"{self._jars}/*",
         ]
@@ -106,7 +111,7 @@ class Kafka(Server):
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,BEHIND:PLAINTEXT",
             "inter.broker.listener.name": "PLAINTEXT",
-            "log.dirs": self.data_dir / "logs",
+            "log.dirs": "logs",
             "auto.create.topics.enable": "false",
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
@@ -127,9 +132,15 @@ class Kafka(Server):
     def _format(self) -> None:
         # Its letters may begin with a dash, which the tool would take for an option.
         cluster_id = "T" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
-        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", str(self._properties)]
+        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config", _PROPERTIES_FILE]
         done = subprocess.run(
-            [*self._java(), *tool], check=False, capture_output=True, text=True, timeout=_FORMAT_DEADLINE_S
+            [*self._java(), *tool],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self.data_dir,
+            env=self.environment(),
+            timeout=_FORMAT_DEADLINE_S,
         )
         if done.returncode:
             raise ServerFailedError(f"formatting Kafka's storage failed:\n{done.stdout}{done.stderr}")
