@@ -226,6 +226,9 @@ def _mount(app: FastAPI, apps: Sequence[App]) -> dict[int, tuple[str, str]]:
                 assert isinstance(route, APIRoute), f"a router of {one.service.name} holds {route}: keep routers flat"
                 paths = {(method, PREFIX + route.path) for method in route.methods or ()}
                 assert not claimed & paths, f"two services claim {sorted(claimed & paths)}"
+                assert route.description, (
+                    f"{sorted(paths)} need a docstring: its first sentence is their title on the API's pages"
+                )
                 claimed |= paths
                 names[id(route)] = (one.service.name, PREFIX + route.path_format)
                 take_bodies_whole(route)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from fastapi import APIRouter
 from tenure.calendar import local_date
 from tenure.edge import App, Page, answers, create_app, json_response, serve
 from tenure.embedded.server import free_port
@@ -171,3 +172,16 @@ def test_an_answer_is_described_by_its_type() -> None:
     assert sorted(names) == ["Counted", "Page_Counted_"]
     plain = answers(dict[str, bool])["responses"]["200"]["content"]["application/json"]["schema"]
     assert plain == {"type": "object", "additionalProperties": {"type": "boolean"}}
+
+
+def test_a_route_that_does_not_say_what_it_is_for_fails_where_it_is_mounted(
+    toy: Service[int], settings: Settings
+) -> None:
+    def silent(_: App) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route("/silence", dict)
+        return router
+
+    mute = replace(toy, routers=lambda: (silent,))
+    with pytest.raises(AssertionError, match=r"/v1/silence.*need a docstring"):
+        create_app([(mute, None)], settings)  # type: ignore[list-item]
