@@ -15,6 +15,7 @@ import httpx
 import msgspec
 from tenure import database
 from tenure.contracts.topics import TOPICS
+from tenure.embedded.whole import write_whole
 from tenure.service import Service
 from tenure.settings import Settings
 from tenure.spine.log import Position
@@ -199,4 +200,5 @@ class Targets:
         return [Position(topic, partition, offset) for (topic, partition), offset in sorted(self._offsets.items())]
 
     def save(self) -> None:
-        self._path.write_bytes(msgspec.json.encode(self.positions()))
+        """Raises OSError."""
+        write_whole(self._path, msgspec.json.encode(self.positions()))

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from tenure.embedded.whole import write_whole
 
 if TYPE_CHECKING:
     from tenure.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SERVICE_TOKEN_TTL_S: Final = 10 * 365 * 86_400
+OURS_ALONE: Final = 0o600
 URL: Final = "TENURE_SERVICE_URL"
 DATABASE_URL: Final = "TENURE_DATABASE_URL"
 KAFKA: Final = "TENURE_KAFKA"
@@ -75,15 +77,16 @@ class Home:
 
     def prepare(self) -> None:
         """Make the folder and its keys, once."""
-        from tenure.edge.access import generate_keypair
+        from tenure.edge.access import generate_keypair, mint
 
         self.private_key.parent.mkdir(parents=True, exist_ok=True)
-        if not self.private_key.exists():
+        if not self.private_key.exists():  # it is written last: where it is, the others are
             private, public = generate_keypair()
-            _write_private(self.private_key, private)
-            self.public_key.write_bytes(public)
-            _write_private(self.contact_key, secrets.token_hex(32).encode())
-            _write_private(self.service_token, self.token("tenure", "service", ttl_s=SERVICE_TOKEN_TTL_S).encode())
+            write_whole(self.public_key, public)
+            write_whole(self.contact_key, secrets.token_hex(32).encode(), mode=OURS_ALONE)
+            token = mint(private, "tenure", ["service"], SERVICE_TOKEN_TTL_S)
+            write_whole(self.service_token, token.encode(), mode=OURS_ALONE)
+            write_whole(self.private_key, private, mode=OURS_ALONE)
 
     def token(self, subject: str, *roles: str, ttl_s: int = 3_600, book: list[str] | None = None) -> str:
         """A token this platform trusts. Raises NotUpError before the first `up`, NobodyError for what nobody may have.
@@ -163,8 +166,3 @@ class Home:
         names = self.environment(addresses, port=0)
         fields = {k.removeprefix("TENURE_").lower(): v for k, v in names.items() if k.startswith("TENURE_")}
         return load_settings(**{k: v for k, v in fields.items() if k in Settings.model_fields})
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(content)

@@ -17,6 +17,7 @@ from tenure import database
 from tenure.embedded.choose import Chosen, start_durable_kafka, start_postgres, start_wheel_broker
 from tenure.embedded.postgres import FORGETFUL, Postgres
 from tenure.embedded.server import Server, free_port, stop_detached
+from tenure.embedded.whole import write_whole
 from tenure.settings import Settings
 
 from tenure_local.holding import held, make_let_go
@@ -105,7 +106,7 @@ class Platform:
         database_url = self._postgres(say)
         broker = self._broker(say)
         addresses = self._addresses(database_url, broker)
-        self.home.note.write_bytes(msgspec.json.format(msgspec.json.encode(addresses)))
+        write_whole(self.home.note, msgspec.json.format(msgspec.json.encode(addresses)))
         self._stack.callback(self.home.note.unlink, missing_ok=True)
         say("bringing the services' databases up to date")
         settings = self.home.settings()

@@ -11,6 +11,7 @@ from typing import Final
 
 import asyncpg
 from tenure.embedded.choose import Chosen
+from tenure.embedded.whole import write_whole
 from tenure.settings import Settings
 from tenure.spine import outbox
 
@@ -49,7 +50,7 @@ async def resume(home: Home, settings: Settings, broker: Chosen) -> Resumed:
         if broker.durable and home.log_name.exists() and home.log_name.read_text() == _name(broker):
             return Resumed(day)
         found = await _on_another_log(home, services)
-    home.log_name.write_text(_name(broker))
+    write_whole(home.log_name, _name(broker).encode())
     return Resumed(day, *found)
 
 

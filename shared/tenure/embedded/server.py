@@ -9,20 +9,20 @@ import atexit
 import ctypes
 import json
 import os
-import queue
 import random
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
+
+from tenure.embedded.spawner import on_spawner
+from tenure.embedded.whole import write_whole
 
 _TAIL_LINES_MAX = 30
 _POLL_S = 0.02
@@ -185,8 +185,13 @@ class Server(ABC):
         self.pid_file.unlink(missing_ok=True)
 
     def _write_pid_file(self) -> None:
+        """What nobody could stop any more must not run. Raises OSError."""
         known = {"pid": self.pid, "started": started_ticks(self.pid), "signal": int(self.stop_signal)}
-        self.pid_file.write_text(json.dumps(known))
+        try:
+            write_whole(self.pid_file, json.dumps(known).encode())
+        except BaseException:
+            self.kill()
+            raise
 
 
 def stop_detached(pid_file: Path, *, deadline_s: float = 15.0) -> bool:
@@ -262,39 +267,3 @@ def free_port() -> int:
             bound: int = probe.getsockname()[1]
             return bound
     raise ServerFailedError("no port of 127.0.0.1 can be bound")
-
-
-class _Spawner(threading.Thread):
-    """One thread that lives as long as the process and starts every server.
-
-    The kernel sends the death signal when the *thread* that started a child ends, not the process: a server started
-    from a worker thread would be killed when its pool shrinks.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(name="embedded-servers", daemon=True)
-        self.jobs: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]]
-        self.jobs = queue.SimpleQueue()
-
-    def run(self) -> None:
-        while True:
-            job, result = self.jobs.get()
-            try:
-                result.set_result(job())
-            except BaseException as error:  # noqa: BLE001 - it is raised where the server is started
-                result.set_exception(error)
-
-
-_spawner: _Spawner | None = None
-_spawner_lock = threading.Lock()
-
-
-def on_spawner(job: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-    global _spawner  # noqa: PLW0603 - one per process is the point
-    with _spawner_lock:
-        if _spawner is None or not _spawner.is_alive():
-            _spawner = _Spawner()
-            _spawner.start()
-    result: Future[subprocess.Popen[bytes]] = Future()
-    _spawner.jobs.put((job, result))
-    return result.result()
