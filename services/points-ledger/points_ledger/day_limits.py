@@ -42,7 +42,7 @@ async def exceeding(conn: Any, day: date, rules: EarningRules, proposed: Sequenc
     wrong: dict[str, str] = {}
     for one in proposed:
         points, maker, member = abs(one.points), ("maker", one.proposed_by), ("member", one.member_id)
-        if one.adjustment_id in known or not points:
+        if one.adjustment_id in known:
             continue
         if used[maker] + points > rules.adjustment_maker_day_points_max:
             wrong[one.adjustment_id] = (

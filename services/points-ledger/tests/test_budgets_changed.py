@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from points_ledger.budgets import allot
+from points_ledger.budgets import allot, serve
 from points_ledger.service import SERVICE
 from points_ledger.whatif import Trial
 from tenure.contracts.programme import Programme, Versions
@@ -40,7 +40,7 @@ FACTS = [
     ("M-4", "2026-05-09"),
     ("M-5", "2026-05-12"),
 ]
-"""20 points of May a quiz: the first takes the whole budget, until on 10 May there are 40 more. M-4's is told late."""
+"""20 points of May a quiz: the first takes the whole budget, until on 10 May there are 80 more. M-4's is told late."""
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def raised(rules: Programme) -> Programme:
         return replace(rules.earning.newest, version=n, effective=D(on), campaigns=(may,))
 
     return Programme(
-        **{**vars(rules), "earning": Versions([version(1, "2015-01-01", 20), version(2, "2026-05-10", 60)])}
+        **{**vars(rules), "earning": Versions([version(1, "2015-01-01", 20), version(2, "2026-05-10", 100)])}
     )
 
 
@@ -71,7 +71,26 @@ async def test_a_raised_budget_is_there_for_facts_from_its_day_on_and_a_simulati
         await t.day(D("2026-05-12"))
     rows = await t.pool.fetch("SELECT member_id, points_available FROM accounts ORDER BY member_id")
     assert [row[1] for row in rows] == [30, 10, 30, 10, 30]
-    assert [tuple(row) for row in await t.pool.fetch("SELECT points_max, allotted FROM budgets")] == [(60, 60)]
+    assert [tuple(row) for row in await t.pool.fetch("SELECT points_max, allotted FROM budgets")] == [(100, 60)]
     trial = Trial(raised, replace(raised.earning.newest, version=3, effective=D("2027-01-01")))
     trial.hear(decode(record.headers, record.value) for record in records)
     assert sum(row.live for row in trial.compare().by_rule) == sum(row[1] for row in rows)
+
+
+async def test_whose_claim_is_older_is_served_first_however_many_wait(t: Under) -> None:
+    """Three claims of 20 points on 30, the oldest written last; two are served at a time."""
+    claims = [(3, "M-3"), (2, "M-2"), (1, "M-1")]
+    for no, member in claims:
+        await t.pool.execute(
+            "INSERT INTO budget_claims (claim_no, member_id, lot_id, campaign, points, budget_points_max) "
+            "OVERRIDING SYSTEM VALUE VALUES ($1, $2, $2 || ':1', 'may', 20, 30)",
+            no,
+            member,
+        )
+    served = []
+    for _ in range(2):
+        async with t.pool.acquire() as conn, conn.transaction():
+            await serve(conn, 2)
+        rows = await t.pool.fetch("SELECT member_id, points FROM budget_news ORDER BY member_id")
+        served.append([tuple(row) for row in rows])
+    assert served == [[("M-1", 20), ("M-2", 10)], [("M-1", 20), ("M-2", 10), ("M-3", 0)]]

@@ -188,6 +188,17 @@ async def test_a_file_beyond_the_days_limit_names_the_row_and_is_not_taken(t: Un
     assert (await post(t, "/adjustment-files", good, key="g")).json() == taken, "sent again it is taken once"
 
 
+async def test_a_file_beyond_its_makers_day_names_the_row_whichever_members_it_is_for(t: Under) -> None:
+    """All but two points of what op-1 may propose on that day are used up; freezing somebody takes none of them."""
+    await t.pool.execute("INSERT INTO adjustment_days VALUES ('2026-06-15', 'maker', 'op-1', 99998, 100000)")
+    rows = (
+        f"{M},1,goodwill,T-1,correct\nM-2,-1,goodwill,T-2,correct\nM-2,1,goodwill,T-3,correct\n{M},0,fraud,T-4,freeze\n"
+    )
+    answer = (await post(t, "/adjustment-files?dry_run=true", f"{HEAD},purpose\n{rows}")).json()
+    assert [row["code"] for row in answer["rows"]] == ["", "", "adjustment_day_limit", ""]
+    assert "one person" in answer["rows"][2]["detail"]
+
+
 async def test_a_file_that_was_refused_may_come_again_under_its_key(t: Under) -> None:
     """The day's limit of M-1 is used up; on the next day the same file is taken, and then once."""
     file = f"{HEAD}\n{M},10000,goodwill,T-1\n{M},10000,goodwill,T-2\n{M},1,goodwill,T-3\n"
@@ -315,6 +326,18 @@ async def test_a_debt_is_as_old_as_what_is_still_owed_of_it(t: Under) -> None:
     await t.day(D("2027-07-01"))
     (debt,) = (await get(t, "/debts"))["items"]
     assert (debt["points"], debt["since"], debt["put_forward"]) == (150, "2027-03-01", False)
+
+
+async def test_a_debt_is_repaid_by_its_dates_in_whichever_order_it_was_heard_of(t: Under) -> None:
+    """All 300 are spent; 150 are owed since 1 July, and 150 since 20 June, as is told later. 160 are repaid, so June's are."""
+    order = {"member_id": M, "points": 300, "hold_id": "H-1"}
+    assert (await t.http.post("/v1/holds", json=order, headers=t.auth("service"))).status_code == 201
+    await t.http.post("/v1/holds/H-1/capture", headers=t.auth("service"))
+    await t.feed(refunded(term(), 15_000, "2026-07-01", version=5), at=D("2026-07-01"))
+    await t.feed(refunded(term(), 15_000, "2026-06-20", version=6), at=D("2026-07-02"))
+    assert [(one["points"], one["since"]) for one in (await get(t, "/debts"))["items"]] == [(300, "2026-06-20")]
+    await t.feed(paid(term(policy_no="P-9"), 16_000, "2026-07-03"))
+    assert [(one["points"], one["since"]) for one in (await get(t, "/debts"))["items"]] == [(140, "2026-07-01")]
 
 
 async def test_an_agent_leaves_and_a_freeze_is_seen(t: Under) -> None:

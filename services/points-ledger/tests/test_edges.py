@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from points_ledger.commands import RefundHold
 from points_ledger.rules.account import Transfer
 from tenure.contracts.points import PointsExpired, PointsGranted, PointsReversed
 from tenure.contracts.policy import PolicyAnniversaryRevoked
@@ -14,6 +15,7 @@ from tenure.contracts.programme import Programme, Versions
 from tenure.contracts.tier import NO_TIER
 
 from .test_reversal import spend
+from .test_standing import approve, propose
 from .world import (
     D,
     M,
@@ -185,6 +187,31 @@ def test_a_cancellation_heard_late_takes_from_what_it_would_have_taken_from(worl
     world.hear(cancelled(term(), "2026-01-15", "flat"), heard)
     world.day("2026-02-02")
     assert {lot.rule: lot.remaining for lot in world.accounts[M].lots.values()} == {"premium": 300, "check_up": 400}
+
+
+def test_steps_that_were_fewer_take_what_would_be_spent_first_and_of_no_term_are_all_alike(world: World) -> None:
+    """The steps of 2 January are spent; then they were fewer. A premium's 500 points come before a quiz's, which were earned later."""
+    world.hear(did("steps", "2026-01-02", 10_000))
+    spend(world, 10, "2026-01-03")
+    world.hear(paid(term(), on="2026-01-05"))
+    world.hear(did("quiz", "2026-01-08"))
+    world.hear(did("steps", "2026-01-02", 9_999), "2026-01-09")
+    assert {lot.rule: lot.remaining for lot in world.accounts[M].lots.values()} == {
+        "steps": 0,
+        "premium": 490,
+        "quiz": 10,
+    }
+
+
+def test_a_tier_heard_of_that_day_takes_nothing_that_no_fact_earned(world: World) -> None:
+    """500 points come back to a lot that is over, and get their days of grace; 100 are added by hand."""
+    world.hear(did("check_up", "2026-01-10"))
+    spend(world, 500, "2028-01-31")
+    world.hear(RefundHold(hold_id="H-1"), "2028-02-10")
+    propose(world, "correct", 100, "2028-02-10")
+    approve(world, "2028-02-10")
+    world.hear(tiers(("2028-02-01", "gold")), "2028-02-10")
+    assert world.points() == (0, 600, 0)
 
 
 def test_what_a_void_term_lost_stays_lost_however_late_a_tier_is_told(world: World) -> None:

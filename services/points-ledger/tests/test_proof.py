@@ -69,6 +69,40 @@ def test_every_column_is_sealed_or_replayed_or_named_here() -> None:
     assert set(LOT) - {"lot_no"} == set(e.LOT) | set(LOT_CHANGES)
 
 
+# --- what is hashed ---
+
+ROW = [7, M, 3, "points", "issuance", "available", 500, 2, "grant", D("2026-01-10"), "e-1", "", 1_768_000_000_123_456]
+WHY = [
+    "points", "check_up", "a-1", 500, D("2026-01-10"), D("2026-01-10"), None, 1, "activity.completed", "e-1", D("2027-01-01"),
+    500, "P-1", 1, "gold", 120, 100, 100, "", "may",
+]  # fmt: skip
+SEALED_ROW = '[7,"M-1",3,"points","issuance","available",500,2,"grant","2026-01-10","e-1","",1768000000123456]'
+SEALED_WHY = (
+    '["points","check_up","a-1",500,"2026-01-10","2026-01-10",null,1,"activity.completed","e-1","2027-01-01",'
+    '500,"P-1",1,"gold",120,100,100,"","may"]'
+)
+COLUMNS = "seq member_id transfer_no wallet debit credit amount lot_no kind effective cause hold_id recorded_us"
+WHY_COLUMNS = (
+    "wallet rule fact granted earned_on activates_on expires_on rules_version source_type source_id remembered_until "
+    "base policy_no term_no status status_percent line_percent campaign_percent origin campaign"
+)
+
+
+def test_what_is_hashed_never_changes() -> None:
+    """Whoever keeps a root, or a statement under it, verifies it for years to come: byte for byte as decision 0012 writes it."""
+    own, one, other = (merkle.leaf(name.encode()) for name in ("own", "one", "other"))
+    seal = e.Seal(3, D("2026-01-10"), 2_048, 4_096, 2_048, own, one)
+    root = e.Root(D("2026-01-10"), 2, 3, 9, 12_000, own, other)
+    hashed = {
+        e.entry_leaf(ROW, WHY): f'["entry",1,{SEALED_ROW},{SEALED_WHY}]',
+        e.entry_leaf(ROW, None): f'["entry",1,{SEALED_ROW},null]',
+        seal.hash: f'["seal",1,3,"2026-01-10",2048,4096,2048,"{own.hex()}","{one.hex()}"]',
+        root.leaf: f'["day",1,2,"2026-01-10",3,9,12000,"{own.hex()}"]',
+    }
+    assert {leaf: merkle.leaf(written.encode()) for leaf, written in hashed.items()} == {leaf: leaf for leaf in hashed}
+    assert (" ".join(e.ENTRY), " ".join(e.LOT)) == (COLUMNS, WHY_COLUMNS)
+
+
 # --- sealing ---
 
 

@@ -125,10 +125,15 @@ def test_a_refund_takes_the_terms_other_instalment_before_what_health_earned(wor
 
 
 @pytest.mark.parametrize(
-    ("heard", "left", "owed"), [("2028-05-02", 5, 0), ("2028-05-03", 0, 20)], ids=["known", "forgotten"]
+    ("dated", "heard", "left", "owed"),
+    [
+        pytest.param("2028-01-31", "2028-05-02", 5, 0, id="known"),
+        pytest.param("2028-01-31", "2028-05-03", 0, 20, id="forgotten"),
+        pytest.param("2028-02-01", "2028-05-02", 0, 20, id="over by its day"),
+    ],
 )
 def test_expired_points_are_forgotten_though_some_of_their_lot_are_reserved(
-    world: World, heard: str, left: int, owed: int
+    world: World, dated: str, heard: str, left: int, owed: int
 ) -> None:
     """25 points of a premium are spent; of 30 of quizzes 5 are reserved, and 25 expire on 1 February 2028; an article's 5 are there."""
     two_years = term(end=D("2028-02-05"), written_end=D("2028-02-05"), premium_fen=2_500)
@@ -138,7 +143,7 @@ def test_expired_points_are_forgotten_though_some_of_their_lot_are_reserved(
         world.hear(did("quiz", day))
     place(world, 5, "2028-01-20", "H-2")
     world.hear(did("article", "2028-02-10"))
-    world.hear(refunded(two_years, 2_500, "2028-01-25"), heard)
+    world.hear(refunded(two_years, 2_500, dated), heard)
     assert world.points() == (0, left, owed)
 
 

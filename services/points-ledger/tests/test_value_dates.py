@@ -21,6 +21,7 @@ from .world import WALL, D, M, World, cancelled, did, paid, term, uncancelled
 Story = list[tuple[str, Data]]
 """What is heard on which day."""
 CHECKED: Data = did("check_up", "2026-04-01", activity_id="A-1")
+COOLING = term(cooling_off_end=D("2026-01-16"))
 
 
 def placed(points: int) -> Data:
@@ -42,6 +43,16 @@ STORIES: dict[str, tuple[Story, list[tuple[str, int, str]]]] = {
          ("2026-06-01", uncancelled(term(), "2026-06-01"))],
         [("reverse", 500, "2026-04-01"), ("restore", 500, "2026-06-01")],
     ),
+    "but on no day before they were there, as of whichever it is taken back": (
+        [*SPENT, ("2026-04-01", CHECKED), ("2026-05-01", cancelled(term(), "2026-03-01", "flat")),
+         ("2026-06-01", uncancelled(term(), "2026-03-05"))],
+        [("reverse", 500, "2026-04-01"), ("restore", 500, "2026-04-01")],
+    ),
+    "its own points are pending again from the day it stands again": (
+        [("2026-01-01", paid(COOLING)), ("2026-01-10", cancelled(COOLING, "2026-01-10")),
+         ("2026-01-20", uncancelled(COOLING, "2026-01-12"))],
+        [("reverse", 500, "2026-01-10"), ("restore", 500, "2026-01-12")],
+    ),
     "what expired unused is taken out of that on no day before": (
         [("2026-01-01", paid(term())), ("2028-02-01", did("quiz", "2028-02-01")),
          ("2028-03-01", cancelled(term(), "2028-01-15", "flat"))],
@@ -52,6 +63,12 @@ STORIES: dict[str, tuple[Story, list[tuple[str, int, str]]]] = {
          ("2028-03-01", cancelled(term(), "2028-01-15", "flat")), ("2028-03-10", uncancelled(term(), "2028-03-10"))],
         [("expire", 500, "2028-02-01"), ("reverse", 500, "2028-02-01"), ("restore", 500, "2028-03-10"),
          ("expire", 500, "2028-03-10")],
+    ),
+    "and on no day before it was over, as of whichever it is given back": (
+        [("2026-01-01", paid(term())), ("2028-02-01", did("quiz", "2028-02-01")),
+         ("2028-03-01", cancelled(term(), "2028-01-15", "flat")), ("2028-03-10", uncancelled(term(), "2028-01-20"))],
+        [("expire", 500, "2028-02-01"), ("reverse", 500, "2028-02-01"), ("restore", 500, "2028-02-01"),
+         ("expire", 500, "2028-02-01")],
     ),
 }  # fmt: skip
 SHOWN = {"expire", "reverse", "restore"}
