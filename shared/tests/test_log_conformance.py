@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.partitioner import murmur2
 from tenure.embedded.choose import start_wheel_broker
 from tenure.embedded.server import free_port
@@ -314,6 +315,29 @@ async def test_ensuring_a_topic_twice_changes_nothing_and_another_count_is_refus
     assert len(await read(await members.join("twice", topic), 1)) == 1
     with pytest.raises(PartitionsDiffer, match="has 3 partitions, not 4"):
         await log.ensure_topics({topic: 4})
+
+
+@pytest.mark.kafka
+async def test_nothing_is_sent_to_a_topic_that_somebody_gave_other_partitions(kafka: str, topic: str):
+    """A member's events would go on in another partition, beside those that still wait in the first."""
+    log = open_log(kafka)
+    await log.ensure_topics({topic: 3})
+    out = Outgoing(topic, b"member-1", b"x", [])
+    before, after_it = await log.producer(), await log.producer()
+    await before.send([out])
+    await give_partitions(kafka, topic, 4)
+    with pytest.raises(PartitionsDiffer, match="has 4 partitions, not 3"):
+        await after_it.send([out])
+    await before.close()
+    await after_it.close()
+    assert sum((await log.ends({(topic, partition): 0 for partition in range(4)})).values()) == 1
+
+
+async def give_partitions(kafka: str, topic: str, count: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.create_partitions({topic: NewPartitions(count)})
+    await admin.close()
 
 
 async def test_a_record_beyond_the_limit_is_the_callers_fault_and_nothing_is_written(log, topic, members, publish):

@@ -210,6 +210,22 @@ async def test_more_than_it_takes_at_once_is_published_to_the_last_row(
     assert [amount for _, amount in await heard(log, 11)] == list(range(1, 12))
 
 
+async def test_topics_with_other_partitions_are_waited_for_until_they_are_as_declared(toy: Under, log: Log) -> None:
+    assert isinstance(log, MemoryLog)
+    log.forget()
+    await log.ensure_topics({"message.v1": 8})
+    one = Relay("mall", toy.pool, log)
+    await toy.feed(grant("M-1", 1))
+    async with at_work([one]):
+        async with asyncio.timeout(10):
+            while one.backoff.failures < 2:
+                await asyncio.sleep(0.02)
+        assert one.backoff.reason == "PartitionsDiffer: message.v1 has 8 partitions, not 6"
+        log.forget()
+        await ensure_topics(log)
+        assert [amount for _, amount in await heard(log, 1)] == [1]
+
+
 async def test_who_was_woken_looks_once_and_rests_again(toy: Under, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     once, looks = Relay.publish_once, list[int]()
 

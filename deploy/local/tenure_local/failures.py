@@ -60,8 +60,8 @@ _LINES: Final[tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseExcepti
         (httpx.HTTPError,),
         lambda error: f"the platform does not answer ({type(error).__name__}); `tenure doctor` says why",
     ),
-    ((WorldDown,), lambda error: f"the broker does not answer ({_one_line(error)}); `tenure doctor` says more"),
     ((PartitionsDiffer,), lambda error: f"the broker's topics are not Tenure's: {_one_line(error)}"),
+    ((WorldDown,), lambda error: f"the broker does not answer ({_one_line(error)}); `tenure doctor` says more"),
     (
         (asyncpg.PostgresError, asyncpg.InterfaceError),
         lambda error: f"PostgreSQL says: {_one_line(error)}; `tenure doctor` says more",

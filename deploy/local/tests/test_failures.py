@@ -6,7 +6,7 @@ import pytest
 from tenure.embedded.choose import NoDurableKafkaError
 from tenure.embedded.server import ServerFailedError
 from tenure.settings import SettingsError
-from tenure.spine.log import WorldDown
+from tenure.spine.log import PartitionsDiffer, WorldDown
 from tenure_local.failures import line
 from tenure_local.holding import HeldError
 
@@ -30,6 +30,10 @@ tenure.programme.ProgrammeError: tiers.yaml: levels.2: the threshold is missing
         (httpx.ConnectError("refused"), "the platform does not answer (ConnectError)"),
         (httpx.ReadTimeout(""), "the platform does not answer (ReadTimeout)"),
         (WorldDown("creating topics: no answer"), "the broker does not answer (creating topics: no answer)"),
+        (
+            PartitionsDiffer("policy.v1 has 8 partitions, not 6"),
+            "the broker's topics are not Tenure's: policy.v1 has 8",
+        ),
         (ConnectionRefusedError(111, "refused"), "the platform's PostgreSQL does not answer"),
         (TimeoutError(), "the platform's PostgreSQL does not answer (TimeoutError)"),
         (asyncpg.CannotConnectNowError("the database system is starting up"), "PostgreSQL says: the database system"),

@@ -22,7 +22,7 @@ from tenure.spine.kafka_producer import KafkaProducer
 from tenure.spine.kafka_records import read_whatever_names_headers_have
 from tenure.spine.kafka_retention import DECLARED, tell_what_is_kept_otherwise
 from tenure.spine.kafka_settings import KafkaSettings
-from tenure.spine.log import OnPartitions, PartitionsDiffer, TopicPartition, WorldDown
+from tenure.spine.log import OnPartitions, TopicPartition, WorldDown, check_counts
 
 _METADATA_RETRY_S = 0.05
 
@@ -33,12 +33,13 @@ class KafkaLog:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._told = False
+        self._declared: dict[str, int] = {}
         never_create_by_asking()
         read_whatever_names_headers_have()
 
     async def producer(self) -> KafkaProducer:
         """Connects on the first send, and again after each failure, so it never raises here."""
-        return KafkaProducer(self._settings)
+        return KafkaProducer(self._settings, self._declared)
 
     async def consumer(
         self,
@@ -63,6 +64,7 @@ class KafkaLog:
         return consumer
 
     async def ensure_topics(self, topics: Mapping[str, int]) -> None:
+        self._declared.update(topics)
         async with within(self._settings.topics_deadline_s, "creating topics"), self._admin() as admin:
             existing = await _partition_counts(admin, topics)
             if not self._told:
@@ -79,7 +81,7 @@ class KafkaLog:
                 existing = await _partition_counts(admin, topics)
                 if topics.keys() - existing.keys():
                     await asyncio.sleep(_METADATA_RETRY_S)
-        _check_counts(topics, existing)
+        check_counts(topics, existing)
 
     async def ends(self, known: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         return await ends(self._settings, known)
@@ -114,9 +116,3 @@ def _check_created(response: object) -> None:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise WorldDown(f"creating topic {name}: {error.__name__}")
-
-
-def _check_counts(wanted: Mapping[str, int], existing: Mapping[str, int]) -> None:
-    for name, partitions in wanted.items():
-        if existing[name] != partitions:
-            raise PartitionsDiffer(f"{name} has {existing[name]} partitions, not {partitions}")

@@ -4,12 +4,15 @@ The invariant: when `send` returns, every record is acked; when it raises, the i
 batch it may still have wanted to send. What it had already put on the wire can only be the start of what is sent again,
 so order per key holds and the readers drop the doubles.
 
+A key's partition follows from how many there are. Somebody who gives a topic more of them would move members to others in the
+middle of what they are told, so nothing is sent to a topic that has another number than it was ensured with.
+
 Records are packed into batches here rather than handed over one by one: at tens of thousands a second a future and a
 metadata look-up per record would cost more than the record.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -17,14 +20,15 @@ from aiokafka import AIOKafkaProducer
 from tenure.spine.kafka_closing import ended
 from tenure.spine.kafka_deadline import within
 from tenure.spine.kafka_settings import KafkaSettings
-from tenure.spine.log import Outgoing, Position, TopicPartition, partition_of, refuse_too_large
+from tenure.spine.log import Outgoing, Position, TopicPartition, check_counts, partition_of, refuse_too_large
 
 _Lanes = dict[TopicPartition, list[Outgoing]]
 
 
 class KafkaProducer:
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, declared: Mapping[str, int]) -> None:
+        """`declared`: how many partitions each topic has that was ensured."""
+        self._settings, self._declared = settings, declared
         self._client: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
@@ -60,6 +64,7 @@ class KafkaProducer:
     async def _publish(self, client: AIOKafkaProducer, batch: Sequence[Outgoing]) -> list[Position]:
         lanes: _Lanes = {}
         counts = {topic: len(await client.partitions_for(topic)) for topic in {out.topic for out in batch}}
+        check_counts({topic: self._declared.get(topic, count) for topic, count in counts.items()}, counts)
         for out in batch:
             lanes.setdefault((out.topic, partition_of(out.key, counts[out.topic])), []).append(out)
         return await asyncio.gather(*(_send_lane(client, lane, records) for lane, records in lanes.items()))

@@ -5,8 +5,8 @@ partition follows from the key alone (`partition_of`), and a record is delivered
 So topics with equal partition counts hold all of a member under one partition number, and the range assignor hands
 that number of every such topic to the same consumer.
 
-Only two things go wrong here: the world is down (`WorldDown`, try again) or the record can never be written
-(`RecordTooLarge`, `PartitionsDiffer`: a fault of the caller).
+Only two things go wrong here: the world is down (`WorldDown`, try again; also where somebody gave a topic other partitions,
+`PartitionsDiffer`) or the record can never be written (`RecordTooLarge`: a fault of the caller).
 """
 
 import struct
@@ -68,8 +68,11 @@ class RecordTooLarge(ValueError):  # noqa: N818
     """A record is larger than RECORD_BYTES_MAX; publishing it can never succeed."""
 
 
-class PartitionsDiffer(ValueError):  # noqa: N818
-    """A topic exists with another number of partitions than asked for; members' events would not meet."""
+class PartitionsDiffer(WorldDown):
+    """A topic has another number of partitions than asked for: members' events would not meet, nor stay in order.
+
+    Nothing is written or read until somebody has mended that.
+    """
 
 
 class Producer(Protocol):
@@ -172,6 +175,13 @@ def refuse_too_large(batch: Iterable[Outgoing]) -> None:
             size += len(name) + len(value)
         if size > RECORD_BYTES_MAX:
             raise RecordTooLarge(f"{record.topic}: {of_data} bytes in key and value, {RECORD_BYTES_MAX} are allowed")
+
+
+def check_counts(wanted: Mapping[str, int], existing: Mapping[str, int]) -> None:
+    """Raises PartitionsDiffer."""
+    for name, partitions in wanted.items():
+        if existing[name] != partitions:
+            raise PartitionsDiffer(f"{name} has {existing[name]} partitions, not {partitions}")
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -14,11 +14,11 @@ from contextlib import suppress
 from tenure.spine.log import (
     OnPartitions,
     Outgoing,
-    PartitionsDiffer,
     Position,
     Record,
     TopicPartition,
     WorldDown,
+    check_counts,
     partition_of,
     refuse_too_large,
 )
@@ -123,9 +123,8 @@ class MemoryLog:
     async def ensure_topics(self, topics: Mapping[str, int]) -> None:
         self._broker.check()
         for name, partitions in topics.items():
-            existing = self._broker.topics.setdefault(name, [[] for _ in range(partitions)])
-            if len(existing) != partitions:
-                raise PartitionsDiffer(f"{name} has {len(existing)} partitions, not {partitions}")
+            self._broker.topics.setdefault(name, [[] for _ in range(partitions)])
+        check_counts(topics, {name: len(self._broker.topics[name]) for name in topics})
 
     async def ends(self, known: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         self._broker.check()

@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 
-from tenure.spine.log import WorldDown
+from tenure.spine.log import RecordTooLarge, WorldDown
 from tenure.telemetry import metrics
 
 WAIT_FIRST_S: Final = 0.1
@@ -60,7 +60,8 @@ class Backoff:
         """Wait before the next try; returns at once when stopping."""
         self.failures += 1
         if self.of is not None:
-            metrics.waits.labels(*self.of, "broker" if isinstance(error, WorldDown) else "database").inc()
+            world = "broker" if isinstance(error, (WorldDown, RecordTooLarge)) else "database"
+            metrics.waits.labels(*self.of, world).inc()
         self.reason = f"{type(error).__name__}: {error}"[:300]
         longest = min(WAIT_MAX_S, WAIT_FIRST_S * 2 ** min(self.failures - 1, 10))
         await wait_or(self.stopping, random.uniform(longest / 2, longest))
