@@ -64,6 +64,7 @@ GOOD: Final = fact("good-1", issued(policy_no="P-GOOD", member_id="M-GOOD"))
 WRONG_FACTS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "an unknown type": (fact("bad", issued(), type_="PolicyInvented"), "unknown_type"),
     "an unknown version": (fact("bad", issued(), dataschema="/schemas/PolicyIssued/2.json"), "unknown_version"),
+    "a source too long to keep": (fact("bad", issued(), source="/core/" + "x" * 251), "missing_attribute"),
     "no premium": (fact("bad", issued(premium_fen=MISSING)), "malformed"),
     "no policy number": (fact("bad", issued(policy_no=MISSING)), "malformed"),
     "an empty policy number": (fact("bad", issued(policy_no="")), "malformed"),

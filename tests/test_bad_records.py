@@ -72,7 +72,8 @@ async def test_a_wrong_term_from_a_topic_is_parked(t: Under, wrong: dict[str, An
     ("record", "code"),
     [
         ("malformed JSON", "malformed"),
-        ("no value", "malformed"),
+        ("an empty value", "malformed"),
+        ("no value, as what deletes a key in a compacted topic", "malformed"),
         ("no headers", "missing_attribute"),
         ("a header that is not UTF-8", "malformed"),
         ("a header without a value", "malformed"),
@@ -85,7 +86,8 @@ async def test_a_record_that_is_no_event_is_parked(t: Under, record: str, code: 
     headers = dict(good.headers)
     wrong = {
         "malformed JSON": replace(good, value=b'{"policy_no": '),
-        "no value": replace(good, value=b""),
+        "an empty value": replace(good, value=b""),
+        "no value, as what deletes a key in a compacted topic": replace(good, value=None),
         "no headers": replace(good, headers=[]),
         "a header that is not UTF-8": replace(good, headers=[*good.headers, ("note", b"\xff\xfe")]),
         "a header without a value": replace(good, headers=[*good.headers, ("note", None)]),
@@ -96,7 +98,7 @@ async def test_a_record_that_is_no_event_is_parked(t: Under, record: str, code: 
     assert await listed(t) == [("P-1", code)]
     assert await told(t) == [("P-GOOD", 30_001)]
     (row,) = await parked(t)
-    assert (row.headers, row.value) == (wrong.headers, wrong.value), "as it was sent"
+    assert (row.headers, row.value) == (wrong.headers, wrong.value or b""), "as it was sent"
 
     assert await park.replay_all(t.door) == {}
     for seen in (row.seq, None):

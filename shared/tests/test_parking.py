@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 from asyncpg.connection import Connection
-from tenure.contracts.event import WrongEventError
+from tenure.contracts.decision import Decision
+from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.message import MessageRequested
-from tenure.spine import inbox, jobs
+from tenure.spine import inbox, jobs, park_view, parking
 from tenure.spine.consumer import Consumer
 from tenure.spine.log import Record, open_log
 from tenure.spine.park import Which, drain, replay, replay_all
@@ -224,9 +225,45 @@ async def test_a_replay_by_code_takes_the_keys_that_this_code_blocks(
     await toy.feed(grant("M-1", 13), grant("M-1", 1), grant("M-2", 666), grant("M-2", 2))
     drained = await drain(toy.door, Which(code="unlucky"))
     assert set(drained.stuck) == {"M-1"}
+    for which in (Which(code="unlucky", key="M-2"), Which(code="behind")):
+        assert (await drain(toy.door, which)).stuck == {}, "another code blocks the key"
     await toy.pool.execute("DELETE FROM parked WHERE code IN ('unlucky', 'rule_failed')")
     assert (await drain(toy.door, Which(code="unlucky"))).passed == {}
     assert (await drain(toy.door, Which(code="behind"))).passed == {"M-1": 1, "M-2": 1}
+
+
+async def test_why_an_event_is_refused_is_kept_whatever_is_said_and_the_newest_reason_counts(toy: Under) -> None:
+    """The database takes no zero byte, and an operator's list has room for a few lines."""
+
+    def refused(_: object, event: Event, __: object) -> Decision[object]:
+        raise WrongEventError("unlucky", f"{said}\0: " + "x" * 1_000)
+
+    toy.door.service = replace(TOY, rules={**TOY.rules, type(grant("M", 1)): refused})
+    said = "at first"
+    await toy.feed(grant("M-1", 1))
+    said = "later"
+    for attempt, reason in enumerate(("at first", "later"), 1):
+        (row,) = await toy.pool.fetch("SELECT code, detail, attempts FROM parked")
+        assert (row["code"], row["detail"][:10], row["attempts"]) == ("unlucky", f"{reason}: xxxxxx"[:10], attempt)
+        assert len(row["detail"]) <= parking.DETAIL_CHARS_MAX
+        assert await replay(toy.door, "M-1") == 0
+
+
+async def test_a_drain_ends_only_when_nothing_is_left_also_of_numbers_drawn_before_those_it_saw(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever parks draws a number and commits later: a drain may see higher ones before."""
+    await toy.feed(*[grant(m, n) for m in ("M-1", "M-2") for n in (13, 1)])
+    await toy.pool.execute("DELETE FROM parked WHERE code = 'unlucky'")
+    oldest, looks = park_view.oldest, list[int]()
+
+    async def late(*of: Any, skip: list[str], **more: Any) -> list[parking.ParkedEvent]:
+        looks.append(1)
+        return await oldest(*of, skip=[*skip, "M-1"] if len(looks) == 1 else skip, **more)
+
+    monkeypatch.setattr(park_view, "oldest", late)
+    drained = await drain(toy.door)
+    assert (drained.passed, drained.complete, await toy.parked()) == ({"M-1": 1, "M-2": 1}, True, [])
 
 
 async def test_a_drain_that_has_no_time_left_says_so_and_the_next_goes_on(toy: Under) -> None:

@@ -76,6 +76,8 @@ async def test_a_parked_event_delivered_again_is_parked_once(toy: Under) -> None
     await toy.deliver(records)
     await toy.deliver(records)
     assert await toy.parked() == [("M-1", "unlucky"), ("M-1", "behind")]
+    async with toy.pool.acquire() as conn:
+        assert [p.attempts for p in await parking.listed(conn)] == [2, 2], "it came twice"  # type: ignore[arg-type]
 
 
 async def test_replay_stops_at_an_event_that_is_still_wrong(toy: Under) -> None:

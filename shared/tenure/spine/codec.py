@@ -152,13 +152,12 @@ def _attributes(headers: Headers) -> dict[str, str]:
 
 def decode_structured(structured: StructuredEvent, *, received: datetime) -> Event:
     """The event of a structured CloudEvent; without a `time` it happened when it was received."""
-    if not structured.id or not structured.source or len(structured.id) > ID_CHARS_MAX:
-        raise WrongEventError("missing_attribute", f"id and source must have 1 to {ID_CHARS_MAX} characters")
+    event_id, source = _attribute(structured.id, "id"), _attribute(structured.source, "source")
     when = _placed(structured.time or received)
     data, key = _typed(structured.type, structured.dataschema, bytes(structured.data))
     return Event(
-        id=structured.id,
-        source=structured.source,
+        id=event_id,
+        source=source,
         type=structured.type,
         key=key,
         time=when,

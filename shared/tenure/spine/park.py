@@ -16,6 +16,7 @@ from typing import Final
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from tenure.contracts.event import WrongEventError
 from tenure.spine import park_view
@@ -72,13 +73,14 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replayed(drained: Drained) -> Replayed:
+    """What operators are told of it: why a key is stuck is covered as it is in their lists."""
     stuck = list(drained.stuck.values())
     return Replayed(
         passed=drained.passed.total(),
         keys=len(drained.passed),
         complete=drained.complete,
         stuck_keys=len(stuck),
-        stuck=stuck[:STUCK_SHOWN_MAX],
+        stuck=[replace(s, detail=park_view.covered(s.detail)) for s in stuck[:STUCK_SHOWN_MAX]],
     )
 
 

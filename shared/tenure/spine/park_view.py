@@ -186,18 +186,19 @@ def declared_names() -> frozenset[str]:
 
 def _mask(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_text(k): _mask(v) if k in declared_names() else MASK for k, v in value.items()}
+        return {covered(k): _mask(v) if k in declared_names() else MASK for k, v in value.items()}
     if isinstance(value, list):
         return [_mask(v) for v in value]
-    return _text(value) if isinstance(value, str) else value
+    return covered(value) if isinstance(value, str) else value
 
 
-def _text(value: str) -> str:
+def covered(value: str) -> str:
+    """A text as it may be shown."""
     return _PERSONAL.sub(MASK, value)
 
 
 def _headers(event: ParkedEvent) -> dict[str, str]:
-    return {name: _text((value or b"").decode(errors="replace")) for name, value in event.headers}
+    return {name: covered((value or b"").decode(errors="replace")) for name, value in event.headers}
 
 
 def _fields(service: str, event: ParkedEvent, headers: dict[str, str]) -> dict[str, Any]:
@@ -211,7 +212,7 @@ def _fields(service: str, event: ParkedEvent, headers: dict[str, str]) -> dict[s
         "partition": event.partition,
         "offset": event.offset,
         "code": event.code,
-        "detail": _text(event.detail),
+        "detail": covered(event.detail),
         "attempts": event.attempts,
         "parked_at": event.parked_at,
     }
