@@ -11,6 +11,7 @@ A debt has an age limit (DOMAIN 13), and the day of a merger is no day of a debt
 | - | 1 March: 300 | merged | the survivor is merged, too | 1 March |
 | 1 May: 500 | 1 March: 300 | merged | parted on 1 July | each as before |
 | 1 February: 500 | 1 March: 300 | merged | 20 are repaid, and they part | each as before |
+| 1 February: 100 | 1 March: 300 | merged | parted on 1 July | each as before |
 """
 
 from collections.abc import AsyncIterator
@@ -87,9 +88,13 @@ async def test_it_keeps_its_age_through_a_second_merger(t: Under) -> None:
     assert await owed(t) == {THIRD: (300, "2026-03-01")}
 
 
-@pytest.mark.parametrize(("since", "quizzes"), [("2026-05-01", 0), ("2026-02-01", 2)])
-async def test_those_who_part_owe_what_they_owed_since_they_did(t: Under, since: str, quizzes: int) -> None:
-    for who, day in sorted(((MINE, since), (THEIRS, "2026-03-01")), key=lambda one: one[1]):
+@pytest.mark.parametrize(
+    ("points", "since", "quizzes"), [(500, "2026-05-01", 0), (500, "2026-02-01", 2), (100, "2026-02-01", 0)]
+)
+async def test_those_who_part_owe_what_they_owed_since_they_did(
+    t: Under, points: int, since: str, quizzes: int
+) -> None:
+    for who, day in sorted((((M, points), since), (THEIRS, "2026-03-01")), key=lambda one: one[1]):
         await owing(t, who, day)
     await t.feed(MERGED, *(did("quiz", f"2026-06-1{n}") for n in range(quizzes)), PARTED)
-    assert await owed(t) == {M: (500 - quizzes * 10, since), OTHER: (300, "2026-03-01")}
+    assert await owed(t) == {M: (points - quizzes * 10, since), OTHER: (300, "2026-03-01")}

@@ -340,6 +340,39 @@ async def test_a_debt_is_repaid_by_its_dates_in_whichever_order_it_was_heard_of(
     assert [(one["points"], one["since"]) for one in (await get(t, "/debts"))["items"]] == [(140, "2026-07-01")]
 
 
+OWED = [
+    ("D-1", "points", "2026-06-01"),
+    ("D-2", "points", "2026-05-01"),
+    ("D-3", "agent", "2026-06-01"),
+    ("D-3", "points", "2026-05-01"),
+    ("D-4", "points", "2026-06-01"),
+]
+
+
+async def test_pages_of_debts_show_each_once_and_a_members_wallets_together(t: Under) -> None:
+    for n, (member, wallet, since) in enumerate(OWED, 1):
+        await t.pool.execute(
+            f"INSERT INTO accounts (member_id, lots_no, transfers_no, {wallet}_debt) VALUES ($1, 0, $2, 10) "
+            f"ON CONFLICT (member_id) DO UPDATE SET {wallet}_debt = 10, transfers_no = $2",
+            member,
+            n,
+        )
+        await t.pool.execute(
+            "INSERT INTO transfers (member_id, transfer_no, wallet, debit, credit, amount, lot_no, kind, effective, cause, hold_id) "
+            "VALUES ($1, $2, $3, 'debt', 'issuance', 10, 1, 'reverse', $4, 'c', '')",
+            member,
+            n,
+            wallet,
+            D(since),
+        )
+    pages, after = [], ""
+    while after is not None and len(pages) < len(OWED):
+        page = await get(t, f"/debts?limit=3&after={after}")
+        pages.append([(one["member_id"], one["wallet"], one["since"]) for one in page["items"]])
+        after = page["next_after"]
+    assert pages == [OWED[:2], OWED[2:4], OWED[4:]]
+
+
 async def test_an_agent_leaves_and_a_freeze_is_seen(t: Under) -> None:
     service = {"agent_id": "A-7", "activity_id": "s-1", "kind": "mentoring", "on": "2026-06-15"}
     await t.http.post("/v1/activities", json=service, headers=t.auth("service"))

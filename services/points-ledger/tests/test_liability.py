@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from points_ledger.liability import Moves, curve, expected_to_stay, report, seen
+from points_ledger.liability import Moves, curve, expected_to_stay, report, seen, table
 from points_ledger.service import SERVICE
 from tenure.contracts.policy import CustomerMerged
 from tenure.settings import Settings
@@ -51,6 +51,7 @@ def test_where_too_little_was_seen_no_breakage_is_expected() -> None:
     found = seen(RUN, D("2026-05-15"))
     assert expected_to_stay(found, "points", range(5), exposed_min=1) == 0, "nobody was seen at age 4"
     assert expected_to_stay(found, "points", range(4), exposed_min=721) == 0, "720 points at age 3 are too few"
+    assert expected_to_stay(found, "points", range(3, 4), exposed_min=720) == 1, "720 are just enough"
     assert expected_to_stay(found, "agent", range(4), exposed_min=1) == 0
 
 
@@ -80,7 +81,8 @@ async def test_each_vintage_and_its_cost_at_the_reference_value(t: Under) -> Non
     rows = [(v["month"], v["granted"], v["redeemed"], v["outstanding"], v["pending"]) for v in found["vintages"]]
     assert rows == [("2026-01-01", 1_000, 300, 700, 0), ("2026-02-01", 500, 0, 500, 0)]
     assert (found["outstanding"], found["cost_fen"], found["expected_breakage"]) == (1_200, 1_200, 0)
-    assert (await get(t, "as_of=2026-02-10"))["pending"] == 500
+    pending = await get(t, "as_of=2026-02-10")
+    assert (pending["outstanding"], pending["pending"], pending["cost_fen"]) == (1_000, 500, 1_500)
     assert (await get(t, "as_of=2028-02-10"))["outstanding"] == 1_200 - 200, "January's check-up is over by its date"
 
 
@@ -116,6 +118,80 @@ async def test_breakage_from_the_journal_is_the_methods(t: Under) -> None:
     assert [(v.month, v.outstanding, v.expected_breakage) for v in late.vintages] == [(JAN, 500, 0), (FEB, 500, 500)]
 
 
+async def test_the_run_off_counts_each_way_in_which_points_come_and_go(t: Under) -> None:
+    """In April M-3 earns 500 (and growth, which is no liability) and is given 100 by hand, M-4 earns 300 and M-5 400, spent at once.
+
+    In May M-3 takes an order of 200, of which 50 come back, M-4's policy never was, and nor was M-5's, who owes 400 and repays
+    them by 500 of May. In June M-4's policy is one after all, and M-3 is corrected by 30.
+    """
+    theirs = {n: replace(term(policy_no=f"P-{n}"), member_id=f"M-{n}") for n in (4, 5)}
+    await t.day(D("2026-04-01"))
+    await t.feed(
+        *(
+            replace(done, member_id="M-3")
+            for done in (did("check_up", "2026-04-01"), did("class", "2026-04-01", session_id="S-1"))
+        )
+    )
+    await t.feed(paid(theirs[4], 30_000, "2026-04-01"), paid(theirs[5], 40_000, "2026-04-01"))
+    await by_hand(t, 100)
+    await order(t, "M-5", 400)
+    await t.feed(*(cancelled(theirs[n], "2026-05-01", "flat") for n in (4, 5)))
+    await t.feed(replace(did("check_up", "2026-05-05"), member_id="M-5"))
+    await t.day(D("2026-05-05"))
+    await order(t, "M-3", 200, refunded=50)
+    await t.feed(uncancelled(theirs[4], "2026-06-01"))
+    await t.day(D("2026-06-02"))
+    await by_hand(t, -30)
+    await t.day(D("2026-07-15"))
+    found = await report(t.pool, D("2026-07-15"), await t.pool.fetchval("SELECT now()"), points_per_cny=100)
+    assert [(age.age_months, age.exposed, age.redeemed) for age in found.redemption_curve] == [
+        (0, 1_000 + 500 + 1_350 + 100, 400),
+        (1, 1_000 + 500 + 1_350 - 400 - 300 + 100, 150),
+        (2, 1_000 + 500 + 500 + 300 - 30, 300),
+        (3, 700 + 500, 0),
+        (4, 700 + 500, 0),
+        (5, 700, 0),
+    ]
+    april, may = found.vintages[2:]
+    assert (april.granted, april.redeemed, april.reversed, april.deducted, april.outstanding) == (
+        1_350,
+        550,
+        0,
+        30,
+        770,
+    )
+    assert (may.granted, may.repaid, may.outstanding) == (500, 400, 100)
+
+
+async def by_hand(t: Under, points: int) -> None:
+    body = {"member_id": "M-3", "points": points, "reason": "goodwill", "ticket": "T-1"}
+    made = await t.http.post("/v1/adjustments", json=body, headers=t.auth("operator", subject="op-1"))
+    approve = f"/v1/adjustments/{made.json()['adjustment_id']}/approve"
+    assert (await t.http.post(approve, headers=t.auth("operator", subject="op-2"))).status_code == 200
+
+
+async def order(t: Under, member: str, points: int, *, refunded: int = 0) -> None:
+    placed = {"member_id": member, "points": points, "hold_id": f"H-{member}"}
+    assert (await t.http.post("/v1/holds", json=placed, headers=t.auth("service"))).status_code == 201
+    await t.http.post(f"/v1/holds/H-{member}/capture", headers=t.auth("service"))
+    if refunded:
+        await t.http.post(f"/v1/holds/H-{member}/refund", json={"points": refunded}, headers=t.auth("service"))
+
+
+async def test_a_vintage_lasts_as_long_as_the_last_lot_that_has_anything(t: Under) -> None:
+    """January's premium, which would have lasted until March 2028, was for a policy that never was; 200 of its check-up are left.
+    Of the December before, of which nothing was redeemed, all is expected to expire at that age.
+    """
+    await t.feed(
+        cancelled(term(), "2026-03-15", "flat"), paid(term(policy_no="P-9", member_id="M-9"), 10_000, "2025-12-01")
+    )
+    found = await report(
+        t.pool, D("2028-01-15"), await t.pool.fetchval("SELECT now()"), points_per_cny=100, exposed_min=1
+    )
+    assert [(v.month, v.outstanding, v.expected_breakage) for v in found.vintages][1] == (JAN, 200, 200)
+    assert table(found)[-1][-2:] == [found.cost_fen, found.expected_cost_fen] == [700, 0], "the file's last row"
+
+
 async def test_the_breakage_by_what_was_known_then_is_the_same_for_ever(t: Under) -> None:
     """An order taken in March counts in the run-off that is known today, and not in the one that was known before."""
     known_at = await t.pool.fetchval("SELECT now()")
@@ -146,7 +222,7 @@ async def test_what_is_held_beyond_its_last_month_is_owed(t: Under) -> None:
 
 
 async def test_a_leaving_heard_of_later_changes_no_earlier_report(t: Under) -> None:
-    await t.feed(served("mentoring", "2026-03-10"))
+    await t.feed(served("mentoring", "2026-03-10"), served("mentoring", "2026-03-11"))
     first = await get(t, "as_of=2026-12-30")
     query = f"as_of=2026-12-30&known_at={first['known_at'].replace('+', '%2B')}"
     agent = f"/v1/agents/{served('mentoring', '2026-03-10').agent_id}"
@@ -155,7 +231,7 @@ async def test_a_leaving_heard_of_later_changes_no_earlier_report(t: Under) -> N
     ).status_code == 200
     assert await get(t, query) == first
     left = await get(t, "as_of=2026-12-30")
-    assert left["outstanding"] == first["outstanding"] - 100, "his points end 90 days after he left"
+    assert left["outstanding"] == first["outstanding"] - 200, "his points end 90 days after he left"
     assert (
         await t.http.post(f"{agent}/return", json={"on": "2026-06-02"}, headers=t.auth("operator"))
     ).status_code == 200

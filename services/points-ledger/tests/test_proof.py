@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from points_ledger.proof import entries as e
-from points_ledger.proof import merkle, sealer
+from points_ledger.proof import merkle, sealer, statement
 from points_ledger.service import SERVICE
+from tenure.calendar import start_of
 from tenure.contracts.ledger import RootPublished
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
 from tenure.settings import Settings
@@ -154,6 +155,32 @@ async def test_the_oldest_entry_without_a_seal_has_an_age_and_none_when_all_are_
     await t.feed(did("quiz", "2026-01-11"))
     later = sealer.OLDEST_UNSEALED_AGE.replace("now()", "now() + interval '10 minutes'")
     assert 600 < await t.pool.fetchval(later) < 660, "of the oldest that is not sealed"
+
+
+async def test_a_batch_that_does_not_fill_up_is_sealed_when_it_has_waited(t: Under) -> None:
+    await t.feed(did("check_up", "2026-01-10"))
+    async with t.pool.acquire() as conn:
+        one, sealed = sealer.Sealer(conn), []
+        for waited_s in (0, 0, sealer.SEAL_AFTER_S, 0):  # the first look notes who writes
+            one.floor._looked_at, one._sealed_at = 0.0, one._sealed_at - waited_s
+            sealed.append(await one.seal(DAY))
+    assert sealed == [0, 0, 1, 0]
+
+
+async def test_a_day_is_published_when_it_is_over_with_all_its_seals(t: Under) -> None:
+    """Three batches of one day, and one of the next, which is not over yet."""
+    for n, day in enumerate((DAY, DAY, DAY, AFTER)):
+        await t.feed(did("quiz", f"2026-01-1{n}"))
+        await seal(t, day, publish=DAY)
+    assert await t.pool.fetchval("SELECT count(*) FROM roots") == 0, "more may be sealed on it"
+    await seal(t, AFTER, publish=AFTER)
+    (root,) = await t.pool.fetch("SELECT day, batch_from, batch_to, entries, encode(root, 'hex') AS root FROM roots")
+    assert tuple(root)[:4] == (DAY, 1, 3, 3)
+    assert (await examined(t)).wrong == []
+    (told,) = [event for event in await t.emitted_events() if isinstance(event.data, RootPublished)]
+    assert (told.time, told.data.day) == (start_of(AFTER), DAY)
+    file = await t.http.get(f"/v1/wallets/{M}/statement/proof", headers=t.auth("member", subject=M))
+    assert statement.verify(file.content, root["root"]).entries == 3
 
 
 async def test_numbers_drawn_in_vain_leave_no_hole_in_the_chain(t: Under) -> None:

@@ -11,8 +11,8 @@ from points_ledger.service import SERVICE
 from tenure.settings import Settings
 from tenure.testing import Under, under_test
 
-from .sealed_ledger import a_ledger_with_everything, examined, unguarded
-from .world import M
+from .sealed_ledger import AFTER, DAY, a_ledger_with_everything, examined, hold, seal, unguarded
+from .world import D, M, cancelled, paid, term
 
 
 @pytest.fixture
@@ -44,6 +44,16 @@ async def test_a_statement_is_verified_offline_against_the_published_root(t: Und
     assert 0 < part.entries < found.entries
     with pytest.raises(statement.NotProvenError, match="does not stand under this root"):
         statement.verify(await proof(t), older)
+
+
+async def test_what_is_owed_is_proven_as_a_debt(t: Under) -> None:
+    """500 points were spent of a policy that never was."""
+    await t.feed(paid(term()))
+    await t.day(D("2026-01-02"))
+    await hold(t, 500, "H-1", "capture")
+    await t.feed(cancelled(term(), "2026-01-03", "flat"))
+    await seal(t, DAY, publish=AFTER)
+    assert statement.verify(await proof(t, M, M), (await examined(t)).newest).balances == {"points_debt": 500}
 
 
 async def test_a_long_statement_comes_in_files_that_follow_one_another(

@@ -98,6 +98,17 @@ async def test_a_file_without_lines_has_its_opening(t: Under) -> None:
     assert set(nobody.closing.values()) == {0}
 
 
+async def test_what_is_heard_late_stands_in_a_file_where_its_date_stands(t: Under) -> None:
+    await t.feed(did("quiz", "2026-06-10"), at=D("2026-07-03"))
+    found = await statement.whole(t.pool, M, Filter(wallet="points"))
+    assert found is not None
+    june = [
+        (str(line.effective), line.change, line.balance) for line in found.lines if line.effective < D("2026-07-01")
+    ]
+    assert june[-2:] == [("2026-06-02", 50, 850), ("2026-06-10", 10, 860)]
+    assert found.closing["points"] == found.lines[-1].balance == 260
+
+
 async def test_filters_leave_lines_out_and_change_no_figure(t: Under) -> None:
     whole = {line["no"]: line for line in await lines(t)}
     for query, kept in (

@@ -183,7 +183,10 @@ async def test_the_row_that_was_changed_is_named(t: Under) -> None:
     conn = await unguarded(t)
     await conn.execute("UPDATE transfers SET amount = amount + 1 WHERE member_id = 'M-2' AND transfer_no = 7")
     await conn.close()
-    assert any("entry M-2/7 is not as it was sealed" in what for what in (await examined(t)).wrong)
+    wrong = (await examined(t)).wrong
+    assert [what for what in wrong if what.endswith("not as it was sealed")] == [
+        "seal 2: entry M-2/7 is not as it was sealed"
+    ]
 
 
 SAID = {
@@ -257,6 +260,17 @@ async def test_a_journal_rewritten_with_its_seals_has_another_root(t: Under) -> 
     report = await examined(t)
     assert report.wrong == []
     assert report.newest != kept
+
+
+async def test_a_journal_rewritten_with_its_seals_does_not_come_to_the_roots_that_stand(t: Under) -> None:
+    await t.feed(did("check_up", "2026-01-10"))
+    await seal(t, DAY, publish=AFTER)
+    conn = await unguarded(t)
+    await conn.execute("UPDATE transfers SET cause = 'another'")
+    await conn.execute("TRUNCATE seals")
+    await conn.close()
+    await seal(t, DAY)
+    assert (await examined(t)).wrong == [f"root {DAY} was changed"]
 
 
 @pytest.mark.parametrize(
