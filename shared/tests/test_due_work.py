@@ -94,3 +94,20 @@ async def test_more_refused_than_can_be_an_accident_is_said_and_waited_for(
             while not due.backoff.failures:
                 await asyncio.sleep(0.01)
         assert "3 keys cannot live through their day" in due.backoff.reason
+
+
+def test_a_transaction_of_due_work_takes_as_many_keys_as_fit_into_its_time() -> None:
+    pace = jobs.Pace()
+    for keys, took_s, then in (
+        (100, 0.05, 200),
+        (200, 0.0, 400),
+        (37, 9.0, 400),
+        (400, 0.2, 200),
+        (200, 99.0, 10),
+        (10, 0.1, 10),
+    ):
+        pace.learn(keys, took_s)
+        assert pace.keys == then, (keys, took_s)
+    for _ in range(8):
+        pace.learn(pace.keys, 0.0)
+    assert pace.keys == jobs.KEYS_MAX

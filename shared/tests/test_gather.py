@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from tenure.contracts.event import Event
+from tenure.spine import gather
 from tenure.spine.gather import Gatherer, OverloadedError
 from tenure.spine.transact import Idempotency, Item, Outcome
 
@@ -30,12 +31,13 @@ class FakeDoor:
         self.fails, self.open = fails, asyncio.Event()
         self.open.set()
         self.entered = asyncio.Event()
+        self.lock_timeouts_ms: list[int | None] = []
         self.done: list[list[str]] = []
         self.in_flight = 0
         self.in_flight_max = 0
 
     async def transact(self, items: Sequence[Item], *, lock_timeout_ms: int | None = None) -> list[Outcome]:
-        del lock_timeout_ms
+        self.lock_timeouts_ms.append(lock_timeout_ms)
         self.in_flight += 1
         self.in_flight_max = max(self.in_flight, self.in_flight_max)
         self.entered.set()
@@ -129,6 +131,19 @@ async def test_a_locked_row_delays_only_who_needs_it() -> None:
     ]
 
 
+async def test_while_a_row_is_held_nobody_waits_long_for_one_and_afterwards_as_long_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gather, "HASTY_FOR_S", 0.05)
+    door = FakeDoor(one_wrong(asyncpg.LockNotAvailableError()))
+    gatherer = Gatherer(door)
+    for name in ("a", "bad", "b"):
+        await submit_all(gatherer, [name])
+    await asyncio.sleep(0.06)
+    await submit_all(gatherer, ["c"])
+    assert door.lock_timeouts_ms == [None, None, gather.HASTY_LOCK_MS, None]
+
+
 @pytest.mark.parametrize("error", [asyncpg.DeadlockDetectedError(), asyncpg.SerializationError()])
 async def test_two_transactions_that_met_are_tried_again_whole(error: Exception) -> None:
     left = [error, error]
@@ -190,9 +205,11 @@ async def test_a_full_queue_refuses_and_empties_again() -> None:
     door = FakeDoor()
     door.open.clear()
     gatherer = Gatherer(door, batch_items_max=2, queue_items_max=4)
-    waiting = [asyncio.create_task(gatherer.submit([item(n)])) for n in "abcdef"]
+    waiting = [asyncio.create_task(gatherer.submit([item("a")]))]
     await door.entered.wait()
-    assert gatherer.queued_items <= 4
+    waiting += [asyncio.create_task(gatherer.submit([item(n)])) for n in "bcdef"]
+    await asyncio.sleep(0)
+    assert gatherer.queued_items == 4, "to the brim"
     with pytest.raises(OverloadedError):
         await gatherer.submit([item("x"), item("y"), item("z")])
     door.open.set()
@@ -228,6 +245,19 @@ async def test_closing_does_what_waits_and_takes_no_more() -> None:
     assert bodies(await waiting) == [["a"], ["b"], ["c"]]
     with pytest.raises(OverloadedError):
         await gatherer.submit([item("d")])
+
+
+async def test_closing_does_not_wait_for_ever_and_its_callers_hear_that_it_is_over() -> None:
+    door = FakeDoor()
+    door.open.clear()
+    gatherer = Gatherer(door, batch_items_max=1, wait_s_max=60, close_s_max=0.01)
+    waiting = [asyncio.create_task(gatherer.submit([item(n)])) for n in "abc"]
+    await door.entered.wait()
+    async with asyncio.timeout(5):
+        await gatherer.close()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert bodies(ended) == [asyncio.CancelledError] * 3
+    assert (door.done, door.in_flight) == ([], 0)
 
 
 async def test_who_leaves_before_the_batch_starts_is_not_done_and_after_it_is() -> None:

@@ -146,6 +146,29 @@ async def test_a_replay_keeps_to_the_key_an_event_was_parked_under(toy: Under) -
     assert (await toy.parked(), await totals(toy)) == ([], {"M-1": 0, "M-2": 5})
 
 
+@pytest.mark.parametrize("at_once", [250, 1])
+async def test_an_event_nobody_could_read_that_came_twice_has_its_effect_once_when_it_can_be_read(
+    toy: Under, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Its sender sent it again; unread, each record stands for itself in the park."""
+    monkeypatch.setattr(park, "ROWS_MAX", at_once)
+    (record,) = toy.records(grant("M-1", 5))
+    unread = WrongEventError("unknown_type", "no such type is known here")
+    for offset in (7, 8, 9):
+        await toy.door.transact([Item(None, replaced(record, offset=offset), unread)])
+    assert await toy.parked() == [("M-1", "unknown_type")] * 3
+    assert (await drain(toy.door)).passed == {"M-1": 1}
+    assert (await toy.parked(), await totals(toy)) == ([], {"M-1": 5})
+
+
+async def test_of_an_event_that_came_twice_and_is_still_wrong_both_stay_and_say_why(toy: Under) -> None:
+    (record,) = toy.records(grant("M-1", 13))
+    for offset in (7, 8):
+        await toy.door.transact([Item(None, replaced(record, offset=offset), WrongEventError("unknown_type", ""))])
+    assert await replay(toy.door, "M-1") == 0
+    assert await toy.parked() == [("M-1", "unlucky")] * 2
+
+
 def test_an_answer_about_a_replay_counts_all_stuck_keys_and_shows_some() -> None:
     stuck = {f"M-{n}": park.Stuck(f"M-{n}", n, "unlucky", "") for n in range(park.STUCK_SHOWN_MAX + 1)}
     answer = park.replayed(park.Drained(stuck=stuck))

@@ -11,7 +11,7 @@ from asyncpg.connection import Connection
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.message import MessageRequested
-from tenure.spine import inbox, jobs, park_view, parking
+from tenure.spine import inbox, park_view, parking
 from tenure.spine.consumer import Consumer
 from tenure.spine.log import Record, open_log
 from tenure.spine.park import Which, drain, replay, replay_all
@@ -117,6 +117,17 @@ async def test_a_log_that_gives_an_offset_out_again_does_not_hide_another_unread
     await toy.door.transact([unreadable(b"{")])
     await toy.door.transact([unreadable(b"[")])
     assert await toy.parked() == [("M-9", "malformed"), ("M-9", "malformed")]
+    await toy.door.transact([unreadable(b"{", offset=8)])
+    assert len(await toy.parked()) == 3, "nor the same at another place"
+
+
+@pytest.mark.parametrize(("key", "parked"), [(b"M-\xff", "M-\ufffd"), (b"", "points.v1/0"), (None, "points.v1/0")])
+async def test_a_record_whose_key_is_no_text_or_that_has_none_is_parked_and_stops_nobody(
+    toy: Under, key: bytes | None, parked: str
+) -> None:
+    (good,) = toy.records(grant("M-1", 5))
+    await consume(toy, Record("points.v1", 0, 9, key, b"{", good.headers, 0), good)
+    assert (await toy.parked(), await totals(toy)) == ([(parked, "malformed")], {"M-1": 5})
 
 
 @pytest.mark.parametrize("member", ["M\0-1", "M-\ud800", "x" * 5_000])
@@ -272,20 +283,3 @@ async def test_a_drain_that_has_no_time_left_says_so_and_the_next_goes_on(toy: U
     nothing = await drain(toy.door, within_s=0)
     assert (nothing.passed, nothing.complete) == ({}, False)
     assert (await drain(toy.door, within_s=60)).passed == {"M-1": 5}
-
-
-def test_a_transaction_of_due_work_takes_as_many_keys_as_fit_into_its_time() -> None:
-    pace = jobs.Pace()
-    for keys, took_s, then in (
-        (100, 0.05, 200),
-        (200, 0.0, 400),
-        (37, 9.0, 400),
-        (400, 0.2, 200),
-        (200, 99.0, 10),
-        (10, 0.1, 10),
-    ):
-        pace.learn(keys, took_s)
-        assert pace.keys == then, (keys, took_s)
-    for _ in range(8):
-        pace.learn(pace.keys, 0.0)
-    assert pace.keys == jobs.KEYS_MAX

@@ -164,6 +164,25 @@ async def test_of_several_days_in_one_poll_the_newest_is_today(toy: Under) -> No
     assert await toy.pool.fetchval("SELECT day FROM calendar") == date(2026, 1, 5)
 
 
+async def test_a_day_begins_with_the_last_half_of_a_poll_also_where_that_is_refused(
+    toy: Under, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before what was read with it, and not never."""
+    toy.door.service = replace(TOY, ignores=TOY.ignores - {"day.started"})
+    started, once, seen = tick(date(2026, 1, 3)), Door.transact, list[date | None]()
+
+    async def looking(door: Door, items: Sequence[Item], **more: Any) -> list[Outcome]:
+        outcomes = await once(door, items, **more)
+        seen.append(await toy.pool.fetchval("SELECT day FROM calendar"))
+        return outcomes
+
+    monkeypatch.setattr(Door, "transact", looking)
+    day = Record(started.topic, 0, 0, started.key, started.value, tuple(started.headers), 0)
+    records = toy.records(grant("M-1", 1), grant("M-2", 5_000))  # the toy's table takes less than a thousand
+    await Intake(toy.door, Progress(toy.door)).apply([day, *records])
+    assert (seen, await toy.parked()) == ([None, date(2026, 1, 3)], [("M-2", "data_refused")])
+
+
 async def test_who_halts_when_the_park_is_empty_already_goes_on(toy: Under, log: Log) -> None:
     consumer = consumer_of(toy, log, parked_run_max=2)
     assert await toy.pool.fetchval(COUNT) == 0

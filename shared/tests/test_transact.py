@@ -195,6 +195,7 @@ async def test_a_refused_event_without_a_record_is_told_not_parked_and_its_id_ma
     outcomes = await toy.door.transact([once(13), once(7, event_id="c-2")])
     assert [o.wrong and o.wrong.code for o in outcomes] == ["unlucky", None]
     assert await toy.parked() == []
+    assert [o.wrong and o.wrong.code for o in await toy.door.transact([once(13)] * 2)] == ["unlucky"] * 2
     (corrected,) = await toy.door.transact([once(12)])
     assert corrected.wrong is None
     assert not corrected.seen

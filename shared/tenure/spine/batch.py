@@ -53,7 +53,7 @@ class Batch:
         self.new_id, self.programme = new_id, rulebook.programme
         self.outcomes = [Outcome() for _ in items]
         self.fresh: list[int] = list(range(len(items)))
-        self.first: dict[uuid.UUID, int] = {}  # where a claimed event stands that came more than once
+        self.first: dict[uuid.UUID, int] = {}  # where an event stands that came more than once
         self.claimed: set[uuid.UUID] = set()
         self.blocked: set[str] = set()  # keys with something parked before them
         self.stuck: set[str] = set()  # keys whose replay met an event that is still wrong
@@ -110,7 +110,10 @@ class Batch:
         return False
 
     async def _claim_replayed(self) -> None:
-        """Parked events come back under the lock of their rows, and claim the inbox like any other."""
+        """Parked events come back under the lock of their rows, and claim the inbox like any other.
+
+        One that nobody could read when it came may be parked more than once: now that it can be read, its first has the effect.
+        """
         seqs = {self.items[i].parked_seq: i for i in self.fresh if self.items[i].parked_seq is not None}
         if not seqs:
             return
@@ -119,8 +122,11 @@ class Batch:
         there = [i for s, i in seqs.items() if s in here]
         claimed = await inbox.claim_all(self.conn, [self.items[i].event_key for i in there])
         self.claimed |= claimed
+        for i in there:
+            self.first.setdefault(self.items[i].event_key, i)
         for s, i in seqs.items():
-            self.outcomes[i].seen = s not in here or self.items[i].event_key not in claimed
+            key = self.items[i].event_key
+            self.outcomes[i].seen = s not in here or key not in claimed or self.first[key] != i
         self.fresh = [i for i in self.fresh if not self.outcomes[i].seen]
 
     async def _claim_answers(self) -> None:
