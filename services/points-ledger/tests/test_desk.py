@@ -92,7 +92,7 @@ NO_FILES = {
     "nothing": " ",
     "too few columns": "member_id,points\nM-1,5\n",
     "no rows": HEAD + "\n",
-    "a column nobody knows": HEAD + ",colour\n",
+    "a column nobody knows": f"{HEAD},colour\n{M},5,goodwill,T-1,red\n",
     "not UTF-8": b"\xff\xfe",
     "too many rows": HEAD + "\n" + f"{M},1,goodwill,T-1\n" * 501,
     "a quote that never ends": HEAD + '\n"M-1,5',
@@ -104,6 +104,15 @@ async def test_what_is_no_file_of_adjustments_is_refused_whole(t: Under) -> None
         answer = await post(t, "/adjustment-files", body)
         assert (answer.status_code, answer.json()["code"]) == (422, "file_refused"), what
     assert (await get(t, "/adjustments"))["items"] == []
+
+
+async def test_a_file_of_as_many_rows_as_may_be_is_tried_and_none_has_more_cells_than_its_head(t: Under) -> None:
+    answer = await post(
+        t, "/adjustment-files?dry_run=true", HEAD + "\n" + f"{M},1,goodwill,T-1\n" * 499 + f"{M},1,goodwill,T-1,5\n"
+    )
+    rows = answer.json()["rows"]
+    assert ([row["code"] for row in rows[:499]], rows[499]["code"]) == ([""] * 499, "validation_failed")
+    assert rows[499]["detail"] == "this row has not as many cells as the head"
 
 
 async def test_a_refused_row_names_the_cell_that_is_wrong(t: Under) -> None:
@@ -141,6 +150,23 @@ async def test_a_day_has_a_limit_for_a_member_and_for_a_maker(t: Under) -> None:
     assert again.json() == first.json(), "asked again it is answered again, and counts once"
     await t.day(D("2026-06-16"))
     assert (await post(t, "/adjustments", adjustment(10_000))).status_code == 201
+
+
+async def test_adjustments_are_listed_by_how_they_stand_whom_they_are_for_and_the_file_they_came_in(t: Under) -> None:
+    mine, theirs = [(await post(t, "/adjustments", adjustment(n, member))).json() for n, member in ((1, M), (2, "M-2"))]
+    file = (await post(t, "/adjustment-files", f"{HEAD}\n{M},3,goodwill,T-1\n", key="f")).json()
+    await post(t, f"/adjustments/{theirs['adjustment_id']}/approve", subject="op-2")
+    for query, points in (
+        ("", [3, 2, 1]),
+        ("state=proposed", [3, 1]),
+        ("state=approved", [2]),
+        (f"member_id={M}", [3, 1]),
+        (f"batch={file['batch']}", [3]),
+        (f"batch={file['batch']}&member_id=M-2", []),
+    ):
+        found = (await get(t, f"/adjustments?{query}"))["items"]
+        assert [one["points"] for one in found] == points, query
+    assert mine["state"] == "proposed"
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ def test_the_curve_counts_complete_months_of_all_vintages() -> None:
     ]  # fmt: skip
 
 
+def test_what_expired_is_there_to_redeem_no_more() -> None:
+    assert seen(RUN, D("2026-06-15"))["points", 4] == (0, 0), "January's, and none of February's yet"
+
+
 def test_what_is_expected_to_stay_is_the_product_of_the_months_before_it() -> None:
     found = seen(RUN, D("2026-05-15"))
     assert expected_to_stay(found, "points", range(4), exposed_min=1) == Fraction(3, 4) * Fraction(94, 100)
@@ -83,6 +87,7 @@ async def test_each_vintage_and_its_cost_at_the_reference_value(t: Under) -> Non
     assert (found["outstanding"], found["cost_fen"], found["expected_breakage"]) == (1_200, 1_200, 0)
     pending = await get(t, "as_of=2026-02-10")
     assert (pending["outstanding"], pending["pending"], pending["cost_fen"]) == (1_000, 500, 1_500)
+    assert [vintage["cost_fen"] for vintage in pending["vintages"]] == [1_000, 500]
     assert (await get(t, "as_of=2028-02-10"))["outstanding"] == 1_200 - 200, "January's check-up is over by its date"
 
 
@@ -190,6 +195,7 @@ async def test_a_vintage_lasts_as_long_as_the_last_lot_that_has_anything(t: Unde
     )
     assert [(v.month, v.outstanding, v.expected_breakage) for v in found.vintages][1] == (JAN, 200, 200)
     assert table(found)[-1][-2:] == [found.cost_fen, found.expected_cost_fen] == [700, 0], "the file's last row"
+    assert [v.expected_cost_fen for v in found.vintages] == [0, 0, 0]
 
 
 async def test_the_breakage_by_what_was_known_then_is_the_same_for_ever(t: Under) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -109,6 +109,21 @@ async def test_what_is_heard_late_stands_in_a_file_where_its_date_stands(t: Unde
     assert found.closing["points"] == found.lines[-1].balance == 260
 
 
+async def test_what_is_owed_counts_against_what_is_there(t: Under) -> None:
+    """100 points more are spent with the 250 that are there; then the policy that earned them never was."""
+    other = term(policy_no="P-2")
+    await t.feed(paid(other, 10_000, "2026-07-03"))
+    spent = {"member_id": M, "points": 350, "hold_id": "H-2"}
+    assert (await t.http.post("/v1/holds", json=spent, headers=t.auth("service"))).status_code == 201
+    await t.http.post("/v1/holds/H-2/capture", headers=t.auth("service"))
+    await t.feed(cancelled(other, "2026-07-04", "flat"))
+    story = [(line["kind"], line["change"], line["balance"]) for line in await lines(t, "wallet=points")]
+    assert (story[0], story[1][2]) == (("reverse", -100, -100), 0)
+    found = await statement.whole(t.pool, M, Filter(wallet="points", start=D("2026-07-04")))
+    assert found is not None
+    assert (found.opening, found.closing) == ({"points": 0}, {"points": -100})
+
+
 async def test_filters_leave_lines_out_and_change_no_figure(t: Under) -> None:
     whole = {line["no"]: line for line in await lines(t)}
     for query, kept in (
@@ -163,6 +178,7 @@ async def test_excel_opens_it_and_no_reference_is_a_formula(t: Under) -> None:
     texts, formulas = cells(answer.content)
     assert EVIL in texts
     assert formulas == 0
+    assert answer.headers["content-disposition"] == 'attachment; filename="statement.xlsx"'
     plain = (await file(t, "")).content.decode("utf-8-sig")
     rows = list(csv.reader(io.StringIO(plain)))
     assert any(row[3] == "'" + EVIL for row in rows)
@@ -175,7 +191,10 @@ def test_what_begins_like_a_formula_is_led_by_an_apostrophe(text: str) -> None:
     assert cells(as_xlsx(["a"], [[text]], title="x"))[1] == 0
 
 
-def test_numbers_stay_numbers() -> None:
+def test_numbers_stay_numbers_and_an_instant_is_shanghais() -> None:
+    assert safe(datetime(2026, 1, 31, 16, 30, tzinfo=UTC)) == "2026-02-01 00:30:00"
+    with zipfile.ZipFile(io.BytesIO(as_xlsx(["a"], [[7]], title="x"))) as book:
+        assert b"<v>7</v>" in book.read("xl/worksheets/sheet1.xml")
     assert [safe(-5), safe(7), safe(None), safe("P-1"), safe(D("2026-01-31"))] == [-5, 7, "", "P-1", "2026-01-31"]
 
 
@@ -200,6 +219,8 @@ async def test_foreign_statements_do_not_exist_and_long_ones_want_dates(t: Under
     monkeypatch.setattr(statement, "EXPORT_ROWS_MAX", 3)
     assert (await file(t, "")).json()["code"] == "statement_too_long"
     assert (await file(t, "from=2026-06-02&to=2026-06-03")).status_code == 200
+    monkeypatch.setattr(statement, "EXPORT_ROWS_MAX", len(await lines(t)))
+    assert (await file(t, "")).status_code == 200
     bad = await t.http.get(f"/v1/wallets/{M}/statement?cursor=WzFd", headers=t.auth("member", subject=M))
     assert bad.json()["code"] == "cursor_invalid"
 

@@ -196,6 +196,22 @@ async def test_the_referrer_hears_that_the_referees_policy_is_void(t: Under) -> 
     assert await points(t) == (0, 500, 0)
 
 
+async def test_the_referrer_hears_how_the_referees_policy_stands_by_now(t: Under) -> None:
+    """Void and in force again, and then void for good, before the referrer's turn comes each time."""
+    theirs = term(policy_no="P-9", member_id="M-2")
+    await t.feed(issued(theirs))
+    await t.feed(ReferralConverted(member_id=M, referee_id="M-2", policy_no="P-9", on=D("2026-01-02")))
+    await t.feed(cancelled(theirs, "2026-01-10"), uncancelled(theirs, "2026-01-11"))
+    await t.day(D("2026-01-11"))
+    assert await points(t) == (0, 500, 0)
+    for version in (30, 60):
+        told = replace(theirs, version=version)
+        await t.feed(cancelled(told, "2026-01-12"), uncancelled(told, "2026-01-12"))
+    await t.feed(cancelled(replace(theirs, version=90), "2026-01-12"))
+    await t.day(D("2026-01-12"))
+    assert await points(t) == (0, 0, 0)
+
+
 async def test_two_customers_become_one(t: Under) -> None:
     theirs = term(policy_no="P-2", member_id="M-2", cooling_off_end=D("2026-07-01"))
     await t.feed(paid(theirs, 30_000), paid(term(), 50_000))
