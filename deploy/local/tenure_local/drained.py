@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 import asyncpg
@@ -25,6 +26,10 @@ from tenure_local.services import SERVICES
 LOOK_EVERY_S: Final = 0.1
 CHECK_WORKER_EVERY_S: Final = 3.0
 WORKER_ANSWER_TIMEOUT_S: Final = 10.0
+_LIVED: Final = """
+SELECT EXISTS (SELECT FROM calendar WHERE day >= $1)
+   AND NOT EXISTS (SELECT FROM policies WHERE live_from IS NULL AND due_on <= $1)
+"""
 Offsets = dict[tuple[str, int], int]
 
 
@@ -161,6 +166,14 @@ class Watch:
             waiting = await conn.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE NOT published)")
             if not _unread(service, high, read) and not waiting:
                 return
+            await self.worker_is_there()
+            await asyncio.sleep(LOOK_EVERY_S / 2)
+
+    async def until_lived(self, day: date) -> None:
+        """Wait until a day has come to every policy of history alone: it lives from the first one it meets, and of days that come
+        together that is the last.
+        """
+        while not await self._connections["policy-sync"].fetchval(_LIVED, day):
             await self.worker_is_there()
             await asyncio.sleep(LOOK_EVERY_S / 2)
 

@@ -49,12 +49,12 @@ async def let_days_come(home: Home, until: date) -> date:
     check_came(settings, until)
     async with watch(settings, home.addresses().worker_url) as services:
         newest = await calendar(services)
-    if newest is not None and newest >= until:
-        return newest
-    after = newest or until - timedelta(days=1)
-    if (until - after).days > TICK_DAYS_MAX:
-        raise CalendarError(f"from {after} to {until} is more than {TICK_DAYS_MAX:,} days; go there in steps")
-    await publish_days(settings, after, until, Targets(home.targets))
+        if newest is not None and newest >= until:
+            return newest
+        after = newest or until - timedelta(days=1)
+        if (until - after).days > TICK_DAYS_MAX:
+            raise CalendarError(f"from {after} to {until} is more than {TICK_DAYS_MAX:,} days; go there in steps")
+        await publish_days(settings, after, until, Targets(home.targets), services)
     return until
 
 

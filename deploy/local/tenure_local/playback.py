@@ -1,7 +1,8 @@
 """Imports and replays: facts published to the log as a core would, in order of time, with the days in between.
 
 A replay keeps the clock's rule (docs/decisions/0004): a day is published only when policy-sync has read every fact before it and
-told what follows. Facts may run ahead of days by a bounded window; that changes no result, because every rule decides by dates.
+told what follows. Facts may run ahead of days by a bounded window; that changes no result, because every rule decides by dates. The
+first day is lived through before another comes: what is history alone lives from there.
 """
 
 from collections import deque
@@ -79,6 +80,7 @@ async def _stream(
     producer: Producer, live: list[Event], targets: Targets, watch: Watch, since: date, until: date, told: Progress
 ) -> int:
     targets.add(await producer.send([tick(since)]))
+    await watch.until_lived(since)
     started = since
     ahead: deque[tuple[date, list[Position]]] = deque()
     for window, last in _windows(live, since, until):
@@ -150,9 +152,12 @@ def in_order(events: Iterable[Event]) -> list[Event]:
     return sorted(events, key=lambda e: (e.time, rank.get(TOPIC_OF[e.type].name, 3)))
 
 
-async def publish_days(settings: Settings, after: date, until: date, targets: Targets) -> None:
-    """Start every day after `after` up to and including `until`."""
-    days = [after + DAY * n for n in range(1, (until - after).days + 1)]
+async def publish_days(settings: Settings, after: date, until: date, targets: Targets, watch: Watch) -> None:
+    """Start every day after `after` up to and including `until`; all but the first when it has been lived through."""
+    first, *others = (after + DAY * n for n in range(1, (until - after).days + 1))
     async with sending(settings) as producer:
-        targets.add(await producer.send([tick(day) for day in days]))
+        targets.add(await producer.send([tick(first)]))
+        if others:
+            await watch.until_lived(first)
+            targets.add(await producer.send([tick(day) for day in others]))
     targets.save()

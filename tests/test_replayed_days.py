@@ -1,0 +1,69 @@
+"""A replay and `tenure tick` bring many days at once; what is history alone lives from the first of them, as it would have."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tenure.contracts import core
+from tenure.contracts.event import Event
+from tenure.contracts.policy import PolicyAnniversary
+from tenure.settings import Settings
+from tenure.spine.codec import event_of
+from tenure_local.drained import Targets, Watch
+from tenure_local.playback import publish_days, publish_history, replay
+
+from .house import at
+from .running import Running, eventually, running
+
+SINCE, UNTIL = date(2017, 1, 1), date(2017, 3, 31)
+POLICIES = 400
+"""More than live through a day in one transaction."""
+
+
+def issued(number: int) -> Event:
+    """A policy of the year before, whose only year is complete soon after the replay begins."""
+    start, end = date(2016, 1, 11), date(2017, 1, 11)
+    data = core.PolicyIssued(
+        policy_no=f"P-{number}", member_id=f"M-{number}", product_line="motor", start=start, end=end, premium_fen=50_000
+    )
+    return event_of(data, id=str(number), source="/core/test", time=at("2016-01-11"))
+
+
+Days = Callable[[Settings, list[Event], Targets, Watch], Awaitable[Any]]
+
+
+async def replayed(settings: Settings, history: list[Event], targets: Targets, watch: Watch) -> None:
+    await replay(settings, history, targets, watch, since=SINCE, until=UNTIL, told=lambda _: None)
+
+
+async def imported_and_ticked(settings: Settings, history: list[Event], targets: Targets, watch: Watch) -> None:
+    await publish_history(settings, history, targets, told=lambda _: None)
+    await watch.until_facts_read(targets.positions())
+    await publish_days(settings, SINCE, UNTIL, targets, watch)
+
+
+@pytest.mark.parametrize("come", [replayed, imported_and_ticked])
+async def test_the_years_of_policies_of_history_are_told_whose_day_comes_with_the_others(
+    settings: Settings, tmp_path: Path, come: Days
+) -> None:
+    settings = settings.model_copy(update={"clock": "events"})
+    async with running(["policy-sync"], settings) as here:
+        sync: Any = here.services["policy-sync"].pool
+        await come(
+            settings,
+            [issued(n) for n in range(POLICIES)],
+            Targets(tmp_path / "published.json"),
+            Watch({"policy-sync": sync}, ""),
+        )
+        await eventually(lambda: came(here, UNTIL), "the last day has come")
+        told = [e.data for e in await here.services["policy-sync"].emitted_events()]
+    years = [(d.policy_no, d.years) for d in told if isinstance(d, PolicyAnniversary)]
+    assert sorted(years) == sorted((f"P-{n}", 1) for n in range(POLICIES))
+
+
+async def came(here: Running, day: date) -> bool:
+    """And nothing is left to live through."""
+    asked = "SELECT day = $1 AND NOT EXISTS (SELECT FROM policies WHERE due_on <= $1) FROM calendar"
+    return bool(await here.services["policy-sync"].pool.fetchval(asked, day))
