@@ -23,11 +23,12 @@ from points_ledger.rules import earning, terms
 from points_ledger.rules.account import Account, new_account
 from points_ledger.rules.book import Book
 from points_ledger.rules.decide import Decide, Rule, keys, of_two, on_day, on_term, rule
-from points_ledger.rules.memory import Memory
+from points_ledger.rules.late import follow, noted, remembered
+from points_ledger.rules.memory import ANY, Memory
 from points_ledger.rules.merger import take_over, turn_of
 from points_ledger.rules.term_memory import TermMemory
 from points_ledger.rules.unmerger import part
-from points_ledger.rules.waiting import SEPARATOR, HandedOver, Waiting
+from points_ledger.rules.waiting import SEPARATOR, HandedOver, HandOver, Waiting
 
 WAITING_MAX: Final = 1_000
 _MILESTONES: Final[dict[type, Decide]] = {
@@ -47,9 +48,13 @@ def told(decide: Decide) -> Rule:
     decided_here = rule(decide)
 
     def decided(state: Account | None, event: Event, programme: Programme) -> Decision[Account]:
-        if state is None or not state.memory.merged_into:
+        if state is None:
             return decided_here(state, event, programme)
-        return _kept(state, Waiting.of(event))
+        memory = state.memory
+        if memory.merged_into:
+            return _kept(state, Waiting.of(event))
+        decision = decided_here(state, event, programme)
+        return noted(memory, decision, event) if memory.parted or memory.passed else decision
 
     return decided
 
@@ -86,15 +91,24 @@ class _Turn:
 
     def decide(self) -> Decision[Any]:
         if not self.memory.tied_to <= set(self.others):  # another merger was heard since: that one has to be there
-            return Decision(self.found, rows=(turn_of(self.number, self.memory),))
+            return self._once_more()
         if self.memory.goes_to is not None and not self._go():
-            return Decision(tuple(self.accounts.values()), rows=(turn_of(self.number, self.memory),))
+            return self._once_more()
+        if (self.memory.late or self._passed()) and not self._follow():
+            return self._once_more()
         now = self.memory.merged_into
         if now and _holds_anything(self.accounts[self.number]):
             self._two(take_over, now, self.number)
         self._hear(now or self.number)
-        self.rows.append(HandedOver(self.number, SEPARATOR.join(self.others)))
-        return Decision(tuple(self.accounts.values()), emit=tuple(self.emit), rows=tuple(self.rows))
+        return self._decided(HandedOver(self.number, SEPARATOR.join(self.others)))
+
+    def _once_more(self) -> Decision[Any]:
+        """With more numbers than these."""
+        more = HandOver.to(self.number, {*self.memory.tied_to, *self.others})
+        return self._decided(more)
+
+    def _decided(self, row: HandOver | HandedOver) -> Decision[Any]:
+        return Decision(tuple(self.accounts.values()), emit=tuple(self.emit), rows=(*self.rows, row))
 
     def _go(self) -> bool:
         """What it brought to another goes where it belongs by the newest that was told of it; comes back first, that is, by all
@@ -105,8 +119,7 @@ class _Turn:
         goes_to = self.memory.goes_to or ""
         back = () if self.memory.merged_into == goes_to else self._way(self.memory.merged_into)
         on = self._way(goes_to)
-        if not self.accounts.keys() >= {*back, *on}:
-            self._remember(self.number, replace(self.memory, by=tuple(sorted({*back, *on} - {self.number}))))
+        if not self._are_here(*back, *on):
             return False
         if self.number in on:
             raise RefusedError("told_of_each_other", f"what {goes_to} brought lies with {self.number}, or comes by it")
@@ -116,6 +129,45 @@ class _Turn:
             self._two(take_over, goes_to, self.number)
         self._remember(self.number, replace(self.memory, goes_to=None, by=()))
         return True
+
+    def _follow(self) -> bool:
+        """What its policies earned with those it was parted from, with whom these are now, or whom these were parted from, comes to
+        it. Returns whether all of these are there.
+        """
+        own, having = {self.number, *self._way(self.memory.merged_into)}, list(self.memory.parted)
+        for name in having:
+            if name in self.accounts:
+                memory = self.accounts[name].memory
+                having += [more for more in (*self._way(name), *memory.parted) if more not in having]
+        if not self._are_here(*own, *having):
+            return False
+        late = self._late()
+        self._remember(self.number, replace(self.memory, late=late))
+        for name in sorted({*having} - own):
+            self._two(follow, name, self.number)
+        parted = {who: one._replace(policies=one.policies | late) for who, one in self.memory.parted.items()}
+        self._remember(self.number, replace(self.memory, late=frozenset(), by=(), parted=parted))
+        return True
+
+    def _late(self) -> frozenset[str]:
+        """Of its own policies, with whomever they are now, those that were heard of late, here or where it had been."""
+        memories = [account.memory for account in self.accounts.values()]
+        brought = (one for memory in memories for one in memory.brought_by(self.number))
+        own = self.memory.policies.union(*(memory.policies for memory in brought))
+        late = self.memory.late.union(*self._passed())
+        return frozenset(own if ANY in late else own & late)
+
+    def _passed(self) -> list[frozenset[str]]:
+        """The policies of which others heard that may be its own."""
+        passed = (account.memory.passed.get(self.number) for account in self.accounts.values())
+        return [one.policies for one in passed if one is not None and one.policies]
+
+    def _are_here(self, *names: str) -> bool:
+        """Otherwise they are asked for."""
+        if self.accounts.keys() >= {*names}:
+            return True
+        self._remember(self.number, replace(self.memory, by=tuple(sorted({*names} - {self.number}))))
+        return False
 
     def _way(self, first: str) -> tuple[str, ...]:
         """The numbers that hand on to one another what the first is given, as far as they are here; none is asked for twice."""
@@ -146,16 +198,25 @@ class _Turn:
         waiting = self.memory.waiting
         self._remember(self.number, replace(self.memory, waiting=()))
         for one in waiting:
+            if owner != self.number:
+                self._note_late(one)
             decided = self._heard_by(owner, one)
             self.accounts[owner] = decided.state
             self._say(decided)
+
+    def _note_late(self, one: Waiting) -> None:
+        """Whoever hears it, the policy is of this number, which may have been parted from others."""
+        memory, asked = remembered(self.number, self.memory, self.memory, one.event(self.number))
+        self._remember(self.number, memory)
+        self.rows += asked
 
     def _heard_by(self, owner: str, one: Waiting) -> Decision[Account]:
         """A term that is heard of only now came with the numbers it was told under, and goes back with them."""
         account, event = self.accounts[owner], one.event(owner)
         if account.memory.merged_into:
             return _kept(account, replace(one, by=(*one.by, owner)))
-        decided = rule(_MILESTONES.get(type(event.data), on_term))(account, event, self.programme)
+        decision = rule(_MILESTONES.get(type(event.data), on_term))(account, event, self.programme)
+        decided = noted(account.memory, decision, event)
         term = getattr(event.data, "term", None)
         if term is None or term.id not in decided.state.memory.terms:
             return decided

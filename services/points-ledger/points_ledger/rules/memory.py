@@ -1,13 +1,17 @@
 """What an account knows besides its lots, packed into one column; and what came with a merged customer, so that it can go back."""
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from points_ledger.rules.term_memory import TermMemory
 from points_ledger.rules.waiting import Waiting
+
+_OF_THE_NUMBER: Final = ("waiting", "ties_no", "goes_to", "by", "parted", "late", "passed", "tied_at")
+"""What is told of a number stays with it, whosever it is."""
 
 
 class Absorbed(msgspec.Struct, frozen=True, array_like=True):
@@ -22,13 +26,27 @@ class Absorbed(msgspec.Struct, frozen=True, array_like=True):
     persons: frozenset[str] = frozenset()
 
 
+ANY: Final = ""
+"""Stands among policies for all that are a number's own."""
+
+
+class Told(NamedTuple):
+    """Until when something was so between two numbers, and of which policies this is settled, or to be."""
+
+    until: datetime
+    policies: frozenset[str] = frozenset()
+
+
 class Memory(msgspec.Struct, frozen=True, array_like=True):
     """What an account knows besides its lots: the tiers over time, its terms, who referred its policies, who it became.
 
     `frozen` says why nothing may be redeemed, `frozen_also` why else; `persons` are other accounts of the same person; `left_on`
     when an agent left; `waiting` what is told under this number and is for `merged_into` to hear; `ties_no` the newest merger or
     undoing heard of this number, and `goes_to` whose it is by that ("": its own), while what it brought is not there yet but with
-    `merged_into`, or here still; `by` are others whom its turn takes, for they hand on what it brought, or what it is to bring.
+    `merged_into`, or here still; `by` are others whom its turn takes, for they hand on what it brought, or what it is to bring;
+    `parted` from whom it was parted again, and when; `late` the policies of before that it heard of only after that; `passed`
+    numbers that were its own by older word than it knew of them, until when, and the policies it heard of that may be theirs;
+    `tied_at` when the newest merger or undoing of this number was told.
     """
 
     tiers: tuple[tuple[date, str], ...] = ()
@@ -45,6 +63,10 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     ties_no: int = 0
     goes_to: str | None = None
     by: tuple[str, ...] = ()
+    parted: dict[str, Told] = {}
+    late: frozenset[str] = frozenset()
+    passed: dict[str, Told] = {}
+    tied_at: datetime | None = None
 
     @property
     def became(self) -> str:
@@ -54,6 +76,13 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
     def took_over(self, number: str) -> bool:
         """Whether this number is among those that were merged into it, however far down."""
         return number in self.absorbed or any(one.memory.took_over(number) for one in self.absorbed.values())
+
+    def brought_by(self, number: str) -> "Iterator[Memory]":
+        """What that number remembered when it was merged into this one, however far down."""
+        for name, one in self.absorbed.items():
+            if name == number:
+                yield one.memory
+            yield from one.memory.brought_by(number)
 
     def came_by(self, no: int) -> tuple[str, ...]:
         """The numbers by which a lot of this account came, last first; none for its own."""
@@ -76,16 +105,35 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def tied_to(self) -> set[str]:
-        """The numbers that have, or are to have, what this one brought, and those who hand it on."""
-        return {number for number in (self.merged_into, self.goes_to, *self.by) if number}
+        """The numbers that have, or are to have, what this one brought, who hand it on, and who may have what it hears of late."""
+        having = self.parted if self.late else ()
+        return {number for number in (self.merged_into, self.goes_to, *self.by, *having) if number}
+
+    @property
+    def policies(self) -> set[str]:
+        return {key.rpartition("/")[0] for key in self.terms}
+
+    def hears_late(self, policies: Iterable[str], at: datetime) -> frozenset[str]:
+        """Those of these policies of then that were its own before it was merged, and did not come along when it was parted."""
+        new = frozenset(policies)
+        return frozenset().union(*(new - one.policies for one in self.parted.values() if at < one.until))
+
+    def may_be_theirs(self, policies: Iterable[str], at: datetime) -> dict[str, Told]:
+        """The numbers whose these policies of then may be that it did not know, with them."""
+        new = frozenset(policies) - self.policies
+        return {who: Told(one.until, one.policies | new) for who, one in self.passed.items() if new and at < one.until}
+
+    def with_late(self, policies: frozenset[str]) -> "Memory":
+        return replace(self, late=self.late | policies)
 
     def of_number(self, memory: "Memory") -> "Memory":
-        """That memory for this number: what is told of a number stays with it, whosever it is."""
-        return replace(memory, waiting=self.waiting, ties_no=self.ties_no, goes_to=self.goes_to, by=self.by)
+        """That memory for this number."""
+        return replace(memory, **{name: getattr(self, name) for name in _OF_THE_NUMBER})
 
     def given_up(self, to: str) -> "Memory":
         """What this number alone still remembers when it is another's: its tiers are told to it, merged or not."""
-        return self.of_number(Memory(tiers=self.tiers if self.merged_into else (), merged_into=to))
+        left = self.of_number(Memory(tiers=self.tiers if self.merged_into else (), merged_into=to))
+        return replace(left, parted={number: at for number, at in self.parted.items() if number != to})
 
     @property
     def freezes(self) -> tuple[str, ...]:

@@ -4,9 +4,13 @@ Every point leaves one account through `merger` and enters the other from it, so
 """
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec.structs import replace
+from tenure.contracts.decision import DayReached
+from tenure.contracts.event import Event
 from tenure.contracts.points import PointsAdjusted, Wallet
 from tenure.contracts.policy import CustomerMerged
 
@@ -14,15 +18,17 @@ from points_ledger.rules.account import DEBT, WALLETS, Bucket, Hold, Lot, MovedL
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import rated_anew
 from points_ledger.rules.lots import repay, spendable
-from points_ledger.rules.memory import Absorbed, Memory
+from points_ledger.rules.memory import ANY, Absorbed, Memory, Told
 from points_ledger.rules.reversal import settle_where
 from points_ledger.rules.standing import freeze
+from points_ledger.rules.term_memory import together
 from points_ledger.rules.waiting import HandOver
 
 MERGED: Final = "customer_merged"
 WITHOUT_LOT: Final = 0
 """Stands where a lot's number stands: of a debt; and of what an order took from a lot that is another customer's by now."""
 _CORE: Final = "insurer core"
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
@@ -30,25 +36,51 @@ def on_merged(survivor: Book, merged: Book, told: CustomerMerged) -> None:
     takes more numbers than these to know where what the one brought lies, and whether the other's lies with it.
     """
     if merged.memory.ties_no >= told.ties_no > 0:
+        if merged.memory.became != survivor.member_id:
+            pass_by(survivor, merged)
         return
     whose = merged.memory.merged_into
     if told.ties_no and whose != survivor.member_id and (whose or survivor.memory.merged_into):
         destine(merged, survivor.member_id, told.ties_no)
     else:
-        heard(merged, told.ties_no)
+        heard(merged, survivor.member_id, told.ties_no)
         take_over(survivor, merged)
 
 
-def heard(merged: Book, ties_no: int) -> None:
+def pass_by(survivor: Book, merged: Book) -> None:
+    """What the one was told of the other's policies while it was its own may come yet: it is read late, and follows the other."""
+    until = merged.memory.tied_at or merged.event.time
+    known = survivor.memory.passed.get(merged.member_id, Told(until))
+    passed = {**survivor.memory.passed, merged.member_id: known._replace(until=max(until, known.until))}
+    survivor.remember(replace(survivor.memory, passed=passed))
+    parted = {**merged.memory.parted, survivor.member_id: Told(until)}
+    merged.remember(replace(merged.memory, parted=parted, late=merged.memory.late | {ANY}))
+    merged.rows.append(turn_of(merged.member_id, merged.memory))
+
+
+def heard(merged: Book, to: str, ties_no: int) -> None:
     """The newest that was told of this number is done at once."""
-    memory = merged.memory
-    merged.remember(replace(memory, ties_no=max(memory.ties_no, ties_no), goes_to=None))
+    memory = _not_sent(merged, to)
+    tied_at = merged.event.time if ties_no else None
+    merged.remember(replace(memory, ties_no=max(memory.ties_no, ties_no), goes_to=None, tied_at=tied_at))
+    if memory.late:
+        merged.rows.append(turn_of(merged.member_id, memory))
 
 
 def destine(merged: Book, to: str, ties_no: int) -> None:
     """It is that one's ("": its own) by now; what it brought to another goes there in its turn."""
-    merged.remember(replace(merged.memory, ties_no=ties_no, goes_to=to))
+    memory = _not_sent(merged, to)
+    merged.remember(replace(memory, ties_no=ties_no, goes_to=to, tied_at=merged.event.time))
     merged.rows.append(turn_of(merged.member_id, merged.memory))
+
+
+def _not_sent(merged: Book, to: str) -> Memory:
+    """With what its turn had yet to bring to another, if that is not who has it now: what came there meanwhile follows it."""
+    memory = merged.memory
+    if not memory.goes_to or memory.goes_to == to:
+        return memory
+    parted = {**memory.parted, memory.goes_to: Told(merged.event.time)}
+    return replace(memory, parted=parted, late=memory.late | {ANY})
 
 
 def take_over(survivor: Book, merged: Book) -> None:
@@ -71,7 +103,10 @@ def take_over(survivor: Book, merged: Book) -> None:
     elif merged.rows:
         survivor.note("merged", f"took over what came to {merged.member_id}", _CORE)
         merged.note("merged", f"handed on to {survivor.member_id}", _CORE)
-    united = _united(survivor.memory, merged.memory)
+    known_here = survivor.memory.terms.keys() & merged.memory.terms.keys()
+    late = survivor.memory.hears_late(merged.memory.policies, _told_at(survivor.event))
+    passed = {who: one for who, one in merged.memory.passed.items() if who != survivor.member_id}
+    united = replace(_united(survivor.memory, merged.memory).with_late(late), passed=passed | survivor.memory.passed)
     if merged.memory.took_over(
         survivor.member_id
     ):  # a ring closes, and ends here: what it had brought is with it again
@@ -83,12 +118,25 @@ def take_over(survivor: Book, merged: Book) -> None:
     # By the survivor's tiers as far as these give more: where they give less, they are about to be told anew.
     rated_anew(survivor)
     settle_where(survivor, survivor.event.day, only_more=True)
-    if survivor.memory.merged_into:
+    _settle_what_was_known(survivor, known_here)
+    if survivor.memory.merged_into or late:
         survivor.rows.append(turn_of(survivor.member_id, survivor.memory))
 
 
+def _settle_what_was_known(survivor: Book, terms: Iterable[str]) -> None:
+    """What these terms gave back was told to the survivor before what they had earned came to it."""
+    broken = {key.rpartition("/")[0] for key in terms if not survivor.memory.terms[key].is_whole}
+    for policy_no in sorted(broken):
+        settle_where(survivor, survivor.event.day, policy_no=policy_no)
+
+
+def _told_at(event: Event) -> datetime:
+    """When what comes was told of. What comes in its turn was told at no known time; it comes so because it is read late."""
+    return _LONG_AGO if isinstance(event.data, DayReached) else event.time
+
+
 def turn_of(number: str, memory: Memory) -> HandOver:
-    """A number given up asks for its turn with those it is tied to."""
+    """A number given up, or parted again, asks for its turn with those it is tied to."""
     return HandOver.to(number, memory.tied_to)
 
 
@@ -114,7 +162,7 @@ def joined(one: Memory, more: Memory) -> Memory:
     again = {name: _joined(one.absorbed[name], new) for name, new in more.absorbed.items() if name in one.absorbed}
     return replace(
         one.frozen_for((*one.freezes, *more.freezes)),
-        terms=one.terms | more.terms,
+        terms=together(one.terms, more.terms),
         rescinded=one.rescinded | more.rescinded,
         referred_by=more.referred_by | one.referred_by,
         persons=one.persons | more.persons,
@@ -122,7 +170,7 @@ def joined(one: Memory, more: Memory) -> Memory:
     )
 
 
-def numbered(hold: Hold, numbers: dict[int, int]) -> Hold:
+def numbered(hold: Hold, numbers: Mapping[int, int]) -> Hold:
     """The hold by the new numbers of its lots; what it took from lots that are elsewhere by now is one part."""
     parts = Counter[int]()
     for no, amount in hold.parts:
@@ -176,7 +224,7 @@ def _united(one: Memory, other: Memory) -> Memory:
     """Terms and referrals of both; the tiers of the survivor stand until tier-engine tells them anew."""
     return replace(
         one,
-        terms=other.terms | one.terms,
+        terms=together(other.terms, one.terms),
         rescinded=one.rescinded | other.rescinded,
         referred_by=other.referred_by | one.referred_by,
         persons=one.persons | other.persons,

@@ -8,8 +8,11 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from tenure.calendar import local_date
 
+NUMBERED: Final = ("paid", "refunds", "refunded_at", "cancelled_at", "stood_again_at", "endorsed")
+"""What is kept under its own number, whichever version says how the term stands."""
 _LONG_AGO: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
 
@@ -74,3 +77,15 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
     def _cancelled_on(self, before: datetime) -> date:
         """The day on which the cancellation that was reversed then had been recorded."""
         return local_date(max((at for at in self.cancelled_at.values() if at <= before), default=_LONG_AGO))
+
+
+def together(some: dict[str, TermMemory], more: dict[str, TermMemory]) -> dict[str, TermMemory]:
+    """The terms of two accounts; what either heard of one term is known of it."""
+    both = {key: _joined(some[key], more[key]) for key in some.keys() & more.keys()}
+    return {**some, **more, **both}
+
+
+def _joined(one: TermMemory, more: TermMemory) -> TermMemory:
+    """It stands as the higher version says."""
+    newest = one if one.version > more.version else more
+    return replace(newest, **{name: {**getattr(one, name), **getattr(more, name)} for name in NUMBERED})

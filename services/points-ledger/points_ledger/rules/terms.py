@@ -5,7 +5,6 @@ and refunds add up by their own numbers. After every change, what the policy ear
 """
 
 from datetime import date, datetime, timedelta
-from typing import Final
 
 from msgspec.structs import replace
 from tenure.contracts.policy import (
@@ -31,7 +30,7 @@ from points_ledger.rules.earning import is_of
 from points_ledger.rules.memory import Memory
 from points_ledger.rules.reversal import revoke, settle_where
 from points_ledger.rules.standing import freeze, rescission
-from points_ledger.rules.term_memory import TermMemory
+from points_ledger.rules.term_memory import NUMBERED, TermMemory
 
 FEN_PER_CNY = 100
 TERM_KEPT_DAYS = 2 * 366
@@ -84,10 +83,6 @@ def _standing(known: TermMemory | None, term: Term) -> TermMemory:
         continues=term.previous_policy_no if term.previous_policy_no != term.policy_no else None,
     )
     return now if known is None else replace(now, **{name: getattr(known, name) for name in NUMBERED})
-
-
-NUMBERED: Final = ("paid", "refunds", "refunded_at", "cancelled_at", "stood_again_at", "endorsed")
-"""What is kept under its own number, whichever version says how the term stands."""
 
 
 def _with(term: TermMemory, data: TermEvent, at: datetime) -> TermMemory:

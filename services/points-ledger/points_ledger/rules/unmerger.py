@@ -9,10 +9,11 @@ person. What was earned otherwise since then (steps, quizzes)
 stays where it was earned. An agent's lots end by the leaving of the number that they go back to, and by no other's.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
-from tenure.contracts.decision import RefusedError
+from tenure.contracts.decision import DayReached, RefusedError
 from tenure.contracts.points import PointsGranted, PointsReversed, Wallet
 from tenure.contracts.policy import CustomerUnmerged
 
@@ -20,10 +21,11 @@ from points_ledger.rules.account import DEBT, WALLETS, Lot
 from points_ledger.rules.book import Book
 from points_ledger.rules.caps import rated_anew
 from points_ledger.rules.lots import expire_all, repay
-from points_ledger.rules.memory import Absorbed, Memory
-from points_ledger.rules.merger import WITHOUT_LOT, destine, heard, joined, move, move_lot, numbered
+from points_ledger.rules.memory import Absorbed, Memory, Told
+from points_ledger.rules.merger import WITHOUT_LOT, destine, heard, joined, move, move_lot, numbered, pass_by
 from points_ledger.rules.reversal import settle_where
 from points_ledger.rules.standing import cut_anew, freeze, lift, rescission
+from points_ledger.rules.term_memory import together
 from points_ledger.rules.waiting import HandOver
 
 UNMERGED: Final = "customer_unmerged"
@@ -43,7 +45,7 @@ def on_unmerged(survivor: Book, merged: Book, told: CustomerUnmerged) -> None:
     if told.ties_no and memory.merged_into and elsewhere:
         destine(merged, "", told.ties_no)
         return
-    heard(merged, told.ties_no)
+    heard(merged, "", told.ties_no)
     if memory.merged_into == survivor.member_id:
         part(survivor, merged)
 
@@ -54,7 +56,18 @@ def part(survivor: Book, merged: Book) -> None:
     if absorbed is None:
         _must_not_have_gone_on(survivor)
         return
-    lots = _going(survivor, absorbed)
+    policies = (
+        absorbed.memory.policies | merged.memory.policies
+    )  # those that came, and those that wait for their turn to come
+    lots = _going(survivor, absorbed, policies)
+    give(survivor, merged, lots, lambda numbers: _divide(survivor, merged, absorbed, policies, numbers))
+    _give_waiting(survivor, merged)
+
+
+def give(survivor: Book, merged: Book, lots: list[Lot], divide: Callable[[Mapping[int, int]], None]) -> None:
+    """Let these lots go to the other number; `divide` parts the memories, by the numbers they had and have. Raises RefusedError
+    hold_open.
+    """
     numbers = {lot.no: merged.next_lot_no() for lot in lots}
     _must_be_free(survivor, numbers)
     before = {wallet: _fresh(survivor, wallet) for wallet in WALLETS}
@@ -64,9 +77,8 @@ def part(survivor: Book, merged: Book) -> None:
     debts = {wallet: _debt_of(survivor, lots, wallet) for wallet in WALLETS}
     for wallet, debt in debts.items():
         move(merged, survivor, wallet, "debt", debt, 0, 0)
-    _divide(survivor, merged, absorbed, numbers)
+    divide(numbers)
     cut_anew(merged)
-    _give_waiting(survivor, merged)
     for wallet in WALLETS:
         _tell(survivor, merged, wallet, before[wallet], debts[wallet], [numbers[lot.no] for lot in lots])
     expire_all(merged)
@@ -80,9 +92,8 @@ def _must_not_have_gone_on(survivor: Book) -> None:
         raise RefusedError("survivor_merged", f"{survivor.member_id} is merged itself: that is undone first")
 
 
-def _going(survivor: Book, absorbed: Absorbed) -> list[Lot]:
+def _going(survivor: Book, absorbed: Absorbed, policies: set[str]) -> list[Lot]:
     """The lots that came, their top-ups, and what their policies earned since."""
-    policies = {key.rpartition("/")[0] for key in absorbed.memory.terms}
     came = {t.no for group in survivor.grouped(survivor.lots.values()) for t in group if _brought(group, absorbed)}
     return [lot for lot in survivor.lots.values() if lot.no in came or lot.policy_no in policies]
 
@@ -91,7 +102,7 @@ def _brought(group: list[Lot], absorbed: Absorbed) -> bool:
     return any(lot.no in absorbed.lots for lot in group)
 
 
-def _must_be_free(survivor: Book, going: dict[int, int]) -> None:
+def _must_be_free(survivor: Book, going: Mapping[int, int]) -> None:
     """An open reservation holds points together: it ends within minutes, and then this can be done."""
     for hold in survivor.holds.values():
         if hold.state == "held" and any(no in going for no, _ in hold.parts):
@@ -110,10 +121,9 @@ def _fresh(book: Book, wallet: Wallet) -> tuple[int, int]:
     return book.of(wallet, "pending"), book.of(wallet, "available")
 
 
-def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int, int]) -> None:
+def _divide(survivor: Book, merged: Book, absorbed: Absorbed, policies: set[str], numbers: Mapping[int, int]) -> None:
     """Memories part as the policies do."""
     theirs, mine = absorbed.memory, survivor.memory
-    policies = {key.rpartition("/")[0] for key in theirs.terms}
     moved = {key: term for key, term in mine.terms.items() if key.rpartition("/")[0] in policies}
     rest = {name: one for name, one in mine.absorbed.items() if name != merged.member_id}
     survivor.remember(
@@ -131,12 +141,19 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
         theirs.frozen_for(()),
         tiers=merged.memory.tiers or theirs.tiers,
         merged_into="",
-        terms={**theirs.terms, **moved},
+        terms=together(theirs.terms, moved),
         rescinded=theirs.rescinded | (mine.rescinded & policies),
         referred_by=theirs.referred_by | {no: who for no, who in mine.referred_by.items() if no in policies},
         absorbed={name: _renumbered(one, back) for name, one in theirs.absorbed.items()},
     )
     merged.remember(merged.memory.of_number(joined(own, merged.memory)))
+    if isinstance(
+        survivor.event.data, DayReached
+    ):  # in a turn: before the survivor has read all that was told until then
+        pass_by(survivor, merged)
+    else:
+        parted = {**merged.memory.parted, survivor.member_id: Told(survivor.event.time, frozenset(policies))}
+        merged.remember(replace(merged.memory, parted=parted))
     for hold_id in absorbed.holds & survivor.holds.keys():
         _give_hold(survivor, merged, hold_id, numbers)
     for proposal_id in sorted(absorbed.proposals & survivor.proposals.keys()):
@@ -144,10 +161,10 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, numbers: dict[int,
         survivor.drop_proposal(proposal_id)
     survivor.note("unmerged", f"parted from {merged.member_id}", _CORE)
     merged.note("unmerged", f"parted from {survivor.member_id}", _CORE)
-    _part_freezes(survivor, merged, mine, theirs, mine.rescinded & policies)
+    part_freezes(survivor, merged, mine, theirs, mine.rescinded & policies)
 
 
-def _part_freezes(survivor: Book, merged: Book, mine: Memory, theirs: Memory, rescinded: frozenset[str]) -> None:
+def part_freezes(survivor: Book, merged: Book, mine: Memory, theirs: Memory, rescinded: frozenset[str]) -> None:
     """What froze the number given up freezes it again and no longer the survivor, unless two persons unfroze both as one."""
     freezes = (*theirs.freezes, *(rescission(no) for no in sorted(rescinded - theirs.rescinded)))
     if mine.freezes:
@@ -158,7 +175,7 @@ def _part_freezes(survivor: Book, merged: Book, mine: Memory, theirs: Memory, re
         merged.note("unfrozen", f"while it was {survivor.member_id}", _CORE)
 
 
-def _give_hold(survivor: Book, merged: Book, hold_id: str, numbers: dict[int, int]) -> None:
+def _give_hold(survivor: Book, merged: Book, hold_id: str, numbers: Mapping[int, int]) -> None:
     """A captured hold that came goes back, if all its lots do; otherwise its refund stays the survivor's."""
     hold = survivor.holds[hold_id]
     if all(no in numbers for no, _ in hold.parts if no != WITHOUT_LOT):
