@@ -115,7 +115,10 @@ def main() -> None:
     """Run the command; every failure we know is one line that says what to do."""
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        sys.exit(app(prog_name="tenure", standalone_mode=False))
+        status = app(prog_name="tenure", standalone_mode=False)
+        if status == INTERRUPTED:  # typer makes a status of it, without a word
+            err.print("interrupted")
+        sys.exit(status)
     except TyperException as error:
         _wrong_words(error)
     except NotUpError as error:

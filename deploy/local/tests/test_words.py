@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer
 from tenure.calendar import DAY, local_date
 from tenure.settings import Settings
 from tenure.spine.codec import utc_now
@@ -36,6 +37,18 @@ def tenure(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, typer.Abort])
+def test_a_command_that_is_interrupted_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: type[BaseException]
+) -> None:
+    def interrupted(_: Home) -> str:
+        raise how
+
+    monkeypatch.setattr(Home, "addresses", interrupted)
+    assert tenure(monkeypatch, "wait") == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
 
 
 @pytest.mark.parametrize("group", [[], ["parked"], ["verify"], ["rules"], ["simulate"], ["replay"]], ids=" ".join)
