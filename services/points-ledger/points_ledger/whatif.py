@@ -134,7 +134,7 @@ class Side:
             for lot in account.lots.values():
                 group = lot.rule, lot.wallet, lot.earned_on.replace(day=1)
                 found[group] += lot.standing
-                owed[group] += lot.remaining + lot.held
+                owed[group] += lot.remaining
         return found, owed
 
     def facts(self) -> Counter[date]:

@@ -221,6 +221,13 @@ async def test_services_after_the_agent_left_are_kept_for_the_agent(t: Under) ->
     assert await shown(t, AGENT) == [("x-3", "agent_left"), ("x-2", "agent_left")]
 
 
+async def test_what_a_cap_left_nothing_of_is_shown_though_it_has_an_entry(settings: Settings, rules: Programme) -> None:
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"}), limited(rules)) as t:
+        await t.day(D(TODAY))
+        assert await report(t, body("article", "r-1"), body("article", "r-2")) == [200, 200]
+        assert await shown(t) == [("r-2", "capped")]
+
+
 def service(activity_id: str) -> dict[str, Any]:
     return {"agent_id": AGENT, "kind": "revisit", "activity_id": activity_id, "on": TODAY}
 

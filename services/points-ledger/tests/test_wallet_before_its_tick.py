@@ -3,6 +3,7 @@
 | owed | becomes active, and lasts | the wallet that day, tick or none |
 | --- | --- | --- |
 | nothing | 200 | 200 |
+| nothing | 200, until 31 March 2028 | that day 200, and nothing on the next |
 | 150 | 200 | 50, nothing owed |
 | 150 | 100 | nothing, 50 owed |
 | 150 | 100, and 100 a week later | the first day 50 owed, then 50 |
@@ -52,6 +53,8 @@ async def owing(t: Under, points: int) -> None:
 
 CASES = [
     pytest.param(0, {ACTIVE: 200}, ACTIVE, (200, 0), id="nothing owed"),
+    pytest.param(0, {ACTIVE: 200}, D("2028-03-31"), (200, 0), id="on its last day"),
+    pytest.param(0, {ACTIVE: 200}, D("2028-04-01"), (0, 0), id="on the day after"),
     pytest.param(150, {ACTIVE: 200}, ACTIVE, (50, 0), id="more than is owed"),
     pytest.param(150, {ACTIVE: 100}, ACTIVE, (0, 50), id="less than is owed"),
     pytest.param(150, {ACTIVE: 100, LATER: 100}, ACTIVE, (0, 50), id="the first of two"),

@@ -14,7 +14,7 @@ from points_ledger.whatif_known import known
 from tenure.calendar import start_of
 from tenure.contracts.event import Data, Event
 from tenure.contracts.policy import CustomerMerged, CustomerUnmerged
-from tenure.contracts.programme import Programme
+from tenure.contracts.programme import Programme, Versions
 from tenure.contracts.programme.earning import Campaign, EarningRules, Window
 from tenure.contracts.topics import TYPE_OF
 from tenure.testing import under_test
@@ -123,6 +123,36 @@ def test_a_draft_judges_from_its_day_on(rules: Programme) -> None:
     assert [v.version for v in with_draft(rules, later).earning.all] == [1, 2]
 
 
+def test_a_draft_follows_what_holds_before_its_day_and_replaces_what_begins_on_it(rules: Programme) -> None:
+    first = rules.earning.newest
+    both = Programme(
+        **{**vars(rules), "earning": Versions([first, replace(first, version=2, effective=D("2026-07-01"))])}
+    )
+    follows = {
+        day: [version.version for version in with_draft(both, replace(first, version=9, effective=D(day))).earning.all]
+        for day in ("2026-06-30", "2026-07-01", "2026-07-02")
+    }
+    assert follows == {"2026-06-30": [1, 9], "2026-07-01": [1, 9], "2026-07-02": [1, 2, 9]}
+
+
+def test_what_is_owed_on_the_day_is_active_or_pending_and_not_expired(rules: Programme) -> None:
+    """A premium of CNY 500.00 whose cooling-off ends on 1 February, and a quiz of 5 January, which expires with January 2028."""
+
+    def trial() -> Trial:
+        heard = Trial(rules, draft(rules))
+        told = [(paid(term(cooling_off_end=D("2026-02-01"))), "2026-01-01"), (did("quiz", "2026-01-05"), "2026-01-05")]
+        heard.hear(event(n, data, at) for n, (data, at) in enumerate(told))
+        return heard
+
+    owed = {
+        day: trial().compare(day and D(day)).liability[0].live
+        for day in (None, "2026-02-01", "2028-02-01", "2028-03-01")
+    }
+    assert owed == {None: 510, "2026-02-01": 510, "2028-02-01": 500, "2028-03-01": 0}
+    found = trial().compare(D("2026-01-02"))
+    assert (found.as_of, found.known.since) == (D("2026-01-05"), D("2026-01-01")), "on no day before the newest"
+
+
 def test_a_budget_in_a_draft_is_served_in_order_and_to_the_point(rules: Programme) -> None:
     march = Window(start=D("2026-03-01"), end=D("2026-04-01"))
     spring = Campaign(code="spring", window=march, percent=300, rules=frozenset({"quiz"}), budget_points_max=130)
@@ -191,6 +221,14 @@ def test_a_fact_is_counted_once_a_rule_by_its_day(rules: Programme) -> None:
     lots = trial.sides[0].accounts[M].lots.values()
     assert [lot.rule for lot in lots] == ["renewal", "renewal"]
     assert trial.sides[0].facts() == {D("2026-12-20"): 1}
+
+
+def test_a_fact_that_was_taken_back_earned_nothing(rules: Programme) -> None:
+    """Steps of one day that turned out to be too few."""
+    side = Side(rules)
+    for n, steps in enumerate((12_000, 9_000)):
+        side.hear(event(n, did("steps", "2026-03-01", steps), "2026-03-01"))
+    assert side.facts() == {}
 
 
 def test_a_share_of_a_budget_is_there_whoever_the_lot_went_to_meanwhile(rules: Programme) -> None:
