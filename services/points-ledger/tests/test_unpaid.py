@@ -84,6 +84,13 @@ def test_a_service_after_the_agent_left_and_history_and_a_day_outside_the_rules_
     assert reasons(world) == [("agent_left", "2026-06-16"), ("backfill", ""), ("not_then", "2015-01-01/2031-01-01")]
 
 
+@pytest.mark.parametrize("done", [did("steps", "2026-06-08", 10_000), did("quiz", "2026-05-16")])
+def test_what_is_reported_on_the_last_day_it_may_be_counts(world: World, done: Any) -> None:
+    """Steps seven days after theirs, a quiz thirty."""
+    world.hear(done, TODAY)
+    assert (world.points(), reasons(world)) == ((0, 10, 0), [])
+
+
 def test_what_was_reported_in_time_and_heard_half_a_year_later(world: World) -> None:
     world.hear(did("quiz", TODAY))
     world.hear(did("quiz", "2026-01-10"), "2026-01-11")
