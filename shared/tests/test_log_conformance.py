@@ -344,9 +344,12 @@ async def test_a_record_beyond_the_limit_is_the_callers_fault_and_nothing_is_wri
     await log.ensure_topics({topic: 1})
     with pytest.raises(RecordTooLarge):
         await publish(topic, ("member-1", "fits"), ("member-1", "x" * RECORD_BYTES_MAX))
-    await publish(topic, ("member-1", "x" * (RECORD_BYTES_MAX - 100)), ("member-1", "next"))
-    records = await read(await members.join("large", topic), 2)
-    assert [len(r.value) for r in records] == [RECORD_BYTES_MAX - 100, 4]
+    large = "x" * (RECORD_BYTES_MAX - 100)
+    position = await publish(topic, ("member-1", large), ("member-1", "next"), ("member-1", "last"))
+    records = await read(await members.join("large", topic), 3)
+    assert [r.value.decode() for r in records] == [large, "next", "last"], "more than fits into one batch"
+    assert position == [Position(topic, 0, 3)]
+    assert {tuple(r.headers) for r in records} == {(("ce_type", b"policy.renewed"), ("ce_id", b"1"))}
 
 
 async def test_sending_nothing_is_nothing(publish, topic):
