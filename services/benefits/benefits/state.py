@@ -5,8 +5,8 @@ what was used survives when the past is corrected.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
-from typing import Final, Literal
+from datetime import date
+from typing import Literal
 
 import msgspec
 from tenure.calendar import Period
@@ -15,7 +15,6 @@ from tenure.contracts.tier import Step
 
 Home = tuple[date, str]
 """A region, and since when."""
-NEVER: Final = datetime.min.replace(tzinfo=UTC)
 Status = Literal["requested", "rejected", "active", "used", "revoked", "expired"]
 
 
@@ -147,14 +146,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One member. `lived_to`: the last day up to which everything implied was told. `due_on`: the next day that implies more.
 
     `merged_into`: whose the number is, as told last (`ties_no`: its place among what was told of that). `lies_with`: who still has
-    what it had brought, if that is somebody else by now. `tier_at`, `ties_at`: the times of what was told of tier and number last.
+    what it had brought, if that is somebody else by now.
     """
 
     member_id: str
     lived_to: date = date.min
     due_on: date | None = None
     timeline: tuple[Step, ...] = ()
-    tier_at: datetime = NEVER
     terms: Mapping[str, KnownTerm] = {}
     region: str | None = None
     region_since: date = date.min
@@ -170,7 +168,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     merged_into: str | None = None
     lies_with: str | None = None
     ties_no: int = 0
-    ties_at: datetime = NEVER
     brought: Mapping[str, Brought] = {}
     is_erased: bool = False
     """Nothing is kept any more of where the member lives, nor any words."""

@@ -55,7 +55,7 @@ def on_tier_changed(state: State | None, event: Event, programme: Programme) -> 
     timeline = tuple(sorted(data.timeline, key=lambda step: step.effective))
     if timeline == before.timeline:
         return _settled(before, before, event, programme, matters=False)
-    after = replace(before, timeline=timeline, tier_at=max(before.tier_at, event.time))
+    after = replace(before, timeline=timeline)
     return _settled(before, after, event, programme, matters=True)
 
 

@@ -3,7 +3,7 @@
 The invariant: no use is lost and none is counted twice, whether they stay one or turn out to be two after all: then each use goes
 to whoever's grant it was made on, and with it the core's answers and the reports on their policies. What was open under the
 merged number is taken back there; the survivor's own tier, once tier-engine has told it from the united history, grants anew.
-The tier that was told of the merged number since stays for its parting.
+The tier that was told of the merged number last stays for its parting, of which tier-engine may have heard before the merger.
 Terms move with version 0, so that whatever policy-sync says of them under the survivor's number replaces them. Those of which
 policy-sync has said nothing newer there go back with their member: what it says after a parting may be heard before it.
 """
@@ -52,9 +52,7 @@ def merge(
         lived_to=merged.lived_to,
         merged_into=united.member_id,
         ties_no=merged.ties_no,
-        ties_at=merged.ties_at,
-        timeline=merged.timeline if merged.tier_at >= merged.ties_at else (),
-        tier_at=merged.tier_at,
+        timeline=merged.timeline,
         brought=_without(merged.brought, united.member_id),
         is_erased=merged.is_erased,
     )

@@ -28,7 +28,7 @@ def on_merged(states: Any, event: Event, programme: Programme) -> Decision[Any]:
     survivor, merged = (s or State(member_id=n) for s, n in zip(states, (data.member_id, data.merged_id), strict=True))
     if _is_past(data, merged):
         return Decision(states)
-    survivor, told_of = survivor if data.ties_no else _remaining(survivor, merged), _told_of(merged, event)
+    survivor, told_of = survivor if data.ties_no else _remaining(survivor, merged), _told_of(merged, data)
     if _is_with_another(merged, data.member_id):
         elsewhere = replace(told_of, merged_into=data.member_id, lies_with=merged.with_whom)
         return Decision((survivor, elsewhere))
@@ -46,7 +46,7 @@ def on_unmerged(states: Any, event: Event, programme: Programme) -> Decision[Any
         return Decision(states)
     if not data.ties_no and merged.merged_into != data.survivor_id:
         return Decision(states)
-    told_of = _told_of(merged, event)
+    told_of = _told_of(merged, data)
     if survivor.with_whom is not None or _is_with_another(merged, data.survivor_id):
         return Decision((survivor, replace(told_of, merged_into=None, lies_with=merged.with_whom)))
     parted = part((survivor,), told_of)
@@ -94,9 +94,8 @@ def _is_past(told: CustomerMerged | CustomerUnmerged, merged: State) -> bool:
     return isinstance(told, CustomerMerged) and merged.with_whom == told.member_id
 
 
-def _told_of(merged: State, event: Event) -> State:
-    data: CustomerMerged | CustomerUnmerged = event.data
-    return replace(merged, ties_no=max(data.ties_no, merged.ties_no), ties_at=event.time)
+def _told_of(merged: State, data: CustomerMerged | CustomerUnmerged) -> State:
+    return replace(merged, ties_no=max(data.ties_no, merged.ties_no))
 
 
 def _is_with_another(merged: State, survivor_id: str) -> bool:
