@@ -112,6 +112,22 @@ async def test_a_leader_without_partitions_lets_another_start_the_day(
                 await asyncio.sleep(0.05)
 
 
+async def test_a_consumer_that_hangs_ends_its_process_and_one_that_waits_does_not(
+    toy: Under, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenure.spine.runtime.LOOK_EVERY_S", 0.02)
+    runtime = Runtime(toy.door, log, toy.settings.model_copy(update={"clock": "wall"}))
+    assert runtime.consumer.clock == "wall", "what lies ahead is told by the platform's clock"
+    watching = asyncio.create_task(runtime._watch())
+    runtime.consumer.alive_at -= 10_000  # it is at the door, which takes long
+    await asyncio.sleep(0.1)
+    assert not runtime.failed.is_set()
+    runtime.consumer.intake.alive_at -= 10_000
+    await asyncio.wait_for(runtime.failed.wait(), 5)
+    runtime.worker.stopping.set()
+    await asyncio.wait_for(watching, 5)
+
+
 async def test_a_run_of_wrong_events_counts_though_a_good_one_ended_it(toy: Under, log: Log) -> None:
     records = toy.records(*(grant(f"M-{n}", 13) for n in range(50)), grant("M-ok", 1))
     consumer = consumer_of(toy, log, parked_run_max=20)
