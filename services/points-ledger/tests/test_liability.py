@@ -168,6 +168,15 @@ async def test_the_run_off_counts_each_way_in_which_points_come_and_go(t: Under)
     assert (may.granted, may.repaid, may.outstanding) == (500, 400, 100)
 
 
+async def test_ages_are_months_also_over_the_year(t: Under) -> None:
+    """Of January's points 100 are redeemed a year and a month later."""
+    await t.day(D("2027-02-10"))
+    await order(t, M, 100)
+    await t.day(D("2027-03-15"))
+    found = await report(t.pool, D("2027-03-15"), await t.pool.fetchval("SELECT now()"), points_per_cny=100)
+    assert [(age.age_months, age.redeemed) for age in found.redemption_curve if age.redeemed] == [(2, 300), (13, 100)]
+
+
 async def by_hand(t: Under, points: int) -> None:
     body = {"member_id": "M-3", "points": points, "reason": "goodwill", "ticket": "T-1"}
     made = await t.http.post("/v1/adjustments", json=body, headers=t.auth("operator", subject="op-1"))
