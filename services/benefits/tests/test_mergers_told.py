@@ -83,6 +83,7 @@ async def test_a_tier_told_after_a_parting_and_read_before_its_merger_brings_its
 async def test_a_number_merged_and_parted_has_its_benefits_again_though_no_tier_is_told_of_it(t):
     """tier-engine may hear of the parting before the merger, and then has nothing to tell: the tier was never another."""
     await t.feed(cast.issued("M-2", no="P-2", end="2022-01-01"), cast.tiers(("2020-01-01", "silver"), member="M-2"))
+    await t.day(D("2020-06-01"))
     before = await as_answered(t, "M-2")
     await t.feed(policy.CustomerMerged(member_id="M-1", merged_id="M-2", effective=D("2020-07-01")))
     assert await as_answered(t, "M-2") == {}
