@@ -15,8 +15,8 @@ from tenure.contracts.event import Data
 from tenure.contracts.programme import Programme
 
 from .long_forms import sized
-from .test_told_in_disorder import OWN, POINTS, A, B, C, leads, lots, merged, orders, parted, shuffled, told
-from .world import D, World, cancelled, endorsed, paid, refunded, term
+from .test_told_in_disorder import OWN, POINTS, A, B, C, leads, lots, merged, orders, parted, read_by_chance, told
+from .world import D, cancelled, endorsed, paid, refunded, term
 
 D_ = "M-D"
 
@@ -123,12 +123,7 @@ def whose(number: str, into: dict[str, str]) -> str:
 def test_whatever_is_read_first_each_has_what_their_policies_earned(rules: Programme, seed: int) -> None:
     dice = random.Random(seed)
     said, into, points = plain_life(dice)
-    world = World(rules)
-    for fact in shuffled([*OWN, *said], dice):
-        world.hear(fact)
-        if dice.random() < 0.5:
-            world.turns()
-    world.turns()
+    world = read_by_chance(rules, [*OWN, *said], dice)
     assert not world.asked
     for name in world.accounts:
         own = sum(n for one, n in points.items() if leads(one, name, into)) if name not in into else 0

@@ -162,16 +162,22 @@ def shuffled(facts: Sequence[Data], dice: random.Random) -> list[Data]:
     return [next(queues[name]) for name in dice.sample(whose, len(whose))]
 
 
-@pytest.mark.parametrize("seed", range(sized(60, 2_000)))
-def test_whatever_happened_and_was_read_first_points_are_with_whose_they_are(rules: Programme, seed: int) -> None:
-    dice = random.Random(seed)
-    said, into = by_chance(dice)
-    world = World(rules)
-    for fact in shuffled([*OWN, *said], dice):
+def read_by_chance(programme: Programme, facts: Sequence[Data], dice: random.Random) -> World:
+    """The dice say whose is read next, and when turns are had."""
+    world = World(programme)
+    for fact in shuffled(facts, dice):
         world.hear(fact)
         if dice.random() < 0.5:
             world.turns()
     world.turns()
+    return world
+
+
+@pytest.mark.parametrize("seed", range(sized(60, 2_000)))
+def test_whatever_happened_and_was_read_first_points_are_with_whose_they_are(rules: Programme, seed: int) -> None:
+    dice = random.Random(seed)
+    said, into = by_chance(dice)
+    world = read_by_chance(rules, [*OWN, *said], dice)
     memories = {name: account.memory for name, account in world.accounts.items()}
     assert {name: m.became for name, m in memories.items() if m.became} == into
     assert not any(m.waiting or m.goes_to is not None for m in memories.values())

@@ -53,10 +53,8 @@ def on_tier_changed(state: State | None, event: Event, programme: Programme) -> 
     data: TierChanged = event.data
     before = _known(state, data.member_id)
     timeline = tuple(sorted(data.timeline, key=lambda step: step.effective))
-    if timeline == before.timeline:
-        return _settled(before, before, event, programme, matters=False)
-    after = replace(before, timeline=timeline)
-    return _settled(before, after, event, programme, matters=True)
+    after = before if timeline == before.timeline else replace(before, timeline=timeline)
+    return _settled(before, after, event, programme, matters=after is not before)
 
 
 def on_registered(state: State | None, event: Event, programme: Programme) -> Decision[State]:

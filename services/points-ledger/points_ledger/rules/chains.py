@@ -12,7 +12,7 @@ from typing import Final
 
 from points_ledger.rules.account import FIRST_TERM
 from points_ledger.rules.memory import Memory
-from points_ledger.rules.term_memory import TermMemory
+from points_ledger.rules.term_memory import TermMemory, policy_of
 
 Terms = Mapping[str, TermMemory]
 WHOLE: Final = Fraction(1)
@@ -74,8 +74,3 @@ def voids_first_term(memory: Memory, policy_no: str, gap_days_max: int) -> bool:
     if policy_no in memory.rescinded or first is None or not first.void:
         return policy_no in memory.rescinded
     return not_taken_up(memory.terms, policy_no, first, gap_days_max) == WHOLE
-
-
-def policy_of(key: str) -> str:
-    """The policy of a term's key."""
-    return key.rpartition("/")[0]

@@ -49,25 +49,16 @@ def follow(survivor: Book, merged: Book) -> None:
 
 
 def _divide(survivor: Book, merged: Book, mine: Memory) -> None:
-    policies, theirs = merged.memory.late, merged.memory
-    going = {key: term for key, term in mine.terms.items() if key.rpartition("/")[0] in policies}
-    referred_by = {no: who for no, who in mine.referred_by.items() if no in policies}
-    survivor.remember(
-        replace(
-            mine,
-            terms={key: term for key, term in mine.terms.items() if key not in going},
-            rescinded=mine.rescinded - policies,
-            referred_by={no: who for no, who in mine.referred_by.items() if no not in policies},
-        )
-    )
+    theirs, going = merged.memory, mine.only(merged.memory.late)
+    survivor.remember(mine.without(theirs.late))
     merged.remember(
         replace(
             theirs,
-            terms=together(going, theirs.terms),
-            rescinded=theirs.rescinded | (mine.rescinded & policies),
-            referred_by=referred_by | theirs.referred_by,
+            terms=together(going.terms, theirs.terms),
+            rescinded=theirs.rescinded | going.rescinded,
+            referred_by=going.referred_by | theirs.referred_by,
         )
     )
     survivor.note("unmerged", f"policies that {merged.member_id} had brought follow it", "insurer core")
     merged.note("unmerged", f"its policies follow it from {survivor.member_id}", "insurer core")
-    part_freezes(survivor, merged, mine, Memory(), mine.rescinded & policies)
+    part_freezes(survivor, merged, mine, Memory(), going.rescinded)

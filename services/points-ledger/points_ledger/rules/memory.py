@@ -1,13 +1,13 @@
 """What an account knows besides its lots, packed into one column; and what came with a merged customer, so that it can go back."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from points_ledger.rules.term_memory import TermMemory
+from points_ledger.rules.term_memory import TermMemory, policy_of
 from points_ledger.rules.waiting import Waiting
 
 _OF_THE_NUMBER: Final = ("waiting", "ties_no", "goes_to", "by", "parted", "late", "passed", "tied_at")
@@ -111,7 +111,7 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def policies(self) -> set[str]:
-        return {key.rpartition("/")[0] for key in self.terms}
+        return {policy_of(key) for key in self.terms}
 
     def hears_late(self, policies: Iterable[str], at: datetime) -> frozenset[str]:
         """Those of these policies of then that were its own before it was merged, and did not come along when it was parted."""
@@ -122,6 +122,23 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
         """The numbers whose these policies of then may be that it did not know, with them."""
         new = frozenset(policies) - self.policies
         return {who: Told(one.until, one.policies | new) for who, one in self.passed.items() if new and at < one.until}
+
+    def only(self, policies: Collection[str]) -> "Memory":
+        """What it remembers of these policies."""
+        return Memory(
+            terms={key: term for key, term in self.terms.items() if policy_of(key) in policies},
+            rescinded=self.rescinded.intersection(policies),
+            referred_by={no: who for no, who in self.referred_by.items() if no in policies},
+        )
+
+    def without(self, policies: Collection[str]) -> "Memory":
+        """It, but for what it remembers of these policies."""
+        return replace(
+            self,
+            terms={key: term for key, term in self.terms.items() if policy_of(key) not in policies},
+            rescinded=self.rescinded.difference(policies),
+            referred_by={no: who for no, who in self.referred_by.items() if no not in policies},
+        )
 
     def with_late(self, policies: frozenset[str]) -> "Memory":
         return replace(self, late=self.late | policies)
@@ -150,5 +167,5 @@ class Memory(msgspec.Struct, frozen=True, array_like=True):
         """The term a fact belongs to; a fact that names none belongs to the term its completed year lies in."""
         if term_no is not None:
             return self.terms.get(f"{policy_no}/{term_no}")
-        terms = (term for key, term in self.terms.items() if key.rpartition("/")[0] == policy_no)
+        terms = (term for key, term in self.terms.items() if policy_of(key) == policy_no)
         return next((term for term in terms if term.start < day <= term.written_end), None)

@@ -21,7 +21,7 @@ from points_ledger.rules.lots import repay, spendable
 from points_ledger.rules.memory import ANY, Absorbed, Memory, Told
 from points_ledger.rules.reversal import settle_where
 from points_ledger.rules.standing import freeze
-from points_ledger.rules.term_memory import together
+from points_ledger.rules.term_memory import policy_of, together
 from points_ledger.rules.waiting import HandOver
 
 MERGED: Final = "customer_merged"
@@ -125,7 +125,7 @@ def take_over(survivor: Book, merged: Book) -> None:
 
 def _settle_what_was_known(survivor: Book, terms: Iterable[str]) -> None:
     """What these terms gave back was told to the survivor before what they had earned came to it."""
-    broken = {key.rpartition("/")[0] for key in terms if not survivor.memory.terms[key].is_whole}
+    broken = {policy_of(key) for key in terms if not survivor.memory.terms[key].is_whole}
     for policy_no in sorted(broken):
         settle_where(survivor, survivor.event.day, policy_no=policy_no)
 

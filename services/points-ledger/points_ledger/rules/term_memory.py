@@ -79,6 +79,11 @@ class TermMemory(msgspec.Struct, frozen=True, array_like=True):
         return local_date(max((at for at in self.cancelled_at.values() if at <= before), default=_LONG_AGO))
 
 
+def policy_of(term_id: str) -> str:
+    """The policy of a term's key."""
+    return term_id.rpartition("/")[0]
+
+
 def together(some: dict[str, TermMemory], more: dict[str, TermMemory]) -> dict[str, TermMemory]:
     """The terms of two accounts; what either heard of one term is known of it."""
     both = {key: _joined(some[key], more[key]) for key in some.keys() & more.keys()}

@@ -56,9 +56,8 @@ def part(survivor: Book, merged: Book) -> None:
     if absorbed is None:
         _must_not_have_gone_on(survivor)
         return
-    policies = (
-        absorbed.memory.policies | merged.memory.policies
-    )  # those that came, and those that wait for their turn to come
+    # Those that came, and those that wait for their turn to come.
+    policies = absorbed.memory.policies | merged.memory.policies
     lots = _going(survivor, absorbed, policies)
     give(survivor, merged, lots, lambda numbers: _divide(survivor, merged, absorbed, policies, numbers))
     _give_waiting(survivor, merged)
@@ -124,14 +123,11 @@ def _fresh(book: Book, wallet: Wallet) -> tuple[int, int]:
 def _divide(survivor: Book, merged: Book, absorbed: Absorbed, policies: set[str], numbers: Mapping[int, int]) -> None:
     """Memories part as the policies do."""
     theirs, mine = absorbed.memory, survivor.memory
-    moved = {key: term for key, term in mine.terms.items() if key.rpartition("/")[0] in policies}
+    going = mine.only(policies)
     rest = {name: one for name, one in mine.absorbed.items() if name != merged.member_id}
     survivor.remember(
         replace(
-            mine,
-            terms={key: term for key, term in mine.terms.items() if key not in moved},
-            rescinded=mine.rescinded - policies,
-            referred_by={no: who for no, who in mine.referred_by.items() if no not in policies},
+            mine.without(policies),
             persons=mine.persons - absorbed.persons,
             absorbed={name: one for name, one in rest.items() if name not in theirs.absorbed},
         )
@@ -141,15 +137,14 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, policies: set[str]
         theirs.frozen_for(()),
         tiers=merged.memory.tiers or theirs.tiers,
         merged_into="",
-        terms=together(theirs.terms, moved),
-        rescinded=theirs.rescinded | (mine.rescinded & policies),
-        referred_by=theirs.referred_by | {no: who for no, who in mine.referred_by.items() if no in policies},
+        terms=together(theirs.terms, going.terms),
+        rescinded=theirs.rescinded | going.rescinded,
+        referred_by=theirs.referred_by | going.referred_by,
         absorbed={name: _renumbered(one, back) for name, one in theirs.absorbed.items()},
     )
     merged.remember(merged.memory.of_number(joined(own, merged.memory)))
-    if isinstance(
-        survivor.event.data, DayReached
-    ):  # in a turn: before the survivor has read all that was told until then
+    if isinstance(survivor.event.data, DayReached):
+        # In a turn: before the survivor has read all that was told until then.
         pass_by(survivor, merged)
     else:
         parted = {**merged.memory.parted, survivor.member_id: Told(survivor.event.time, frozenset(policies))}
@@ -161,7 +156,7 @@ def _divide(survivor: Book, merged: Book, absorbed: Absorbed, policies: set[str]
         survivor.drop_proposal(proposal_id)
     survivor.note("unmerged", f"parted from {merged.member_id}", _CORE)
     merged.note("unmerged", f"parted from {survivor.member_id}", _CORE)
-    part_freezes(survivor, merged, mine, theirs, mine.rescinded & policies)
+    part_freezes(survivor, merged, mine, theirs, going.rescinded)
 
 
 def part_freezes(survivor: Book, merged: Book, mine: Memory, theirs: Memory, rescinded: frozenset[str]) -> None:
