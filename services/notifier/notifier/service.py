@@ -11,7 +11,7 @@ from tenure.telemetry import metrics
 from notifier import gathering, sending, store
 from notifier.commands import ClaimSms, Gather, ReadMessage, RecordReceipt, SendDue, SetPreferences, SettleSms
 from notifier.problems import PROBLEMS
-from notifier.rules import expiring, letters, mergers, occasions, preferences, release, tiers
+from notifier.rules import earned, expiring, letters, mergers, occasions, preferences, release, tiers
 
 
 def _keys(event: Event) -> tuple[str, ...]:
@@ -50,12 +50,12 @@ SERVICE: Final = Service[store.State](
         policy.CustomerErased: preferences.on_customer_erased,
         policy.CustomerMerged: mergers.on_customer_merged,
         policy.CustomerUnmerged: mergers.on_customer_unmerged,
-        points.PointsGranted: occasions.on_points_granted,
+        points.PointsGranted: earned.on_points_granted,
         points.PointsExpiring: expiring.on_points_expiring,
         points.PointsHeld: expiring.on_points_held,
         points.PointsReleased: expiring.on_points_back,
         points.PointsRefunded: expiring.on_points_back,
-        points.PointsReversed: occasions.on_points_reversed,
+        points.PointsReversed: earned.on_points_reversed,
         tier.TierChanged: tiers.on_tier_changed,
         tier.TierProgressed: tiers.on_tier_progressed,
         tier.TierAtRisk: tiers.on_tier_at_risk,

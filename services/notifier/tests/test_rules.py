@@ -25,14 +25,12 @@ from .cast import (
     at,
     claim,
     consent,
-    earned,
     event,
     expiring,
     fulfilled,
     granted,
     holder_changed,
     renewed,
-    reversed_points,
     revoked,
     several_granted,
     tier_changed,
@@ -199,40 +197,6 @@ def test_a_lost_tier_names_what_went_with_it_and_the_loss_is_not_told_twice(rule
     (told,) = desk.tells()
     assert rules.benefits.newest.benefits[-1].label_zh in told.text_zh
     assert desk.why_not() == [("benefit_revoked", "superseded")]
-
-
-def test_points_of_one_day_are_one_message_and_each_lot_counts_once(rules: Programme) -> None:
-    desk = Desk(rules).hears(earned("anniversary", 110, lot="L-1")).hears(earned("no_claim_year", 300, lot="L-2"))
-    desk.hears(earned("anniversary", 110, lot="L-1")).hears(earned("steps", 10, lot="L-3"))
-    desk.hears(earned("anniversary", 10, lot="L-4", wallet="growth"))
-    (told,) = desk.tells()
-    assert told.text_en == "You earned 410 points (anniversary, claim-free year)."
-    assert told.sent_at == at(8)
-
-
-def test_points_earned_after_the_morning_come_with_the_next(rules: Programme) -> None:
-    desk = Desk(rules).hears(earned("anniversary", 110)).hears(earned("renewal", 260, lot="L-2"), at(14))
-    assert [t.sent_at for t in desk.tells()] == [at(8), at(8, day=NEXT)]
-
-
-def test_what_is_taken_back_is_one_sum_without_what_had_expired(rules: Programme) -> None:
-    desk = Desk(rules).hears(reversed_points(200)).hears(reversed_points(100, entry="E-10", expired=40))
-    desk.hears(reversed_points(70, entry="E-11", expired=70))
-    (told,) = desk.tells()
-    assert "260 points were taken back" in told.text_en
-
-
-def test_what_one_change_takes_back_is_one_message_however_far_back_it_was_earned(rules: Programme) -> None:
-    desk = Desk(rules).hears(reversed_points(200), at(12, day=NEXT))
-    desk.hears(
-        replace(reversed_points(100, entry="E-10"), reference="P-1@1", effective=D - timedelta(days=60)),
-        at(12, day=NEXT),
-    )
-    desk.hears(reversed_points(30, entry="E-11"), at(15, day=NEXT))
-    assert [t.text_en.partition(" because")[0] for t in desk.tells()] == [
-        "300 points were taken back on 2026-03-02",
-        "30 points were taken back on 2026-03-02",
-    ]
 
 
 def test_what_imported_history_brought_is_not_told_when_we_go_live(rules: Programme) -> None:

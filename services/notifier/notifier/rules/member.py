@@ -25,11 +25,15 @@ Params = Mapping[str, str | int]
 
 
 class Item(Struct, frozen=True, array_like=True):
-    """One thing merged into a message: a lot, a policy, a benefit. `id` makes it count once."""
+    """One thing merged into a message: a lot, a policy, a benefit. `id` makes it count once; an amount adds up.
+
+    `reference`: the fact that earned it.
+    """
 
     id: str
     code: str
     amount: int = 0
+    reference: str = ""
 
 
 class Pending(Struct, frozen=True, kw_only=True):
@@ -142,9 +146,11 @@ def enqueue(member: Member, new: Pending) -> Member:
 
 
 def _merged(waiting: Pending, new: Pending) -> Pending:
-    known = {item.id for item in waiting.items}
-    items = (*waiting.items, *(item for item in new.items if item.id not in known))[:ITEMS_MAX]
-    return replace(waiting, items=items, params={**waiting.params, **new.params})
+    items = {item.id: item for item in waiting.items}
+    for item in new.items:
+        known = items.get(item.id)
+        items[item.id] = replace(known, amount=known.amount + item.amount) if known else item
+    return replace(waiting, items=tuple(items.values())[:ITEMS_MAX], params={**waiting.params, **new.params})
 
 
 def with_pending(member: Member, pending: Iterable[Pending]) -> Member:

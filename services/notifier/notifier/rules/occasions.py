@@ -1,7 +1,5 @@
 """Which events are worth a message, and what it is about. One function per event type, all through `ask`."""
 
-from typing import Final
-
 from msgspec.structs import replace
 from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Event
@@ -23,7 +21,6 @@ from notifier.rules.member import (
 from notifier.rules.progress import known, preview
 from notifier.rules.wording import AMOUNTS
 
-DIGESTED: Final = frozenset({"anniversary", "no_claim_year", "renewal", "renewal_early"})
 Decided = Decision[Member]
 
 
@@ -64,30 +61,6 @@ def on_holder_changed(state: Member | None, event: Event, programme: Programme) 
 
 def _reminds_of(pending: Pending, policy_no: str) -> bool:
     return pending.template == EXPIRING and any(i.id == policy_no for i in pending.items)
-
-
-def on_points_granted(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """Anniversary, claim-free year and renewal are told, all of one day together; the small change of activities is not."""
-    data, member = event.data, member_of(state, event)
-    if data.wallet != "points" or data.rule not in DIGESTED:
-        return Decision(member)
-    return ask(
-        member, event, programme, Draft("points_earned", None, items=(Item(data.lot_id, data.rule, data.amount),))
-    )
-
-
-def on_points_reversed(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """What one change takes back is one message, however many lots it is; what had expired anyway is not felt.
-
-    All that one fact causes has its instant. The day named is the one on which the points went, however far back they were due.
-    """
-    data, member = event.data, member_of(state, event)
-    felt = data.amount - data.from_expired
-    if data.wallet == "growth" or felt <= 0:
-        return Decision(member)
-    items = (Item(f"{data.entry_id}/{data.rule}", data.rule, felt),)
-    draft = Draft("points_reversed", event.time.isoformat(), {"on": event.day.isoformat()}, items)
-    return ask(member, event, programme, draft)
 
 
 def on_claim_changed(state: Member | None, event: Event, programme: Programme) -> Decided:

@@ -18,6 +18,7 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import Messages, Template
 
 from notifier.rules.asking import id_of, member_of, told_not
+from notifier.rules.earned import is_nothing_earned, left_of
 from notifier.rules.expiring import is_nothing_left
 from notifier.rules.member import Member, Pending, Suppressed, with_pending
 from notifier.rules.quiet import sendable
@@ -110,7 +111,7 @@ def _settle(
 
 
 def _is_over(pending: Pending, rest: Member, told: list[Pending]) -> bool:
-    return is_nothing_left(pending) or is_told_by_tier(pending, rest, told)
+    return is_nothing_left(pending) or is_nothing_earned(pending) or is_told_by_tier(pending, rest, told)
 
 
 def _why_not(member: Member, pending: Pending, turn: Turn) -> SuppressionReason | None:
@@ -134,7 +135,7 @@ def _counted(member: Member, pending: Pending, at: datetime, template: Template)
 
 
 def _told(member: Member, pending: Pending, at: datetime, template: Template, turn: Turn) -> Told:
-    ready = complete(pending, member) if is_about_tier(pending) else still_lost(pending, member)
+    ready = complete(pending, member) if is_about_tier(pending) else still_lost(left_of(pending), member)
     extensions = dict(member.book.extensions)
     chinese = Words(ready, "zh", turn.programme, turn.rules(pending), extensions)
     english = chinese._replace(language="en")
