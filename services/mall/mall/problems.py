@@ -8,7 +8,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str, str]]] = MappingProxyType(
     {
         "unknown_sku": (404, "The catalogue has no such item.", "商品目录中没有该商品。"),
         "tier_too_low": (403, "Your tier does not open this item yet.", "当前等级尚不能兑换该商品。"),
-        "limit_reached": (409, "You have had as many of this item as one member may.", "该商品已达到个人兑换上限。"),
+        "limit_reached": (409, "One member may not have so many of this item.", "超出该商品的个人兑换上限。"),
         "quote_expired": (409, "The quoted price is no longer valid; ask for a new quote.", "报价已过期，请重新询价。"),
         "out_of_stock": (409, "Fewer units are left than you asked for.", "库存不足。"),
         "not_a_code": (409, "This item has no codes.", "该商品没有兑换码。"),

@@ -191,6 +191,23 @@ def test_quotes(
         assert row.quote.points == expected
 
 
+@pytest.mark.parametrize(
+    ("sku", "quantity", "taken", "detail"),
+    [
+        ("smoke-alarm", 5, {}, "at most 4 per member, 0 taken so far"),  # asks for more at once, has had none
+        ("dental-cleaning", 1, {"dental-cleaning 2026-01": 1}, "at most 1 per member and year, 1 taken so far"),
+    ],
+)
+def test_a_limit_says_what_it_is_and_what_was_taken(
+    rules: Programme, sku: str, quantity: int, taken: dict[str, int], detail: str
+) -> None:
+    steps_ = (Step(effective=date(2020, 1, 1), tier="gold", cause="first_cover"),)
+    asked = MakeQuote(member_id="M-1", quote_id="Q-1", sku=sku, quantity=quantity, on=DAY, valid_until=LATER)
+    with pytest.raises(RefusedError) as refused:
+        quotes.on_quote((Member(member_id="M-1", timeline=steps_, taken=taken), alone()), event(asked), rules)
+    assert refused.value.detail == detail
+
+
 def test_a_campaign_price_holds_from_its_first_day_until_before_its_end(rules: Programme) -> None:
     item = rules.catalogue.newest.by_sku["video-month"]
     days = [date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 30), date(2026, 12, 1)]

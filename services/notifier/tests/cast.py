@@ -177,5 +177,11 @@ def fulfilled(order: str = "O-1") -> mall.OrderFulfilled:
     )
 
 
+def failed(reason: str) -> mall.OrderFailed:
+    return mall.OrderFailed(
+        member_id=M, order_id="O-1", sku="coffee-voucher-30", quantity=1, points=2800, effective=D, reason=reason
+    )
+
+
 def consent(*, marketing: bool = True, effective: date = D) -> policy.ConsentChanged:
     return policy.ConsentChanged(member_id=M, marketing=marketing, effective=effective)

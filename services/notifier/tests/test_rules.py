@@ -27,6 +27,7 @@ from .cast import (
     consent,
     event,
     expiring,
+    failed,
     fulfilled,
     granted,
     holder_changed,
@@ -215,6 +216,24 @@ def test_a_membership_that_ended_is_told_once_whatever_ended_with_it(rules: Prog
     assert [t.template for t in desk.tells()] == ["tier_ended"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "said_zh", "said_en"),
+    [
+        ("insufficient_points", "可用积分不足", "too few points were available"),
+        ("supplier_says_no", "暂时无法处理", "it cannot be done at present"),
+    ],
+)
+def test_an_order_that_failed_says_why_and_that_nothing_was_taken(
+    rules: Programme, reason: str, said_zh: str, said_en: str
+) -> None:
+    """Nothing comes back: whoever had too few points had none of them reserved."""
+    (told,) = Desk(rules).hears(failed(reason), at(12)).tells()
+    assert told.text_zh == f"您的订单 O-1（咖啡代金券 30 元）未能完成（{said_zh}），未扣减积分。"
+    assert (
+        told.text_en == f"Order O-1 (Coffee voucher, CNY 30) could not be completed ({said_en}); no points were taken."
+    )
+
+
 def test_reminders_of_one_day_are_one_message_that_says_what_renewing_unlocks(rules: Programme) -> None:
     nearest = Condition(tier="gold", measure="insured_years", actual=4, threshold=5, operator=">=", missing=31)
     desk = Desk(rules, book=Book(tier="silver", nearest=nearest)).hears(expiring("P-1")).hears(expiring("P-2"))
@@ -400,7 +419,9 @@ def test_what_was_taken_back_is_not_laid_to_a_policy(rules: Programme) -> None:
 def test_a_tier_at_risk_is_told(rules: Programme) -> None:
     risk = tier.TierAtRisk(member_id=M, tier="gold", to_tier="silver", effective=D, drops_on=date(2027, 3, 1))
     (told,) = Desk(rules).hears(risk).tells()
-    assert told.text_en == "On 2027-03-01 your Gold tier becomes Silver; renewing or adding cover keeps it."
+    assert told.text_en == (
+        "On 2027-03-01 your Gold tier becomes Silver, unless renewing or adding cover brings you up to Gold again before then."
+    )
 
 
 def test_every_placeholder_has_its_way_of_writing() -> None:

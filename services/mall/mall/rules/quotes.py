@@ -73,7 +73,8 @@ def must_be_within_limit(item: Item, member: Member, person: Person, quantity: i
         return
     taken = sum(_taken_of(item, of, day) for of in (member.taken, person.beside))
     if taken + quantity > item.limit_per_member:
-        raise RefusedError("limit_reached", f"at most {item.limit_per_member} per member and {item.limit_period}")
+        period = "" if item.limit_period == "ever" else f" and {item.limit_period}"
+        raise RefusedError("limit_reached", f"at most {item.limit_per_member} per member{period}, {taken} taken so far")
 
 
 def _taken_of(item: Item, taken: Mapping[str, int], day: date) -> int:

@@ -1,5 +1,7 @@
 """Which events are worth a message, and what it is about. One function per event type, all through `ask`."""
 
+from typing import Final
+
 from msgspec.structs import replace
 from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Event
@@ -21,6 +23,7 @@ from notifier.rules.member import (
 from notifier.rules.progress import known, preview
 from notifier.rules.wording import AMOUNTS
 
+ORDER_FAILED: Final = "order_failed"
 Decided = Decision[Member]
 
 
@@ -108,16 +111,19 @@ def on_extension_rejected(state: Member | None, event: Event, programme: Program
 
 
 def on_order_fulfilled(state: Member | None, event: Event, programme: Programme) -> Decided:
-    return _on_order("order_fulfilled", state, event, programme)
+    return _on_order("order_fulfilled", state, event, programme, {})
 
 
 def on_order_failed(state: Member | None, event: Event, programme: Programme) -> Decided:
-    return _on_order("order_failed", state, event, programme)
+    """A supplier's or the ledger's reason that the programme has no words for is said in general ones."""
+    known = programme.messages.at(event.day).labels
+    why = event.data.reason if event.data.reason in known else ORDER_FAILED
+    return _on_order(ORDER_FAILED, state, event, programme, {"status": why})
 
 
-def _on_order(template: str, state: Member | None, event: Event, programme: Programme) -> Decided:
+def _on_order(template: str, state: Member | None, event: Event, programme: Programme, more: dict[str, str]) -> Decided:
     data = event.data
-    params = {"order_id": data.order_id, "sku": data.sku, "quantity": data.quantity, "points": data.points}
+    params = {"order_id": data.order_id, "sku": data.sku, "quantity": data.quantity, "points": data.points, **more}
     return ask(member_of(state, event), event, programme, Draft(template, data.order_id, params))
 
 
