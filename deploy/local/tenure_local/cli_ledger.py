@@ -3,7 +3,7 @@
 import hashlib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -81,6 +81,8 @@ def approve(
     from tenure_local.api import Api
 
     with Api(Home(), subject) as api:
+        if not api.get("/v1/adjustments", batch=batch, state="proposed", limit=1)["items"]:
+            _show_nothing_waits(api, batch, as_json=as_json)
         rows = api.post(f"/v1/adjustment-files/{batch}/approve", {})["items"]
     refused = [row for row in rows if row["code"]]
     if as_json:
@@ -92,6 +94,17 @@ def approve(
         approved = sum(row["state"] == "approved" for row in rows)
         out.print(f"{approved:,} approved, {len(refused):,} refused; {moved:+,} points in all")
     raise typer.Exit(1 if refused else 0)
+
+
+def _show_nothing_waits(api: Any, batch: str, *, as_json: bool) -> NoReturn:
+    """Approved or rejected whole before, which is no failure; or there is no such file."""
+    if not api.get("/v1/adjustments", batch=batch, limit=1)["items"]:
+        fail(f"no file of adjustments {batch} is known here")
+    if as_json:
+        print_json([])
+    else:
+        out.print(f"nothing of {batch} waits any more", markup=False)
+    raise typer.Exit
 
 
 @ledger.command()

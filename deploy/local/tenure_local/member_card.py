@@ -12,11 +12,20 @@ def show(member: dict[str, Any]) -> None:
     for name in ("summary_zh", "summary_en"):
         out.print(member.get(name, ""), style="bold", markup=False)
     lines = [(part, line) for part in SHOWN for line in _LINES[part](member.get(part) or {})]
-    lines.append(("as of", f"{member['as_of']} (member since {member.get('enrolled_on') or '?'})"))
+    if (member.get("tier") or {}).get("lapsed"):
+        lines.insert(*_not_in_force(lines))
+    enrolled = member.get("enrolled_on")
+    lines.append(("as of", member["as_of"] + (f" (member since {enrolled})" if enrolled else "")))
     before = ""
     for part, line in lines:
         out.print(f"  {part if part != before else '':<10}{line}", markup=False)
         before = part
+
+
+def _not_in_force(lines: list[tuple[str, str]]) -> tuple[int, tuple[str, str]]:
+    """Before the benefits, that there is no cover: a member keeps them, and can use none."""
+    at = next((i for i, (part, _) in enumerate(lines) if part == "benefits"), len(lines))
+    return at, ("benefits", "none can be used before cover resumes 恢复保障前均不可使用")
 
 
 def why_not_shown(api: Api, member: str) -> str:
@@ -35,7 +44,7 @@ def _yuan(fen: int) -> str:
 
 
 def _tier(tier: dict[str, Any]) -> list[str]:
-    if not tier:
+    if not tier or not tier["label_en"]:
         return ["none"]
     drops = f", drops to {tier['drops_to']} on {tier['drops_on']}" if tier.get("drops_on") else ""
     since = f" since {tier['since']}" if tier["since"] else ""  # who has no tier has it since no day
@@ -62,7 +71,7 @@ def _points(wallets: dict[str, Any]) -> list[str]:
 
 
 def _expiring(lots: list[dict[str, Any]]) -> list[str]:
-    return [", ".join(f"{name} {value}" for name, value in lot.items()) for lot in lots]
+    return [f"{lot['wallet']}: {lot['points']:,} at the start of {lot['expires_on']}" for lot in lots]
 
 
 def _benefits(grants: list[dict[str, Any]]) -> list[str]:

@@ -74,6 +74,10 @@ async def test_a_file_sent_twice_is_proposed_once_unless_again_is_said(t: Under,
     as_json: dict[str, Any] = json.loads((await adjust(GOOD, "--json"))[1])
     assert (as_json["batch"], as_json["proposed_before"]) == (batch, True)
     assert (await adjust(batch, who="op-2", command="approve-adjustments"))[0] == 0
+    status, said = await adjust(batch, who="op-2", command="approve-adjustments")
+    assert (status, f"nothing of {batch} waits any more" in said) == (0, True), said
+    status, said = await adjust("B-404", who="op-2", command="approve-adjustments")
+    assert (status, "no file of adjustments B-404 is known here" in said) == (1, True), said
     assert f"proposed before as {batch}, and nothing of it waits any more" in (await adjust(GOOD))[1]
     assert "proposed as" in (await adjust(GOOD, "--again"))[1]
     assert len(await proposed(t)) == 2

@@ -30,7 +30,7 @@ MEMBER = {
         "expected_on": None,
     },
     "points": {"points": {"available": 1_234, "pending": 50, "held": 0}, "growth": {"available": 0}},
-    "expiring": [],
+    "expiring": [{"wallet": "points", "expires_on": "2019-05-01", "points": 1_100}],
     "benefits": [
         {"label_en": "Safety check", "label_zh": "检测", "quota": 2, "remaining": 1, "period_end": "2019-02-01"},
         {"label_en": "Burst pipes", "label_zh": "管道", "extension": "requested", "endorsement_no": None},
@@ -59,6 +59,7 @@ MEMBER = {
         "progress  Diamond needs annual premium > CNY 1,500.00, now CNY 900.05",
         "points    points: 1,234 available, 50 pending",
         "growth: 0 available",
+        "expiring  points: 1,100 at the start of 2019-05-01",
         "benefits  Safety check 检测: 1 of 2 left, until 2019-02-01",
         "Burst pipes 管道, no cover yet: asked of the core",
         "Pets 宠物, cover endorsed: E-7",
@@ -88,6 +89,23 @@ def test_a_member_whose_tier_was_taken_back_has_it_since_no_day(capsys: pytest.C
     }
     show(MEMBER | {"tier": none})
     assert "tier      No tier 非会员" in [said.strip() for said in capsys.readouterr().out.splitlines()]
+
+
+def said(member: dict[str, object], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    show(member)
+    return [line.strip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_who_has_no_cover_is_not_promised_the_benefits_they_keep(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(MEMBER | {"tier": {**MEMBER["tier"], "lapsed": True}}, capsys)  # type: ignore[dict-item]
+    at = lines.index("benefits  none can be used before cover resumes 恢复保障前均不可使用")
+    assert lines[at + 1] == "Safety check 检测: 1 of 2 left, until 2019-02-01"
+
+
+def test_an_agent_who_insures_nothing_has_no_tier_and_is_no_member(capsys: pytest.CaptureFixture[str]) -> None:
+    none = {"code": "none", "label_zh": "", "label_en": "", "since": None}
+    lines = said(MEMBER | {"tier": none, "progress": None, "enrolled_on": None}, capsys)
+    assert ("tier      none" in lines, "as of     2018-12-31" in lines) == (True, True)
 
 
 class Tiers:

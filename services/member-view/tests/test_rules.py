@@ -225,6 +225,20 @@ def test_a_tier_about_to_drop_is_shown_until_a_condition_holds_again(rules: Prog
     assert shown(after(rules, tier_changed("silver", since=D), view=view))["tier"]["drops_on"] is None
 
 
+@pytest.mark.parametrize(
+    ("told", "summary_en", "summary_zh"),
+    [
+        ([grant(198, wallet="agent")], "No tier yet; 0 points; 198 agent points", "暂无等级；0 积分；198 代理人积分"),
+        ([grant(1), grant(1, wallet="agent")], "No tier yet; 1 point; 1 agent point", "暂无等级；1 积分；1 代理人积分"),
+    ],
+)
+def test_an_agents_own_points_are_in_the_sentence(
+    rules: Programme, told: list[PointsEvent], summary_en: str, summary_zh: str
+) -> None:
+    view = shown(after(rules, *told))
+    assert (view["summary_en"], view["summary_zh"]) == (summary_en, summary_zh)
+
+
 def test_what_was_measured_says_when(rules: Programme) -> None:
     """Insured days grow daily and the row does not; a correction of the past is measured where the newest step counts from."""
     changed = after(rules, tier_changed(since=date(2018, 3, 1)))

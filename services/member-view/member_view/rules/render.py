@@ -15,7 +15,8 @@ from tenure.contracts.tier import NO_TIER
 
 from member_view.rules.view import Claim, Grant, Order, Purse, Term, View
 
-WALLETS: Final = ("points", "growth", "agent")
+AGENT: Final = "agent"
+WALLETS: Final = ("points", "growth", AGENT)
 EXPIRING_SHOWN_MAX: Final = 12
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -186,7 +187,9 @@ def _order(order: Order) -> dict[str, Any]:
 def _summary_en(view: View, today: Now) -> str:
     s, available = view.standing, view.purses.get("points", Purse()).available
     tier = f"{s.label.en} since {s.since}" if s.tier != NO_TIER else "No tier yet"
-    parts = [tier + (" (no cover now)" if today.lapsed else ""), f"{available:,} points"]
+    parts = [tier + (" (no cover now)" if today.lapsed else ""), _counted(available, "point")]
+    if AGENT in view.purses:
+        parts.append(_counted(view.purses[AGENT].available, "agent point"))
     for claim in today.claims:
         shown = _claim(view, claim)
         told = "no on-site survey needed" if shown["on_site_survey_waived"] else claim.status
@@ -194,10 +197,16 @@ def _summary_en(view: View, today: Now) -> str:
     return "; ".join(parts)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def _summary_zh(view: View, today: Now) -> str:
     s, available = view.standing, view.purses.get("points", Purse()).available
     tier = f"{s.label.zh}会员（自 {s.since} 起）" if s.tier != NO_TIER else "暂无等级"
     parts = [tier + ("，目前无在保保单" if today.lapsed else ""), f"{available:,} 积分"]
+    if AGENT in view.purses:
+        parts.append(f"{view.purses[AGENT].available:,} 代理人积分")
     for claim in today.claims:
         shown = _claim(view, claim)
         told = "无需现场查勘" if shown["on_site_survey_waived"] else "处理中"
