@@ -99,7 +99,7 @@ def _extension(grant: dict[str, Any]) -> str:
 def _claims(claims: list[dict[str, Any]]) -> list[str]:
     return [
         f"{c['claim_no']} {c['status']} since {c['since']}"
-        + (f", {_yuan(c['amount_fen'])}" if c.get("amount_fen") is not None else "")
+        + (f", {_yuan(c['amount_fen'])}" if c.get("amount_fen") or c["status"] == "paid" else "")
         + (", fast track" if c.get("fast_track") else "")
         + (", no on-site survey" if c.get("on_site_survey_waived") else "")
         for c in claims

@@ -108,6 +108,11 @@ def test_an_agent_who_insures_nothing_has_no_tier_and_is_no_member(capsys: pytes
     assert ("tier      none" in lines, "as of     2018-12-31" in lines) == (True, True)
 
 
+def test_a_claim_of_which_no_amount_is_known_has_none(capsys: pytest.CaptureFixture[str]) -> None:
+    claim = {"claim_no": "C-2", "status": "reported", "since": "2018-12-24", "amount_fen": 0}
+    assert "claims    C-2 reported since 2018-12-24" in said(MEMBER | {"claims": [claim]}, capsys)
+
+
 class Tiers:
     """What tier-engine answers of a member."""
 

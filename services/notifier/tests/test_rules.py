@@ -217,6 +217,22 @@ def test_a_membership_that_ended_is_told_once_whatever_ended_with_it(rules: Prog
 
 
 @pytest.mark.parametrize(
+    ("status", "fen", "said_zh", "said_en"),
+    [
+        ("reported", 0, "已报案。", "was reported."),  # nobody has said yet what it comes to
+        ("reported", 123_456, "已报案，金额 1,234.56 元。", "was reported; amount CNY 1,234.56."),
+        ("withdrawn", 0, "已撤案。", "was withdrawn."),
+        ("paid", 0, "已赔付，金额 0.00 元。", "was paid; amount CNY 0.00."),
+    ],
+)
+def test_a_claim_of_which_no_amount_is_known_is_told_without_one(
+    rules: Programme, status: str, fen: int, said_zh: str, said_en: str
+) -> None:
+    (told,) = Desk(rules).hears(claim(status, amount_fen=fen), at(12)).tells()
+    assert (told.text_zh, told.text_en) == (f"您的理赔 C-1 {said_zh}", f"Your claim C-1 {said_en}")
+
+
+@pytest.mark.parametrize(
     ("reason", "said_zh", "said_en"),
     [
         ("insufficient_points", "可用积分不足", "too few points were available"),

@@ -17,6 +17,7 @@ TEXT_CHARS_MAX: Final = 1_000
 FEN_PER_YUAN: Final = 100
 AMOUNTS: Final = frozenset({"amount", "missing"})
 """Placeholders that are written from a number, in fen or days."""
+PAID: Final = "paid"
 AWAITS_CONFIRMATION: Final = "awaits_confirmation"
 
 
@@ -133,6 +134,13 @@ def _if_listed(words: Words, name: str) -> str:
     return write(words.rules.phrases[name], words) if words.pending.items else ""
 
 
+def _of_amount(words: Words, name: str) -> str:
+    """What a claim comes to, as far as anybody said; that nothing was paid is said, too."""
+    phrase = words.rules.phrases.get(name)
+    is_known = bool(words.param("amount")) or words.param("status") == PAID
+    return write(phrase, words) if phrase is not None and is_known else ""
+
+
 PLACES: Final[Mapping[str, Callable[[Words, str], str]]] = MappingProxyType(
     {
         "policies": _policies,
@@ -152,6 +160,7 @@ PLACES: Final[Mapping[str, Callable[[Words, str], str]]] = MappingProxyType(
         "claim_no": _plain,
         "status": _code,
         "amount": _yuan,
+        "of_amount": _of_amount,
         "order_id": _plain,
         "sku": _sku,
         "quantity": _plain,

@@ -37,6 +37,7 @@ PLACEHOLDERS: Final = frozenset(
         "claim_no",
         "status",
         "amount",
+        "of_amount",
         "order_id",
         "sku",
         "quantity",
@@ -51,6 +52,8 @@ PLACEHOLDERS: Final = frozenset(
     }
 )
 PHRASES: Final = frozenset({"unlocks_years", "unlocks_premium", "unlocked", "lost"})
+PHRASES_OPTIONAL: Final = frozenset({"of_amount"})
+"""What a file of before has no words for, and no text with a place for it."""
 
 
 def placeholders(text: str) -> frozenset[str]:
@@ -127,8 +130,8 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ids = [t.id for t in self.templates]
         if len(set(ids)) != len(ids):
             raise ValueError("two templates with one id")
-        if self.phrases.keys() != PHRASES:
-            raise ValueError(f"phrases must be exactly {sorted(PHRASES)}")
+        if self.phrases.keys() - PHRASES_OPTIONAL != PHRASES:
+            raise ValueError(f"phrases must be exactly {sorted(PHRASES)}, and may be {sorted(PHRASES_OPTIONAL)}")
         if self.quiet_start == self.quiet_end:
             raise ValueError("quiet hours that begin when they end are none")
 
