@@ -105,12 +105,14 @@ def test_what_has_no_room_beside_it_counts_once_it_is_dismissed() -> None:
     world = World()
     world.say(
         Said(endorsed("2024-04-01", end="2024-03-01"), id_="wrong"),
-        Said(renewed("2024-07-01", "2025-07-01"), "2024-06-20"),
+        Said(renewed("2024-07-01", "2025-07-01"), "2024-06-20", backfill=True),
         Said(cancelled("2024-07-01", "not_taken_up", term_no=2), "2024-07-05"),
         issued(),
     )
     assert [missing for _, missing in waiting(world)] == ["room", "room", "term"]
+    before = len(world.told)
     assert names(world.dismiss("wrong"))[:2] == ["policy.renewed", "policy.cancelled"]
+    assert world.history[before:][:2] == [True, False]
     assert (covers_of(world.policy), covers_of(world.policy, 2), waiting(world)) == ([YEAR], [], [])
 
 

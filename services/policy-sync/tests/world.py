@@ -14,7 +14,7 @@ from policy_sync.rules.keys import blank, keys
 from policy_sync.rules.policies import on_day, on_fact
 from tenure.calendar import start_of
 from tenure.contracts import core, policy
-from tenure.contracts.decision import DayReached
+from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Data, Event
 from tenure.contracts.keys import key_of
 from tenure.contracts.topics import TYPE_OF
@@ -139,6 +139,8 @@ class World:
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
         self.told: list[Data] = []
+        self.history: list[bool] = []
+        """Of each of them, whether it is told as history."""
 
     def say(self, *facts: Data | Said) -> list[Data]:
         """What these facts tell."""
@@ -150,7 +152,7 @@ class World:
             decided = on_fact(states if len(states) > 1 else states[0], event, None)  # type: ignore[arg-type]
             after = decided.state if len(states) > 1 else (decided.state,)
             self.states.update(zip(touched, after, strict=True))
-            self.told += decided.emit
+            self._tell(decided, event)
         return self.told[before:]
 
     def come(self, *days: str | date) -> list[Data]:
@@ -166,7 +168,7 @@ class World:
             decided = on_day(state, event, None)  # type: ignore[arg-type]
             assert decided.state.due_on is None or decided.state.due_on > today
             self.states[POLICY] = decided.state
-            self.told += decided.emit
+            self._tell(decided, event)
         return self.told[before:]
 
     def dismiss(self, id_: str, *, on: str = "2024-12-01") -> list[Data]:
@@ -175,7 +177,7 @@ class World:
         event = Event(id="", source="", type="", key=POLICY, time=start_of(day(on)), data=said)
         decided = on_dismissed(self._state(POLICY), event, None)  # type: ignore[arg-type]
         self.states[POLICY] = decided.state
-        self.told += decided.emit
+        self._tell(decided, event)
         return list(decided.emit)
 
     def correct(self, said: Correct, n: int, *, on: str = "2024-12-01") -> None:
@@ -184,7 +186,14 @@ class World:
         event = Event(id=id_, source=SOURCE, type="", key=POLICY, time=start_of(day(on)), data=said)
         decided = on_correct(self._state(POLICY), event, None)  # type: ignore[arg-type]
         self.states[POLICY] = decided.state
+        self._tell(decided, event)
+
+    def _tell(self, decided: Decision[Any], event: Event) -> None:
         self.told += decided.emit
+        self.history += [
+            event.backfill if origin is None else origin.backfill
+            for origin in decided.origins or [None] * len(decided.emit)
+        ]
 
     def _state(self, key: str) -> Any:
         return self.states.setdefault(key, blank(key))

@@ -4,8 +4,8 @@
 arguments; it never mutates the state it was given.
 """
 
-from datetime import date
-from typing import Any, Generic, TypeVar
+from datetime import date, datetime
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,10 +14,18 @@ from tenure.contracts.event import Data, WrongEventError
 S = TypeVar("S")
 
 
+class Origin(NamedTuple):
+    """What an effect is of, where that is another fact than the one decided on: when that happened, and whether it is history."""
+
+    time: datetime
+    backfill: bool
+
+
 class Decision(msgspec.Struct, Generic[S], frozen=True):
     """`state` after; `emit` goes to the outbox in order; `rows` are append-only records for the store; `reply` answers a caller.
 
     `traces`, if given, has the trace of each effect: those that waited in the state belong to what put them there.
+    `origins`, if given, has what each effect is of, None where it is of the cause: of the two the later says when it happened.
     """
 
     state: S
@@ -25,6 +33,7 @@ class Decision(msgspec.Struct, Generic[S], frozen=True):
     rows: tuple[Any, ...] = ()
     reply: Any = None
     traces: tuple[str, ...] = ()
+    origins: tuple[Origin | None, ...] = ()
 
 
 class RefusedError(WrongEventError):

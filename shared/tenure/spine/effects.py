@@ -11,10 +11,11 @@ from hashlib import sha1
 from itertools import repeat
 from typing import Any, Final
 
+import msgspec
 from uuid_utils import uuid7
 
 from tenure.calendar import start_of
-from tenure.contracts.decision import DayReached, Decision
+from tenure.contracts.decision import DayReached, Decision, Origin
 from tenure.contracts.event import Data, Event, WrongEventError
 from tenure.contracts.keys import key_of
 from tenure.contracts.topics import TOPIC_OF, TYPE_OF
@@ -35,6 +36,7 @@ def records_of(
     if not decided.emit:
         return []
     traces = decided.traces or repeat(cause.traceparent, len(decided.emit))
+    causes = [_of(origin, cause) for origin in decided.origins] or repeat(cause, len(decided.emit))
     identify = _ids_of(cause, source, new_id)
     records = [
         record_of(
@@ -43,15 +45,22 @@ def records_of(
             value=(value := value_of(data)),
             id=identify(n, value),
             source=source,
-            time=_time_of(data, cause),
-            backfill=cause.backfill,
+            time=_time_of(data, origin),
+            backfill=origin.backfill,
             traceparent=trace if trace == cause.traceparent else _created(service, data, trace),
         )
-        for n, (data, trace) in enumerate(zip(decided.emit, traces, strict=True))
+        for n, (data, trace, origin) in enumerate(zip(decided.emit, traces, causes, strict=True))
     ]
     if any(len(record.value) > VALUE_BYTES_SAFE for record in records):
         refuse_what_cannot_be_told(records)
     return records
+
+
+def _of(origin: Origin | None, cause: Event) -> Event:
+    """The cause as it is told of: history that a live fact gives ground to stays history, and what is live stays live."""
+    if origin is None:
+        return cause
+    return msgspec.structs.replace(cause, time=max(cause.time, origin.time), backfill=origin.backfill)
 
 
 def _ids_of(cause: Event, source: str, new_id: NewId | None) -> Callable[[int, bytes], str]:

@@ -16,6 +16,7 @@ from policy_sync.rules.facts import Fact
 from policy_sync.rules.milestones import handed_over
 from policy_sync.rules.policies import PolicyState, caught_up_to, counted, counting_of, heard_by, shown_on
 from policy_sync.rules.recorded import GapDismissed
+from policy_sync.rules.telling import in_turn
 
 DISMISSED: Final = {"status": "dismissed"}
 
@@ -28,15 +29,16 @@ def on_dismissed(state: PolicyState, event: Event, _: Programme) -> Decision[Pol
     heard = heard_by(state, counting)
     gone = _waiting(heard.waiting, said)
     row = GapDismissed(state.policy_no, gone, len(state.facts), said.dismissed_by, said.reason)
-    after, emit = counted(state, counting, heard.dismiss(gone))
+    after, told_of_facts = counted(state, counting, heard.dismiss(gone))
     dismissed = replace(gone, dismissed_after=row.heard)
     after = replace(after, facts=tuple(dismissed if f is gone else f for f in state.facts))
-    if not emit:
+    if not told_of_facts:
         return Decision(after, caught_up, (row,), DISMISSED)
     taken, told = handed_over(state.policy, after.policy, after.told, event.day)
     milestones: tuple[Data, ...]
     after, milestones = shown_on(replace(after, told=told) if taken else after, on=event.day)
-    return Decision(after, (*caught_up, *emit, *taken, *milestones), (row,), DISMISSED)
+    emit, origins = in_turn(event, caught_up, told_of_facts, (*taken, *milestones))
+    return Decision(after, emit, (row,), DISMISSED, origins=origins)
 
 
 def _waiting(waiting: list[Fact], said: DismissGap) -> Fact:

@@ -28,6 +28,7 @@ from policy_sync.rules.recorded import Duplicate, Recorded
 from policy_sync.rules.refusals import check, check_dates, duplicate_of
 from policy_sync.rules.reheld import Note, moved
 from policy_sync.rules.reheld import told as told_anew
+from policy_sync.rules.telling import Told, in_turn, told_of
 
 _NONE_TOLD: Final[Mapping[Milestone, bool]] = MappingProxyType({})
 
@@ -66,7 +67,7 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
     check(fact, len(before.facts), before.policy)
     ready, caught_up = caught_up_to(tied, fact.day)
     ready, passed = _until_yesterday(ready, fact)
-    after, emit = _recorded(ready, fact)
+    after, told_of_facts = _recorded(ready, fact)
     counts = after.policy is not None and after.policy != ready.policy
     taken, told = handed_over(ready.policy, after.policy, after.told, fact.effective)
     milestones: tuple[Data, ...] = ()
@@ -74,8 +75,9 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
         after, milestones = shown_on(replace(after, told=told) if taken else after, on=fact.effective)
     others, enrolled = _enrolled(others, fact, after)
     decided = after if not others else (after, *others)
-    emit = (*caught_up, *passed, *enrolled, *emit, *taken, *milestones)
-    return Decision(decided, emit, (Recorded(before.policy_no, fact),), {"status": "accepted" if counts else "waiting"})
+    emit, origins = in_turn(event, (*caught_up, *passed, *enrolled), told_of_facts, (*taken, *milestones))
+    reply = {"status": "accepted" if counts else "waiting"}
+    return Decision(decided, emit, (Recorded(before.policy_no, fact),), reply, origins=origins)
 
 
 def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicyState]:
@@ -118,22 +120,22 @@ def _moves_on(state: PolicyState, fact: Fact) -> bool:
     return isinstance(data, Opening) or not isinstance(data, core.TermFact) or data.term_no in known
 
 
-def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, tuple[Data, ...]]:
+def _recorded(before: PolicyState, fact: Fact) -> tuple[PolicyState, list[Told]]:
     """Add the fact; everything that thereby begins to count is told, each as if it had come alone and in order."""
     counting = counting_of(before)
     new = heard_by(before, counting).hear(fact)
-    after, emit = counted(before, counting, new)
-    return _lived(replace(after, facts=(*before.facts, fact)), fact, new), emit
+    after, told = counted(before, counting, new)
+    return _lived(replace(after, facts=(*before.facts, fact)), fact, new), told
 
 
-def counted(before: PolicyState, counting: list[Fact], new: list[Fact]) -> tuple[PolicyState, tuple[Data, ...]]:
+def counted(before: PolicyState, counting: list[Fact], new: list[Fact]) -> tuple[PolicyState, list[Told]]:
     """With what begins to count; `counting` is what did before."""
-    whole, emit = before.policy, list[Data]()
+    whole, told = before.policy, list[Told]()
     for next_one in new:
         counting = sorted([*counting, next_one], key=lambda f: f.order)
         earlier, whole = whole, _folded(before, whole, counting, next_one)
-        emit += told_by(next_one, earlier, whole)
-    return replace(before, policy=whole), tuple(emit)
+        told += told_of(told_by(next_one, earlier, whole), next_one, counting)
+    return replace(before, policy=whole), told
 
 
 def _folded(state: PolicyState, whole: Policy | None, counting: list[Fact], new: Fact) -> Policy:
