@@ -59,7 +59,7 @@ def status_of(programme: Programme, why: Any) -> Said:
     """The tier or rank whose percent counted, as it is called."""
     status: str = why.tier_or_rank
     tier = next((one for one in programme.tiers.at(why.earned_on).tiers if one.name == status), None)
-    return Said(tier.label_zh if tier else RANKS_ZH.get(status, status), status)
+    return Said(tier.label_zh, tier.label_en) if tier else Said(RANKS_ZH.get(status, status), status)
 
 
 def of_entry(why: Any, memory: Memory, status: Said) -> Said:
@@ -99,14 +99,19 @@ def _earned(why: Any, status: Said) -> Said:
     sum_ = _sum(why, status)
     about = f"{why.label_en}, {why.reference}"
     if why.tops_up:
+        in_all = Said(f"，合计{sum_.zh}", f", in all{sum_.en}") if sum_.en else sum_
         return Said(
-            f"{why.earned_on}，{why.label_zh}（{why.reference}）：在明细{why.tops_up}之外补发{why.granted}分，合计{sum_.zh}",
-            f"{why.earned_on}, {about}: {why.granted} points more than entry {why.tops_up} had, in all{sum_.en}",
+            f"{why.earned_on}，{why.label_zh}（{why.reference}）：在明细{why.tops_up}之外补发{why.granted:,}分{in_all.zh}",
+            f"{why.earned_on}, {about}: {_points(why.granted)} on top of entry {why.tops_up}{in_all.en}",
         )
     return Said(
-        f"{why.earned_on}，{why.label_zh}（{why.reference}）：获得{why.granted}分{sum_.zh}",
-        f"{why.earned_on}, {about}: {why.granted} points{sum_.en}",
+        f"{why.earned_on}，{why.label_zh}（{why.reference}）：获得{why.granted:,}分{sum_.zh}",
+        f"{why.earned_on}, {about}: {_points(why.granted)}{sum_.en}",
     )
+
+
+def _points(number: int) -> str:
+    return f"{number:,} point" + ("" if number == 1 else "s")
 
 
 def _sum(why: Any, status: Said) -> Said:
@@ -121,7 +126,7 @@ def _sum(why: Any, status: Said) -> Said:
         return Said("", "")
     zh = "".join(f" x {percent} %（{of.zh}）" for percent, of in factors)
     en = "".join(f" x {percent} % ({of.en})" for percent, of in factors)
-    return Said(f"（{why.base}{zh}）", f" ({why.base}{en})")
+    return Said(f"（{why.base:,}{zh}）", f" ({why.base:,}{en})")
 
 
 def _limited(why: Any) -> Said | None:
@@ -149,7 +154,8 @@ def _taken_back(why: Any, memory: Memory) -> Said | None:
         return None
     reason, others = _reason(why, memory), _not_its_own(why)
     return Said(
-        f"冲回{why.taken_back}分：{reason.zh}{others.zh}", f"{why.taken_back} were taken back: {reason.en}{others.en}"
+        f"冲回{why.taken_back:,}分：{reason.zh}{others.zh}",
+        f"{why.taken_back:,} {'was' if why.taken_back == 1 else 'were'} taken back: {reason.en}{others.en}",
     )
 
 
@@ -162,8 +168,8 @@ def _not_its_own(why: Any) -> Said:
     there = [one for one in found if one[0]]
     if not there:
         return Said("", "")
-    zh = "，".join(f"{points}{zh}" for points, zh, _ in there)
-    en = ", ".join(f"{points} {en}" for points, _, en in there)
+    zh = "，".join(f"{points:,}{zh}" for points, zh, _ in there)
+    en = ", ".join(f"{points:,} {en}" for points, _, en in there)
     return Said(f"（其中{zh}）", f" ({en})")
 
 
@@ -208,5 +214,6 @@ def _became(why: Any) -> Said | None:
     if not there:
         return None
     return Said(
-        "，".join(f"{zh}{points}分" for zh, _, points in there), ", ".join(f"{points} {en}" for _, en, points in there)
+        "，".join(f"{zh}{points:,}分" for zh, _, points in there),
+        ", ".join(f"{points:,} {en}" for _, en, points in there),
     )

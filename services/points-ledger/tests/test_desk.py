@@ -320,7 +320,7 @@ async def test_points_that_came_later_for_the_same_fact_say_whose_rest_they_are(
     why = await get(t, f"/entries/{more['entry_id']}/why")
     assert (why["base"], why["tier_or_rank"], why["status_percent"], why["granted"]) == (400, "gold", 120, 80)
     assert why["tops_up"] == first["entry_id"]
-    told = f"80 points more than entry {first['entry_id']} had, in all (400 x 120 % (gold)); "
+    told = f"80 points on top of entry {first['entry_id']}, in all (400 x 120 % (Gold)); "
     assert told in why["says_en"]
     assert f"在明细{first['entry_id']}之外补发80分" in why["says_zh"]
     assert (await get(t, f"/entries/{first['entry_id']}/why"))["tops_up"] is None

@@ -107,5 +107,5 @@ async def test_the_chinese_sentence_is_chinese(t: Under) -> None:
     await t.feed(renewed(term(2), "2026-12-20", early=12))
     (entry,) = await t.pool.fetch("SELECT lot_no FROM lots WHERE rule = 'renewal'")
     said = await why(t, entry["lot_no"])
-    assert "points (400 x 120 % (gold))" in said["says_en"]
+    assert "points (400 x 120 % (Gold))" in said["says_en"]
     assert "分（400 x 120 %（黄金））" in said["says_zh"]
