@@ -10,6 +10,8 @@ from tenure.contracts.programme import Programme
 from .cast import D, at, earned, reversed_points
 from .test_rules import NEXT, Desk
 
+OWED_200 = "200 of them had been used and are owed: what is earned from now on repays them first."
+
 
 def renewal(amount: int, *, lot: str = "L-1", of: str = "P-1/2") -> points.PointsGranted:
     return replace(earned("renewal", amount, lot=lot), reference=of)
@@ -32,21 +34,21 @@ def taken_back(amount: int, *, rule: str = "renewal", of: str = "P-1/2", debt: i
         (
             [taken_back(228), taken_back(400, rule="premium", of="P-1/2#1")],  # whose grant is not told
             [
-                "400 points were taken back on 2026-03-01 because what had earned them changed.",
+                "400 points were taken back on 2026-03-01 because what had earned them changed (Premium paid).",
                 "You earned 300 points (claim-free year).",
             ],
         ),
         (
             [taken_back(300)],  # 72 of it were earned and told long ago
             [
-                "72 points were taken back on 2026-03-01 because what had earned them changed.",
+                "72 points were taken back on 2026-03-01 because what had earned them changed (renewal).",
                 "You earned 300 points (claim-free year).",
             ],
         ),
         (
             [taken_back(228, debt=200)],  # spent at noon
             [
-                "200 points were taken back on 2026-03-01 because what had earned them changed.",
+                "200 points were taken back on 2026-03-01 because what had earned them changed (renewal). " + OWED_200,
                 "You earned 500 points (renewal, claim-free year).",
             ],
         ),
@@ -110,3 +112,14 @@ def test_what_one_change_takes_back_is_one_message_however_far_back_it_was_earne
         "300 points were taken back on 2026-03-02",
         "30 points were taken back on 2026-03-02",
     ]
+
+
+def test_what_is_owed_is_said_with_how_it_is_repaid_once_for_all_of_one_change(rules: Programme) -> None:
+    """A policy that never was: its premium had been spent, and most of its renewal."""
+    desk = Desk(rules).hears(taken_back(1_500, rule="premium", of="P-1/2#1", debt=1_000), at(12, day=NEXT))
+    desk.hears(replace(taken_back(300, debt=200), entry_id="E-2"), at(12, day=NEXT))
+    (told,) = desk.tells()
+    assert told.text_zh == (
+        "因积分获得依据（保费积分、续保）发生变更，1,800 积分已于 2026-03-02 扣回。"
+        "其中 1,200 积分此前已使用，记为欠额，由今后获得的积分先行抵扣。"
+    )

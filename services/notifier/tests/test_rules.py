@@ -427,7 +427,7 @@ def test_what_was_taken_back_is_not_laid_to_a_policy(rules: Programme) -> None:
         as_debt=0,
     )
     (told,) = Desk(rules).hears(steps).tells()
-    assert told.text_en == "10 points were taken back on 2026-03-01 because what had earned them changed."
+    assert told.text_en == "10 points were taken back on 2026-03-01 because what had earned them changed (Steps)."
     (told,) = Desk(rules, book=Book(tier="silver")).hears(tier_changed("silver", "none")).tells()
     assert told.text_en == "As no policy of yours stands behind it, your Silver membership is no longer valid."
 

@@ -13,7 +13,7 @@ from tenure.contracts.points import PointsReversed
 from tenure.contracts.programme import Programme
 
 from notifier.rules.asking import Draft, ask, member_of
-from notifier.rules.member import Item, Member, Pending, with_pending
+from notifier.rules.member import OWED, Item, Member, Pending, with_pending
 
 EARNED: Final = "points_earned"
 DIGESTED: Final = frozenset({"anniversary", "no_claim_year", "renewal", "renewal_early"})
@@ -41,9 +41,14 @@ def on_points_reversed(state: Member | None, event: Event, programme: Programme)
     member, untold = _unsaid(member, event, felt - data.as_debt)
     if felt == untold:
         return Decision(member)
-    items = (Item(f"{data.entry_id}/{data.rule}", data.rule, felt - untold),)
-    draft = Draft("points_reversed", event.time.isoformat(), {"on": event.day.isoformat()}, items)
+    draft = Draft("points_reversed", event.time.isoformat(), {"on": event.day.isoformat()}, _gone(data, felt - untold))
     return ask(member, event, programme, draft)
+
+
+def _gone(data: PointsReversed, points: int) -> tuple[Item, ...]:
+    entry = f"{data.entry_id}/{data.rule}"
+    had, owed = Item(entry, data.rule, points - data.as_debt), Item(f"{entry}/{OWED}", OWED, data.as_debt)
+    return (had, owed) if owed.amount else (had,)
 
 
 def is_nothing_earned(pending: Pending) -> bool:

@@ -21,6 +21,7 @@ MOVES_MAX: Final = 60
 UNSAID_MAX: Final = 10
 EXTENSIONS_MAX: Final = 20
 EXPIRING: Final = "policy_expiring"
+OWED: Final = "owed"
 Params = Mapping[str, str | int]
 
 

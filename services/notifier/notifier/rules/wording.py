@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
 from tenure.calendar import local_date
 from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import Language, Messages, Text
 from tenure.contracts.programme.order import rule_on
 from tenure.contracts.tier import NO_TIER
 
-from notifier.rules.member import Pending
+from notifier.rules.member import OWED, Pending
 
 LISTED_MAX: Final = 12
 TEXT_CHARS_MAX: Final = 1_000
@@ -109,7 +110,23 @@ def _promised(words: Words, code: str) -> str:
 
 
 def _rules(words: Words, _: str) -> str:
-    return _listed(words, [words.rules.label(item.code, words.language) for item in words.pending.items])
+    return _listed(words, [_rule_label(words, item.code) for item in words.pending.items if item.code != OWED])
+
+
+def _rule_label(words: Words, code: str) -> str:
+    rule = words.programme.earning.newest.find(code)
+    if rule is None or code in words.rules.labels:
+        return words.rules.label(code, words.language)
+    return rule.label_zh if words.language == "zh" else rule.label_en
+
+
+def _owed(words: Words, name: str) -> str:
+    """How much of the points taken back had been used: who owes is told so, and how it is repaid."""
+    phrase, owed = words.rules.phrases.get(name), sum(i.amount for i in words.pending.items if i.code == OWED)
+    if phrase is None or not owed:
+        return ""
+    named = {**words.pending.params, "missing": owed, "measure": ""}
+    return write(phrase, words._replace(pending=replace(words.pending, params=named)))
 
 
 def _policies(words: Words, _: str) -> str:
@@ -171,5 +188,6 @@ PLACES: Final[Mapping[str, Callable[[Words, str], str]]] = MappingProxyType(
         "unlocks": _unlocks,
         "unlocked": _if_listed,
         "lost": _if_listed,
+        "owed": _owed,
     }
 )

@@ -49,10 +49,11 @@ PLACEHOLDERS: Final = frozenset(
         "unlocks",
         "unlocked",
         "lost",
+        "owed",
     }
 )
 PHRASES: Final = frozenset({"unlocks_years", "unlocks_premium", "unlocked", "lost"})
-PHRASES_OPTIONAL: Final = frozenset({"of_amount"})
+PHRASES_OPTIONAL: Final = frozenset({"of_amount", "owed"})
 """What a file of before has no words for, and no text with a place for it."""
 
 
