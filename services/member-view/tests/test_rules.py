@@ -229,10 +229,15 @@ def test_a_tier_about_to_drop_is_shown_until_a_condition_holds_again(rules: Prog
     ("told", "summary_en", "summary_zh"),
     [
         ([grant(198, wallet="agent")], "No tier yet; 0 points; 198 agent points", "暂无等级；0 积分；198 代理人积分"),
+        (
+            [grant(500), held(500), captured(500), taken_back(debt=500)],
+            "No tier yet; 0 points; 500 owed, repaid first",
+            "暂无等级；0 积分；欠 500 积分，须先抵扣",
+        ),
         ([grant(1), grant(1, wallet="agent")], "No tier yet; 1 point; 1 agent point", "暂无等级；1 积分；1 代理人积分"),
     ],
 )
-def test_an_agents_own_points_are_in_the_sentence(
+def test_what_is_owed_and_an_agents_own_points_are_in_the_sentence(
     rules: Programme, told: list[PointsEvent], summary_en: str, summary_zh: str
 ) -> None:
     view = shown(after(rules, *told))

@@ -48,6 +48,12 @@ NOTHING: Final[dict[Reason, Said]] = {
     "rated": Said("按当日倍数计算后不足1分", "the multipliers of that day leave less than a point of it"),
 }
 """Why an activity came to nothing, where it needs no more than what limits it."""
+REVOKED: Final = {
+    "policy.anniversary": Said("该周年不再成立", "that anniversary no longer stands"),
+    "no_claim_year.completed": Said("该年度不再计为无理赔年度", "that year no longer counts as one without a claim"),
+    "referral.converted": Said("所推荐的保单自始无效", "the policy that was referred never was"),
+}
+"""What was taken back, by what it was; a year may go for a claim, for cover that ended, or to another holder."""
 
 
 def label_of(rule: Any, code: str) -> Said:
@@ -177,7 +183,7 @@ def _reason(why: Any, memory: Memory) -> Said:
     if why.policy_no in memory.rescinded:
         return Said("保单已解除", "the policy was rescinded")
     if why.revoked:
-        return Said("该事项已撤销", "what they were for was taken back")
+        return REVOKED.get(why.source_type, Said("该事项已撤销", "what had earned it was taken back"))
     term = memory.term_of(why.policy_no, why.term_no, why.earned_on) if why.policy_no else None
     return (
         _of_term(why, term) if term is not None else Said("按更正后的情况重新计算", "counted again after a correction")

@@ -31,6 +31,7 @@ class Entry:
     campaign: str = ""
     capped_by: str = ""
     cut_on: date | None = None
+    source_type: str = "activity.completed"
     policy_no: str = ""
     revoked: bool = True
     from_others: int = 0
@@ -55,8 +56,23 @@ class Entry:
         ),
         (
             Entry(granted=1, remaining=0, taken_back=1),
-            "1 point; … ; 1 was taken back: what they were for was taken back.",
+            "1 point; … ; 1 was taken back: what had earned it was taken back.",
             "获得1分；…；冲回1分：该事项已撤销。",
+        ),
+        (
+            Entry(granted=300, remaining=0, taken_back=300, source_type="no_claim_year.completed"),
+            "300 points; … ; 300 were taken back: that year no longer counts as one without a claim.",
+            "获得300分；…；冲回300分：该年度不再计为无理赔年度。",
+        ),
+        (
+            Entry(granted=100, remaining=0, taken_back=100, source_type="policy.anniversary"),
+            "100 points; … ; 100 were taken back: that anniversary no longer stands.",
+            "获得100分；…；冲回100分：该周年不再成立。",
+        ),
+        (
+            Entry(granted=500, remaining=0, taken_back=500, source_type="referral.converted"),
+            "500 points; … ; 500 were taken back: the policy that was referred never was.",
+            "获得500分；…；冲回500分：所推荐的保单自始无效。",
         ),
         (  # a cap had room again: no multiplier, so there is no sum to say
             Entry(base=400, granted=80, remaining=80, tops_up="M-1:3"),

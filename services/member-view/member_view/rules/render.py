@@ -185,9 +185,11 @@ def _order(order: Order) -> dict[str, Any]:
 
 
 def _summary_en(view: View, today: Now) -> str:
-    s, available = view.standing, view.purses.get("points", Purse()).available
+    s, purse = view.standing, view.purses.get("points", Purse())
     tier = f"{s.label.en} since {s.since}" if s.tier != NO_TIER else "No tier yet"
-    parts = [tier + (" (no cover now)" if today.lapsed else ""), _counted(available, "point")]
+    parts = [tier + (" (no cover now)" if today.lapsed else ""), _counted(purse.available, "point")]
+    if purse.debt:
+        parts.append(f"{purse.debt:,} owed, repaid first")
     if AGENT in view.purses:
         parts.append(_counted(view.purses[AGENT].available, "agent point"))
     for claim in today.claims:
@@ -202,9 +204,11 @@ def _counted(number: int, what: str) -> str:
 
 
 def _summary_zh(view: View, today: Now) -> str:
-    s, available = view.standing, view.purses.get("points", Purse()).available
+    s, purse = view.standing, view.purses.get("points", Purse())
     tier = f"{s.label.zh}会员（自 {s.since} 起）" if s.tier != NO_TIER else "暂无等级"
-    parts = [tier + ("，目前无在保保单" if today.lapsed else ""), f"{available:,} 积分"]
+    parts = [tier + ("，目前无在保保单" if today.lapsed else ""), f"{purse.available:,} 积分"]
+    if purse.debt:
+        parts.append(f"欠 {purse.debt:,} 积分，须先抵扣")
     if AGENT in view.purses:
         parts.append(f"{view.purses[AGENT].available:,} 代理人积分")
     for claim in today.claims:
