@@ -165,6 +165,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uses: tuple[Use, ...] = ()
     answers: Mapping[str, Answer] = {}
     reports: tuple[str, ...] = ()
+    is_history: bool = False
+    """All that was told of the member is imported history, and what that implies: no day was lived yet."""
     merged_into: str | None = None
     lies_with: str | None = None
     ties_no: int = 0

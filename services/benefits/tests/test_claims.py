@@ -92,6 +92,20 @@ def test_imported_claims_are_not_advised(life):
     assert life.take(ClaimAdvised) == []
 
 
+@pytest.mark.parametrize("status", ["registered", "surveyed", "assessed", "reopened"])
+def test_an_imported_claim_that_goes_on_is_advised_like_any_other(life, status):
+    life.then(issued())
+    life.then(tiers(("2020-01-01", "gold")))
+    life.then(claim(300_000), backfill=True)
+    life.day("2021-06-30")
+    assert life.take(ClaimAdvised) == []
+    life.then(claim(450_000, status=status, on="2021-07-01"))
+    assert [(a.tier, a.on_site_survey_waived) for a in life.take(ClaimAdvised)] == [("gold", True)]
+    life.then(claim(450_000, status=status, on="2021-07-01"))
+    life.then(claim(450_000, status="paid", on="2021-07-03"))
+    assert life.take(ClaimAdvised) == []
+
+
 def test_a_claim_that_turns_out_to_be_another_s_is_dropped(life):
     life.then(issued())
     life.then(claim(300_000))

@@ -94,6 +94,22 @@ def test_imported_history_asks_nothing_of_the_core_until_the_next_day_that_is_li
     assert len(life.take(CoverageExtensionRequested)) == 1
 
 
+@pytest.mark.parametrize("first", ["the day", "a fact"])
+def test_of_a_member_of_history_alone_nothing_is_asked_for_years_that_are_over(life, first):
+    """What history implies of years past is told when days come at last, as of its own days; the core is asked as of this one."""
+    life.then(issued(end="2030-01-01"), backfill=True)
+    life.then(tiers(("2020-01-01", "basic")), backfill=True)
+    life.then(tiers(("2020-01-01", "basic"), ("2022-01-01", "silver")), at="2022-01-01")
+    life.then(tiers(("2020-01-01", "basic"), ("2022-01-01", "silver"), ("2025-01-01", "gold")), at="2025-01-01")
+    if first == "a fact":
+        life.then(issued(no="P-car", line="motor", start="2026-03-01", end="2027-03-01"))
+    life.day("2026-03-01")
+    asked = [e.request_id.rpartition(".")[2] for e in life.take(CoverageExtensionRequested)]
+    assert asked == ["20260101"]
+    life.then(tiers(("2020-01-01", "diamond")), at="2026-03-02")
+    assert [e.benefit for e in life.take(CoverageExtensionRequested)][-1] == "pet_liability"
+
+
 def changed(until, *, version):
     """The home policy's cover ends on another day, as a cancellation or its reversal says; None: there was none at all."""
     covers = ((D("2020-01-01"), D(until)),) if until else ()

@@ -39,7 +39,7 @@ _json = msgspec.json.Encoder()
 def on_term(state: State | None, event: Event, programme: Programme) -> Decision[State]:
     """A term as it stands now; an older version of it changes nothing."""
     data: TermEvent = event.data
-    before = _known(state, data.member_id)
+    before = _known(state, event)
     after = take_term(before, data.term)
     if after is before:
         return Decision(before)
@@ -51,7 +51,7 @@ def on_term(state: State | None, event: Event, programme: Programme) -> Decision
 def on_tier_changed(state: State | None, event: Event, programme: Programme) -> Decision[State]:
     """The member's whole timeline replaces the one known."""
     data: TierChanged = event.data
-    before = _known(state, data.member_id)
+    before = _known(state, event)
     timeline = tuple(sorted(data.timeline, key=lambda step: step.effective))
     after = before if timeline == before.timeline else replace(before, timeline=timeline)
     return _settled(before, after, event, programme, matters=after is not before)
@@ -59,7 +59,7 @@ def on_tier_changed(state: State | None, event: Event, programme: Programme) -> 
 
 def on_registered(state: State | None, event: Event, programme: Programme) -> Decision[State]:
     data: CustomerRegistered = event.data
-    before = _known(state, data.member_id)
+    before = _known(state, event)
     after = moved(before, data.region, data.effective) if data.region and not before.is_erased else before
     return _settled(before, after, event, programme, matters=False)
 
@@ -67,7 +67,7 @@ def on_registered(state: State | None, event: Event, programme: Programme) -> De
 def on_claim(state: State | None, event: Event, programme: Programme) -> Decision[State]:
     """What is told late, under a number that was given up, is on its way to who remains (`is_astray`)."""
     data: ClaimChanged = event.data
-    before = _known(state, data.member_id)
+    before = _known(state, event)
     after = take_claim(before, data, backfill=event.backfill)
     decided = _settled(before, after, event, programme, matters=False)
     is_anothers = data.handed_over == "from" or before.merged_into is not None
@@ -91,7 +91,7 @@ def on_rejected(state: State | None, event: Event, programme: Programme) -> Deci
 def on_anniversary(state: State | None, event: Event, programme: Programme) -> Decision[State]:
     """A home policy's anniversary makes a report, once, but for an erased member: it says where the home is."""
     data: PolicyAnniversary = event.data
-    before = _known(state, data.member_id)
+    before = _known(state, event)
     settled = _settled(before, before, event, programme, matters=False)
     name = report_id(data)
     if event.backfill or data.product_line != PRODUCT_LINE or name in before.reports or before.is_erased:
@@ -119,7 +119,7 @@ def on_day(state: State | None, event: Event, programme: Programme) -> Decision[
     reached: DayReached = event.data
     if state is None:
         return Decision(None)
-    after, told = settle(state, programme, reached.day)
+    after, told = settle(_living(state), programme, reached.day)
     return Decision(after, emit=told)
 
 
@@ -141,13 +141,13 @@ def take_term(state: State, term: Term) -> State:
     return replace(state, terms={**state.terms, term.id: taken})
 
 
-def _known(state: State | None, member_id: str) -> State:
-    return state if state is not None else State(member_id=member_id)
+def _known(state: State | None, event: Event) -> State:
+    return state if state is not None else State(member_id=event.data.member_id, is_history=event.backfill)
 
 
 def _answered(state: State | None, event: Event, programme: Programme, answer: Answer) -> Decision[State]:
     """The core's answer. A confirmation stands against a rejection, whichever comes first: the endorsement exists."""
-    before = _known(state, event.data.member_id)
+    before = _known(state, event)
     known = before.answers.get(event.data.request_id)
     if known == answer or (known is not None and known.is_confirmed and not answer.is_confirmed):
         return Decision(before)
@@ -168,10 +168,17 @@ def _rests_on_cover(grant: Grant) -> bool:
 def _settled(before: State, after: State, event: Event, programme: Programme, *, matters: bool) -> Decision[State]:
     """Make visible what the change implies, if it `matters` to grants, or if something falls due by the event's day."""
     told: tuple[Any, ...] = ()
-    if matters or _is_due(after, event.day) or has_moved(before, after):
-        after, told = settle(after, programme, event.day, ask=not event.backfill)
+    is_live = not event.backfill and not isinstance(event.data, TierChanged)
+    begins, after = after.is_history and is_live, _living(after) if is_live else after
+    if matters or begins or _is_due(after, event.day) or has_moved(before, after):
+        after, told = settle(after, programme, event.day, ask=not event.backfill and not after.is_history)
     after, advised = advise(after, programme)
     return Decision(after, emit=(*told, *advised))
+
+
+def _living(state: State) -> State:
+    """A member of history alone lives from the first fact or day that is none. A tier is neither: its day may lie years back."""
+    return replace(state, is_history=False) if state.is_history else state
 
 
 def _is_due(state: State, day: date) -> bool:

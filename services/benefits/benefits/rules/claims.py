@@ -77,8 +77,9 @@ def entitlements(state: State, claim: KnownClaim, programme: Programme) -> Entit
 def take_claim(state: State, changed: ClaimChanged, *, backfill: bool) -> State:
     """The state with what the event says of its claim. An older word about a claim does not replace a newer one.
 
-    What is another's is dropped; under a number that was given up, once who remains has heard of it. What came from another
-    is advised anew: who was told of it is not who has it now.
+    A claim of imported history is live from the first word on it that is none, if it is open then. What is another's is dropped;
+    under a number that was given up, once who remains has heard of it. What came from another is advised anew: who was told of
+    it is not who has it now.
     """
     known = state.claims.get(changed.claim_no)
     if changed.handed_over == "from":
@@ -86,7 +87,8 @@ def take_claim(state: State, changed: ClaimChanged, *, backfill: bool) -> State:
         if state.merged_into is not None:
             rest[changed.claim_no] = replace(_claim(changed, live=False), is_gone=True)
         return replace(state, claims=rest) if rest != state.claims else state
-    live = not backfill and changed.status in (OPEN if changed.handed_over else YOUNG)
+    is_new = known is None and not changed.handed_over
+    live = not backfill and changed.status in (YOUNG if is_new else OPEN)
     if known is None:
         claim = _claim(changed, live=live)
     else:
