@@ -28,6 +28,9 @@ OWN_LABELS: Final = {
     GRACE: Said("退还积分（原积分已过期）", "Refund of expired points"),
 }
 """What earns without a rule of the programme."""
+UNITS: Final = {"growth": Said("成长值", "growth point"), "agent": Said("代理人积分", "agent point")}
+"""What is counted in the wallets that are not the member's to spend; everything else is points."""
+POINTS: Final = Said("分", "point")
 RANKS_ZH: Final = {"trainee": "见习", "agent": "代理人", "senior": "资深代理人", "manager": "主管"}
 LIMITS_ZH: Final = (
     (CUT_AGAIN, "重新计算时的上限"), (f"{CUT} ", "上限 "), (WAITS, "等待活动预算 "), (BUDGET, "活动预算 "), (CAMPAIGN, "活动 "),
@@ -104,20 +107,25 @@ def _why_nothing(reason: Reason, by: str) -> Said:
 def _earned(why: Any, status: Said) -> Said:
     sum_ = _sum(why, status)
     about = f"{why.label_en}, {why.reference}"
+    earned_zh = _unit_zh(why, why.granted)
     if why.tops_up:
         in_all = Said(f"，合计{sum_.zh}", f", in all{sum_.en}") if sum_.en else sum_
         return Said(
-            f"{why.earned_on}，{why.label_zh}（{why.reference}）：在明细{why.tops_up}之外补发{why.granted:,}分{in_all.zh}",
-            f"{why.earned_on}, {about}: {_points(why.granted)} on top of entry {why.tops_up}{in_all.en}",
+            f"{why.earned_on}，{why.label_zh}（{why.reference}）：在明细{why.tops_up}之外补发{earned_zh}{in_all.zh}",
+            f"{why.earned_on}, {about}: {_counted(why)} on top of entry {why.tops_up}{in_all.en}",
         )
     return Said(
-        f"{why.earned_on}，{why.label_zh}（{why.reference}）：获得{why.granted:,}分{sum_.zh}",
-        f"{why.earned_on}, {about}: {_points(why.granted)}{sum_.en}",
+        f"{why.earned_on}，{why.label_zh}（{why.reference}）：获得{earned_zh}{sum_.zh}",
+        f"{why.earned_on}, {about}: {_counted(why)}{sum_.en}",
     )
 
 
-def _points(number: int) -> str:
-    return f"{number:,} point" + ("" if number == 1 else "s")
+def _unit_zh(why: Any, number: int) -> str:
+    return f"{number:,}{UNITS.get(why.wallet, POINTS).zh}"
+
+
+def _counted(why: Any) -> str:
+    return f"{why.granted:,} {UNITS.get(why.wallet, POINTS).en}" + ("" if why.granted == 1 else "s")
 
 
 def _sum(why: Any, status: Said) -> Said:
@@ -160,7 +168,7 @@ def _taken_back(why: Any, memory: Memory) -> Said | None:
         return None
     reason, others = _reason(why, memory), _not_its_own(why)
     return Said(
-        f"冲回{why.taken_back:,}分：{reason.zh}{others.zh}",
+        f"冲回{_unit_zh(why, why.taken_back)}：{reason.zh}{others.zh}",
         f"{why.taken_back:,} {'was' if why.taken_back == 1 else 'were'} taken back: {reason.en}{others.en}",
     )
 
@@ -168,13 +176,13 @@ def _taken_back(why: Any, memory: Memory) -> Said | None:
 def _not_its_own(why: Any) -> Said:
     """What of the points taken back had been used: other entries gave them, or they are owed."""
     found = (
-        (why.from_others, "分取自其他明细", "of them from other entries"),
-        (why.as_debt, "分记为欠额", "of them as a debt"),
+        (why.from_others, "取自其他明细", "of them from other entries"),
+        (why.as_debt, "记为欠额", "of them as a debt"),
     )
     there = [one for one in found if one[0]]
     if not there:
         return Said("", "")
-    zh = "，".join(f"{points:,}{zh}" for points, zh, _ in there)
+    zh = "，".join(f"{_unit_zh(why, points)}{zh}" for points, zh, _ in there)
     en = ", ".join(f"{points:,} {en}" for points, _, en in there)
     return Said(f"（其中{zh}）", f" ({en})")
 
@@ -220,6 +228,6 @@ def _became(why: Any) -> Said | None:
     if not there:
         return None
     return Said(
-        "，".join(f"{zh}{points:,}分" for zh, _, points in there),
+        "，".join(f"{zh}{_unit_zh(why, points)}" for zh, _, points in there),
         ", ".join(f"{points:,} {en}" for _, en, points in there),
     )

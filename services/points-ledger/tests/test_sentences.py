@@ -13,6 +13,7 @@ from tenure.contracts.programme import Programme
 class Entry:
     """A premium's points, as far as the sentence asks."""
 
+    wallet: str = "points"
     base: int = 1_234
     granted: int = 1_234
     remaining: int = 1_234
@@ -73,6 +74,16 @@ class Entry:
             Entry(granted=500, remaining=0, taken_back=500, source_type="referral.converted"),
             "500 points; … ; 500 were taken back: the policy that was referred never was.",
             "获得500分；…；冲回500分：所推荐的保单自始无效。",
+        ),
+        (
+            Entry(granted=20, remaining=20, wallet="growth"),
+            "20 growth points; … ; 20 left.",
+            "获得20成长值；…；剩余20成长值。",
+        ),
+        (
+            Entry(granted=55, remaining=0, taken_back=55, wallet="agent", as_debt=15, from_others=40),
+            "55 agent points; … ; 55 were taken back: what had earned it was taken back (40 of them from other entries, 15 of them as a debt).",
+            "获得55代理人积分；…；冲回55代理人积分：该事项已撤销（其中40代理人积分取自其他明细，15代理人积分记为欠额）。",
         ),
         (  # a cap had room again: no multiplier, so there is no sum to say
             Entry(base=400, granted=80, remaining=80, tops_up="M-1:3"),
