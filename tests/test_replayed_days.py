@@ -22,9 +22,9 @@ POLICIES = 400
 """More than live through a day in one transaction."""
 
 
-def issued(number: int) -> Event:
-    """A policy of the year before, whose only year is complete soon after the replay begins."""
-    start, end = date(2016, 1, 11), date(2017, 1, 11)
+def issued(number: int, *, since: date = date(2016, 1, 11)) -> Event:
+    """A policy of the year before, whose only year is complete soon after the replay begins; or its last of more."""
+    start, end = since, date(2017, 1, 11)
     data = core.PolicyIssued(
         policy_no=f"P-{number}", member_id=f"M-{number}", product_line="motor", start=start, end=end, premium_fen=50_000
     )
@@ -61,6 +61,20 @@ async def test_the_years_of_policies_of_history_are_told_whose_day_comes_with_th
         told = [e.data for e in await here.services["policy-sync"].emitted_events()]
     years = [(d.policy_no, d.years) for d in told if isinstance(d, PolicyAnniversary)]
     assert sorted(years) == sorted((f"P-{n}", 1) for n in range(POLICIES))
+
+
+@pytest.mark.parametrize("come", [replayed, imported_and_ticked])
+async def test_tiers_of_members_of_history_that_come_after_the_first_day_are_news(
+    settings: Settings, tmp_path: Path, come: Days
+) -> None:
+    settings = settings.model_copy(update={"clock": "events"})
+    async with running(["policy-sync", "tier-engine"], settings) as here:
+        pools: Any = {name: service.pool for name, service in here.services.items()}
+        watch, targets = Watch(pools, ""), Targets(tmp_path / "published.json")
+        await come(settings, [issued(n, since=date(2015, 1, 11)) for n in range(POLICIES)], targets, watch)
+        await watch.until_drained(targets.positions())
+        upgrades = "SELECT backfill, count(*) FROM decisions WHERE to_tier = 'silver' GROUP BY 1"
+        assert [tuple(row) for row in await pools["tier-engine"].fetch(upgrades)] == [(False, POLICIES)]
 
 
 async def came(here: Running, day: date) -> bool:

@@ -18,13 +18,13 @@ from tenure.contracts.decision import DayReached, Decision
 from tenure.contracts.event import Event, WrongEventError
 from tenure.contracts.topic import Topic
 from tenure.contracts.topics import TOPIC_OF, read_by
+from tenure.history import Rule, after_history
 from tenure.rulebook.kinds import KINDS
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
 S = TypeVar("S")
-Rule = Callable[[Any, Event, Any], Decision[Any]]
 RouterOf = Callable[..., "APIRouter"]
 Forget = Callable[[Connection, int], Awaitable[int]]
 _OF_THE_SPINE: Final = frozenset({"day.started", "rules.published", "rules.withdrawn"})
@@ -50,7 +50,8 @@ class Service(Generic[S]):
 
     `rules` maps the type of an event's data to the rule that decides it; `ignores` names the event types of its
     topics that mean nothing to it. Every type of every topic it reads must stand in one of the two, so that a new
-    event is a decision, not an accident. `keys` tells which states an event touches, default its own key. `problems`
+    event is a decision, not an accident. `keys` tells which states an event touches, default its own key. `catch_up` brings what
+    is known from history alone up to a day, for states that say whether they are `of_history` (`tenure.history`). `problems`
     are the refusals of its rules and routes, code to (HTTP status, English title, Chinese title). `gauges` are metrics of
     its own, each with the statement that is asked for its value every few seconds: make it one that an index answers.
     `forgets` are tables with a retention, each with what deletes up to so many rows past it, and says how many it did.
@@ -67,6 +68,7 @@ class Service(Generic[S]):
     save: Callable[[Connection, Saved[S]], Awaitable[None]]
     due: Callable[[Connection, date, int], Awaitable[list[str]]] | None = None
     keys: Callable[[Event], tuple[str, ...]] = own_key
+    catch_up: Rule | None = None
     routers: Callable[[], tuple[RouterOf, ...]] = tuple
     background: tuple[Callable[..., Awaitable[None]], ...] = ()
     problems: Mapping[str, tuple[int, str, str]] = field(default_factory=dict)
@@ -102,6 +104,8 @@ class Service(Generic[S]):
     def decide(self, state: Any, event: Event, programme: Any) -> Decision[Any]:
         """The rule for this event. An event type the service ignores changes nothing. Raises WrongEventError."""
         rule = self.rules.get(type(event.data))
+        if rule is not None and self.catch_up is not None:
+            return after_history(self.catch_up, rule, state, event, programme)
         if rule is not None:
             return rule(state, event, programme)
         if event.type in self.ignores:

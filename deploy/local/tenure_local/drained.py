@@ -26,10 +26,13 @@ from tenure_local.services import SERVICES
 LOOK_EVERY_S: Final = 0.1
 CHECK_WORKER_EVERY_S: Final = 3.0
 WORKER_ANSWER_TIMEOUT_S: Final = 10.0
-_LIVED: Final = """
-SELECT EXISTS (SELECT FROM calendar WHERE day >= $1)
-   AND NOT EXISTS (SELECT FROM policies WHERE live_from IS NULL AND due_on <= $1)
-"""
+_CAME: Final = "SELECT EXISTS (SELECT FROM calendar WHERE day >= $1) AND NOT EXISTS (SELECT FROM {} due_on <= $1)"
+_LIVED: Final = {
+    "policy-sync": _CAME.format("policies WHERE live_from IS NULL AND"),
+    "tier-engine": _CAME.format("members WHERE"),
+    "benefits": _CAME.format("members WHERE"),
+}
+"""Whether a day has come to all that is of history alone, of those who keep such, in the order in which they hear of it."""
 Offsets = dict[tuple[str, int], int]
 
 
@@ -109,7 +112,8 @@ class Watch:
     async def look(self, targets: Iterable[Position] = ()) -> Backlog:
         """The backlog now. `targets` are acknowledgements of producers outside the platform (imports, replays)."""
         backlog, high, read = Backlog(), {(p.topic, p.partition): p.next_offset for p in targets}, {}
-        for service in SERVICES:
+        services = [service for service in SERVICES if service.name in self._connections]
+        for service in services:
             conn = self._connections[service.name]
             for row in await conn.fetch("SELECT topic, partition, next_offset FROM published"):
                 place = (row["topic"], row["partition"])
@@ -117,7 +121,7 @@ class Watch:
             rows = await conn.fetch("SELECT topic, partition, next_offset FROM progress")
             read[service.name] = {(r["topic"], r["partition"]): r["next_offset"] for r in rows}
             await self._look_at(service, conn, backlog)
-        for service in SERVICES:
+        for service in services:
             backlog.unread[service.name] = _unread(service, high, read[service.name])
         return backlog
 
@@ -169,13 +173,20 @@ class Watch:
             await self.worker_is_there()
             await asyncio.sleep(LOOK_EVERY_S / 2)
 
-    async def until_lived(self, day: date) -> None:
-        """Wait until a day has come to every policy of history alone: it lives from the first one it meets, and of days that come
-        together that is the last.
+    async def until_lived(self, day: date, targets: Iterable[Position]) -> None:
+        """Wait until a day has come to all that is known from history alone: it lives from the first one it meets, and of days that
+        come together that is the last.
         """
-        while not await self._connections["policy-sync"].fetchval(_LIVED, day):
-            await self.worker_is_there()
-            await asyncio.sleep(LOOK_EVERY_S / 2)
+        targets = list(targets)
+        for name in (name for name in _LIVED if name in self._connections):
+            while not await self._has_lived(name, day, targets):
+                await self.worker_is_there()
+                await asyncio.sleep(LOOK_EVERY_S / 2)
+
+    async def _has_lived(self, name: str, day: date, targets: list[Position]) -> bool:
+        backlog = await self.look(targets)
+        is_told = not backlog.unread[name] and not any(backlog.unpublished.values())
+        return is_told and bool(await self._connections[name].fetchval(_LIVED[name], day))
 
 
 @asynccontextmanager

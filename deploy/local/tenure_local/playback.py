@@ -80,7 +80,7 @@ async def _stream(
     producer: Producer, live: list[Event], targets: Targets, watch: Watch, since: date, until: date, told: Progress
 ) -> int:
     targets.add(await producer.send([tick(since)]))
-    await watch.until_lived(since)
+    await watch.until_lived(since, targets.positions())
     started = since
     ahead: deque[tuple[date, list[Position]]] = deque()
     for window, last in _windows(live, since, until):
@@ -158,6 +158,6 @@ async def publish_days(settings: Settings, after: date, until: date, targets: Ta
     async with sending(settings) as producer:
         targets.add(await producer.send([tick(first)]))
         if others:
-            await watch.until_lived(first)
+            await watch.until_lived(first, targets.positions())
             targets.add(await producer.send([tick(day) for day in others]))
     targets.save()

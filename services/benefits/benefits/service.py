@@ -77,6 +77,7 @@ SERVICE: Final[Service[State]] = Service(
     save=store.save,
     due=store.due,
     keys=keys,
+    catch_up=rules.caught_up,
     routers=routers,
     background=(gathering.TIMER.gather,),
     problems=PROBLEMS,

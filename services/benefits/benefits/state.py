@@ -165,12 +165,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uses: tuple[Use, ...] = ()
     answers: Mapping[str, Answer] = {}
     reports: tuple[str, ...] = ()
-    is_history: bool = False
-    """All that was told of the member is imported history, and what that implies: no day was lived yet."""
     merged_into: str | None = None
     lies_with: str | None = None
     ties_no: int = 0
     brought: Mapping[str, Brought] = {}
+    of_history: bool = False
+    """All that is known of the member is history, no fact and no day that lived."""
     is_erased: bool = False
     """Nothing is kept any more of where the member lives, nor any words."""
 

@@ -4,7 +4,6 @@ from datetime import date
 from itertools import count
 
 import msgspec
-from benefits import rules
 from benefits.commands import UseBenefit
 from benefits.rules.plan import Life as Plan
 from benefits.rules.settle import standing
@@ -134,7 +133,7 @@ class Life:
     def day(self, day):
         while self.state.due_on is not None and self.state.due_on <= D(day):
             before = self.state.due_on
-            decided = rules.on_day(self.state, self.event(DayReached(key=M, day=D(day))), self.programme)
+            decided = SERVICE.decide(self.state, self.event(DayReached(key=M, day=D(day))), self.programme)
             self.state, told = decided.state, decided.emit
             self.told += one_by_one(told)
             assert self.state.due_on is None or self.state.due_on > before

@@ -3,7 +3,7 @@
 import pytest
 from benefits.rules.endorsements import answer_of
 from benefits.views import member_view
-from benefits_life import D, M, confirmed, issued, term, tiers, use
+from benefits_life import D, M, confirmed, issued, one_by_one, term, tiers, use
 from tenure.contracts import policy
 from tenure.contracts.benefit import (
     BenefitExpired,
@@ -99,8 +99,10 @@ def test_of_a_member_of_history_alone_nothing_is_asked_for_years_that_are_over(l
     """What history implies of years past is told when days come at last, as of its own days; the core is asked as of this one."""
     life.then(issued(end="2030-01-01"), backfill=True)
     life.then(tiers(("2020-01-01", "basic")), backfill=True)
-    life.then(tiers(("2020-01-01", "basic"), ("2022-01-01", "silver")), at="2022-01-01")
-    life.then(tiers(("2020-01-01", "basic"), ("2022-01-01", "silver"), ("2025-01-01", "gold")), at="2025-01-01")
+    life.then(tiers(("2020-01-01", "basic"), ("2022-01-01", "silver")), at="2022-01-01", backfill=True)
+    life.then(
+        tiers(("2020-01-01", "basic"), ("2022-01-01", "silver"), ("2025-01-01", "gold")), at="2025-01-01", backfill=True
+    )
     if first == "a fact":
         life.then(issued(no="P-car", line="motor", start="2026-03-01", end="2027-03-01"))
     life.day("2026-03-01")
@@ -108,6 +110,17 @@ def test_of_a_member_of_history_alone_nothing_is_asked_for_years_that_are_over(l
     assert asked == ["20260101"]
     life.then(tiers(("2020-01-01", "diamond")), at="2026-03-02")
     assert [e.benefit for e in life.take(CoverageExtensionRequested)][-1] == "pet_liability"
+
+
+def test_periods_that_passed_before_the_first_day_that_is_lived_are_history(life):
+    life.then(issued(start="2012-03-01", end="2021-03-01"), backfill=True)
+    life.then(tiers(("2012-03-01", "silver")), backfill=True)
+    life.take()
+    decided = life.then(issued(no="P-2", line="motor", start="2020-06-01"), at="2020-06-01")
+    of_the_past = [e for e in one_by_one(decided.emit) if e.effective < D("2020-06-01")]
+    assert {type(e) for e in of_the_past} == {BenefitExpired, BenefitGranted, CoverageExtensionRequested}
+    news = one_by_one([e for e, origin in zip(decided.emit, decided.origins, strict=True) if origin is None])
+    assert [(type(e), e.effective) for e in news] == [(CoverageExtensionRequested, D("2020-03-01"))]
 
 
 def changed(until, *, version):

@@ -204,7 +204,7 @@ def test_what_imported_history_brought_is_not_told_when_we_go_live(rules: Progra
     years_ago = D - timedelta(days=400)
     desk = Desk(rules).hears(MemberEnrolled(member_id=M, effective=years_ago), backfill=True)
     desk.hears(tier_changed("none", "basic", effective=years_ago), backfill=True)
-    desk.hears(tier_changed("basic", "silver", effective=D - timedelta(days=35)), at(12))
+    desk.hears(tier_changed("basic", "silver", effective=D - timedelta(days=35)), at(12), backfill=True)
     assert desk.tells() == []
     desk.hears(tier_changed("silver", "gold", effective=NEXT), at(12, day=NEXT))
     assert [t.template for t in desk.tells()] == ["tier_upgraded"]

@@ -80,6 +80,7 @@ SERVICE: Service[Member] = Service(
     save=store.save,
     due=store.due,
     keys=rules.keys,
+    catch_up=rules.caught_up,
     routers=routers,
     background=(review, simulate),
     problems=PROBLEMS,

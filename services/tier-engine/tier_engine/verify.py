@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
+from tenure.calendar import DAY
 from tenure.contracts.programme import Programme
 from tenure.contracts.tier import Step
 
@@ -59,11 +60,13 @@ def timelines_recompute_alike(stored: Stored, life: Life) -> bool:
 
 
 def next_changes_are_due(stored: Stored, life: Life) -> bool:
-    """What comes by time alone stands in the calendar of due work; so do terms that wait to be handed over."""
+    """What comes by time alone stands in the calendar of due work; so do terms that wait to be handed over, and the first day that
+    what is known from history alone lives.
+    """
     member = stored.member
     if member.whose is not None or member.lived_to is None:
         return (member.due_on is not None) == member.has_its_turn
-    return member.due_on == life.next_due(member.lived_to)
+    return member.due_on == (member.lived_to + DAY if member.of_history else life.next_due(member.lived_to))
 
 
 def newest_decisions_are_the_timelines(stored: Stored, life: Life) -> bool:  # noqa: ARG001 - the checks have one shape

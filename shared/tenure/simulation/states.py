@@ -10,7 +10,8 @@ from datetime import date
 from typing import Any
 
 from tenure.contracts.event import Event
-from tenure.service import Rule, Saved, Service
+from tenure.history import Rule
+from tenure.service import Saved, Service
 from tenure.simulation.connection import Connection, in_hand
 from tenure.simulation.tables import Transaction
 

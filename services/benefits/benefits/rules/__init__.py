@@ -119,8 +119,13 @@ def on_day(state: State | None, event: Event, programme: Programme) -> Decision[
     reached: DayReached = event.data
     if state is None:
         return Decision(None)
-    after, told = settle(_living(state), programme, reached.day)
+    after, told = settle(state, programme, reached.day)
     return Decision(after, emit=told)
+
+
+def caught_up(state: State, eve: Event, programme: Programme) -> Decision[State]:
+    """What is known from history alone, as time alone has brought it to that day."""
+    return _settled(state, state, eve, programme, matters=False)
 
 
 def take_term(state: State, term: Term) -> State:
@@ -142,7 +147,7 @@ def take_term(state: State, term: Term) -> State:
 
 
 def _known(state: State | None, event: Event) -> State:
-    return state if state is not None else State(member_id=event.data.member_id, is_history=event.backfill)
+    return state if state is not None else State(member_id=event.data.member_id)
 
 
 def _answered(state: State | None, event: Event, programme: Programme, answer: Answer) -> Decision[State]:
@@ -168,17 +173,10 @@ def _rests_on_cover(grant: Grant) -> bool:
 def _settled(before: State, after: State, event: Event, programme: Programme, *, matters: bool) -> Decision[State]:
     """Make visible what the change implies, if it `matters` to grants, or if something falls due by the event's day."""
     told: tuple[Any, ...] = ()
-    is_live = not event.backfill and not isinstance(event.data, TierChanged)
-    begins, after = after.is_history and is_live, _living(after) if is_live else after
-    if matters or begins or _is_due(after, event.day) or has_moved(before, after):
-        after, told = settle(after, programme, event.day, ask=not event.backfill and not after.is_history)
+    if matters or _is_due(after, event.day) or has_moved(before, after):
+        after, told = settle(after, programme, event.day, ask=not event.backfill)
     after, advised = advise(after, programme)
     return Decision(after, emit=(*told, *advised))
-
-
-def _living(state: State) -> State:
-    """A member of history alone lives from the first fact or day that is none. A tier is neither: its day may lie years back."""
-    return replace(state, is_history=False) if state.is_history else state
 
 
 def _is_due(state: State, day: date) -> bool:
@@ -186,6 +184,7 @@ def _is_due(state: State, day: date) -> bool:
 
 
 __all__ = [
+    "caught_up",
     "on_anniversary",
     "on_claim",
     "on_confirmed",

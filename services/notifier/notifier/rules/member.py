@@ -71,14 +71,13 @@ class Move(Struct, frozen=True, array_like=True):
 class Book(Struct, frozen=True, kw_only=True):
     """What only this service's rules read: kept as one value.
 
-    `live_since` is the day of the first tier told live; `nearest_on`, on which `nearest` was measured. `unsaid` are the days of
-    upgrades that were undone before they were told. `merged`: the person has another number now, `merged_into`, as told last
-    (`ties_no`); `lies_with`: who still has what this one had brought, if that is somebody else by now. `took`: the numbers that
-    were merged into this one, far or near; `left_over`: messages came here after this number was given up itself.
+    `nearest_on` is the day on which `nearest` was measured. `unsaid` are the days of upgrades that were undone before they were
+    told. `merged`: the person has another number now, `merged_into`, as told last (`ties_no`); `lies_with`: who still has what this
+    one had brought, if that is somebody else by now. `took`: the numbers that were merged into this one, far or near; `left_over`:
+    messages came here after this number was given up itself.
     """
 
     tier: str = NO_TIER
-    live_since: date | None = None
     merged: bool = False
     merged_into: str | None = None
     lies_with: str | None = None

@@ -56,25 +56,15 @@ def _on_changed(member: Member, event: Event, programme: Programme) -> Decided:
     waiting = waiting_at(member, event.time, is_about_tier)
     base = str(waiting.params["from_tier"]) if waiting else member.book.tier
     member = measured(member, data.nearest, event.time)
-    member = with_book(member, tier=data.to_tier, live_since=_live_since(member, event))
-    drafts = () if _is_no_news(member, data) else _drafts(base, data, event, programme)
+    member = with_book(member, tier=data.to_tier)
+    went_on = member.book.merged and data.to_tier == NO_TIER  # to the person's other number
+    drafts = () if went_on else _drafts(base, data, event, programme)
     if waiting is None or any(waiting.dedupe == f"{d.template}:{d.subject}" for d in drafts):
         return ask(member, event, programme, *drafts)
     unsaid = (*member.book.unsaid, *str(waiting.params["days"]).split(" "))[-UNSAID_MAX:]
     member = with_book(member, unsaid=tuple(dict.fromkeys(unsaid)))
     cancelled = suppress(without(member, waiting), [superseded(member, waiting, event.time)])
     return both(cancelled, ask(cancelled.state, event, programme, *drafts))
-
-
-def _live_since(member: Member, event: Event) -> date | None:
-    return member.book.live_since or (None if event.backfill else event.day)
-
-
-def _is_no_news(member: Member, data: TierChanged) -> bool:
-    """An old number whose tier went to the person's other one; or what imported history had brought before we went live."""
-    since = member.book.live_since
-    was_history = bool(member.backfilled) and since is not None and not data.retroactive and data.effective < since
-    return was_history or (member.book.merged and data.to_tier == NO_TIER)
 
 
 def _drafts(base: str, data: TierChanged, event: Event, programme: Programme) -> tuple[Draft, ...]:

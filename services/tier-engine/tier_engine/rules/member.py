@@ -40,7 +40,8 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     newest merger or undoing heard of this id; `goes_to`: whose it is by that ("": its own), while what it brought is still with
     `merged_into`, or here; `by`: others whom its turn takes, for they hand on what it brought, or what it is to bring. `judged_by`
     is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what can be given back, should a
-    merger turn out to be a mistake.
+    merger turn out to be a mistake. `of_history`: all that is known of it is history, no fact and no day that lived;
+    the next day that comes is the one it lives from.
     """
 
     member_id: str
@@ -56,6 +57,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     ties_no: int = 0
     goes_to: str | None = None
     by: tuple[str, ...] = ()
+    of_history: bool = False
 
     @property
     def holds_anything(self) -> bool:

@@ -14,8 +14,9 @@ from tenure.contracts.decision import Decision, RefusedError
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
 
-from tier_engine.rules.decide import Turn, keys
+from tier_engine.rules.decide import keys
 from tier_engine.rules.member import Member, latest
+from tier_engine.rules.turn import Turn
 
 
 def on_merged(state: Any, event: Event, programme: Programme) -> Decision[Any]:
