@@ -80,7 +80,11 @@ WAY = [
 def test_an_orders_way(
     rules: Programme, kind: str, status: str, step: str, outcome: str, then: str, told: list[str], units_back: int
 ) -> None:
-    order, shelf, member = an_order(kind=kind, status=status), Shelf(sku="x", stocked=9, available=3), None
+    order, shelf, member = (
+        an_order(kind=kind, status=status, cash_fen=1_900),
+        Shelf(sku="x", stocked=9, available=3),
+        None,
+    )
     fields: dict[str, Any] = dict(
         order_id="O-1", step=step, outcome=outcome, code="why", on=DAY, at=NOON, next_try_at=LATER
     )
@@ -93,6 +97,7 @@ def test_an_orders_way(
         after = decided.state
     assert after.status == then
     assert [type(e).__name__ for e in decided.emit] == told
+    assert {(e.kind, e.points, e.cash_fen) for e in decided.emit} <= {(kind, order.points, order.cash_fen)}
     assert shelf.available == 3 + units_back
     assert (after.next_try_at is not None) == (then in STEP_OF)
 

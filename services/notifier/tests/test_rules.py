@@ -233,6 +233,38 @@ def test_a_claim_of_which_no_amount_is_known_is_told_without_one(
 
 
 @pytest.mark.parametrize(
+    ("kind", "cash_fen", "said_zh", "said_en"),
+    [
+        (
+            *("code", 0),
+            "您兑换的咖啡代金券 30 元（1 件，2,800 积分）已发放，兑换码见订单，订单 O-1。",
+            "What you redeemed is ready (its code is with the order): Coffee voucher, CNY 30 (quantity 1, 2,800 points); order O-1.",
+        ),
+        (  # paid for, not sent yet; the rest is paid at the door
+            *("goods", 1_900),
+            "您兑换的咖啡代金券 30 元（1 件，2,800 积分）已确认，等待发货，订单 O-1。另有 19.00 元在交付时支付。",
+            "What you redeemed will be sent: Coffee voucher, CNY 30 (quantity 1, 2,800 points); order O-1. CNY 19.00 is to be paid on delivery.",
+        ),
+        (
+            *("service", 0),
+            "您兑换的咖啡代金券 30 元（1 件，2,800 积分）已确认，等待安排服务，订单 O-1。",
+            "What you redeemed will be arranged: Coffee voucher, CNY 30 (quantity 1, 2,800 points); order O-1.",
+        ),
+        (  # told before orders said what they are
+            *("", 0),
+            "您兑换的咖啡代金券 30 元（1 件，2,800 积分）已兑换成功，订单 O-1。",
+            "What you redeemed is yours: Coffee voucher, CNY 30 (quantity 1, 2,800 points); order O-1.",
+        ),
+    ],
+)
+def test_an_order_says_what_is_there_what_is_to_come_and_what_is_still_to_be_paid(
+    rules: Programme, kind: str, cash_fen: int, said_zh: str, said_en: str
+) -> None:
+    (told,) = Desk(rules).hears(replace(fulfilled(), kind=kind, cash_fen=cash_fen), at(12)).tells()
+    assert (told.text_zh, told.text_en) == (said_zh, said_en)
+
+
+@pytest.mark.parametrize(
     ("reason", "said_zh", "said_en"),
     [
         ("insufficient_points", "可用积分不足", "too few points were available"),

@@ -6,7 +6,9 @@ from tenure.contracts.event import Data
 
 
 class OrderEvent(Data, frozen=True, kw_only=True):
-    """`points` is the price of the whole order; `kind` (code, goods, service) says what "fulfilled" means."""
+    """`points` is the price of the whole order, `cash_fen` what is paid to the supplier on delivery beside it; `kind` (code, goods,
+    service) says what "fulfilled" means.
+    """
 
     member_id: str
     order_id: str
@@ -15,6 +17,7 @@ class OrderEvent(Data, frozen=True, kw_only=True):
     points: int
     effective: date
     kind: str = ""
+    cash_fen: int = 0
 
 
 class OrderPlaced(OrderEvent, frozen=True, kw_only=True):

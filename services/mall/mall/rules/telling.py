@@ -61,5 +61,6 @@ def _tell(event: type[mall.OrderEvent], order: Order, on: date) -> mall.OrderEve
         points=order.points,
         effective=on,
         kind=order.kind,
+        cash_fen=order.cash_fen,
         **more,
     )

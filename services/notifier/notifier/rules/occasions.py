@@ -111,17 +111,24 @@ def on_extension_rejected(state: Member | None, event: Event, programme: Program
 
 
 def on_order_fulfilled(state: Member | None, event: Event, programme: Programme) -> Decided:
-    return _on_order("order_fulfilled", state, event, programme, {})
+    """What is paid for: a code is there; goods and services are yet to come, perhaps with something to pay."""
+    status = _worded(f"order_{event.data.kind}", "order_done", event, programme)
+    return _on_order("order_fulfilled", state, event, programme, {"status": status, "amount": event.data.cash_fen})
 
 
 def on_order_failed(state: Member | None, event: Event, programme: Programme) -> Decided:
-    """A supplier's or the ledger's reason that the programme has no words for is said in general ones."""
-    known = programme.messages.at(event.day).labels
-    why = event.data.reason if event.data.reason in known else ORDER_FAILED
-    return _on_order(ORDER_FAILED, state, event, programme, {"status": why})
+    status = _worded(event.data.reason, ORDER_FAILED, event, programme)
+    return _on_order(ORDER_FAILED, state, event, programme, {"status": status})
 
 
-def _on_order(template: str, state: Member | None, event: Event, programme: Programme, more: dict[str, str]) -> Decided:
+def _worded(code: str, general: str, event: Event, programme: Programme) -> str:
+    """The code, if the programme has words for it: a supplier's or the ledger's reason may have none."""
+    return code if code in programme.messages.at(event.day).labels else general
+
+
+def _on_order(
+    template: str, state: Member | None, event: Event, programme: Programme, more: dict[str, str | int]
+) -> Decided:
     data = event.data
     params = {"order_id": data.order_id, "sku": data.sku, "quantity": data.quantity, "points": data.points, **more}
     return ask(member_of(state, event), event, programme, Draft(template, data.order_id, params))

@@ -158,6 +158,11 @@ def _of_amount(words: Words, name: str) -> str:
     return write(phrase, words) if phrase is not None and is_known else ""
 
 
+def _cash_due(words: Words, name: str) -> str:
+    phrase = words.rules.phrases.get(name)
+    return write(phrase, words) if phrase is not None and words.param("amount") else ""
+
+
 PLACES: Final[Mapping[str, Callable[[Words, str], str]]] = MappingProxyType(
     {
         "policies": _policies,
@@ -189,5 +194,6 @@ PLACES: Final[Mapping[str, Callable[[Words, str], str]]] = MappingProxyType(
         "unlocked": _if_listed,
         "lost": _if_listed,
         "owed": _owed,
+        "cash_due": _cash_due,
     }
 )

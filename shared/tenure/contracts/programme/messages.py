@@ -50,10 +50,11 @@ PLACEHOLDERS: Final = frozenset(
         "unlocked",
         "lost",
         "owed",
+        "cash_due",
     }
 )
 PHRASES: Final = frozenset({"unlocks_years", "unlocks_premium", "unlocked", "lost"})
-PHRASES_OPTIONAL: Final = frozenset({"of_amount", "owed"})
+PHRASES_OPTIONAL: Final = frozenset({"of_amount", "owed", "cash_due"})
 """What a file of before has no words for, and no text with a place for it."""
 
 
