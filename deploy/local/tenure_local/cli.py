@@ -84,12 +84,13 @@ def status(member: str, as_json: Json = False) -> None:
     with Api(Home()) as api:
         try:
             found = api.get("/v1/members/{}/status", member)
+            is_frozen = bool(api.get("/v1/wallets/{}", member).get("frozen"))
         except ApiError as error:
             fail(why_not_shown(api, member) if error.code == "not_found" else str(error))
     if as_json:
         print_json(found)
     else:
-        show(found)
+        show(found, is_frozen=is_frozen)
 
 
 @app.command()

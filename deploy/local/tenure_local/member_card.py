@@ -5,15 +5,19 @@ from typing import Any, Final
 from tenure_local.api import Api, ApiError
 from tenure_local.console import out
 
+NOT_IN_FORCE: Final = "none can be used before cover resumes 恢复保障前均不可使用"
+FROZEN: Final = "frozen: none can be redeemed 账户已冻结，不可兑换"
 SHOWN: Final = ("tier", "progress", "points", "expiring", "benefits", "claims", "policies", "orders")
 
 
-def show(member: dict[str, Any]) -> None:
+def show(member: dict[str, Any], *, is_frozen: bool = False) -> None:
     for name in ("summary_zh", "summary_en"):
         out.print(member.get(name, ""), style="bold", markup=False)
     lines = [(part, line) for part in SHOWN for line in _LINES[part](member.get(part) or {})]
     if (member.get("tier") or {}).get("lapsed"):
-        lines.insert(*_not_in_force(lines))
+        lines.insert(*_before("benefits", NOT_IN_FORCE, lines))
+    if is_frozen:
+        lines.insert(*_before("points", FROZEN, lines))
     enrolled = member.get("enrolled_on")
     lines.append(("as of", member["as_of"] + (f" (member since {enrolled})" if enrolled else "")))
     before = ""
@@ -22,10 +26,10 @@ def show(member: dict[str, Any]) -> None:
         before = part
 
 
-def _not_in_force(lines: list[tuple[str, str]]) -> tuple[int, tuple[str, str]]:
-    """Before the benefits, that there is no cover: a member keeps them, and can use none."""
-    at = next((i for i, (part, _) in enumerate(lines) if part == "benefits"), len(lines))
-    return at, ("benefits", "none can be used before cover resumes 恢复保障前均不可使用")
+def _before(part: str, said: str, lines: list[tuple[str, str]]) -> tuple[int, tuple[str, str]]:
+    """Where a part begins, what has to be known before any of it is promised."""
+    at = next((i for i, (name, _) in enumerate(lines) if name == part), len(lines))
+    return at, (part, said)
 
 
 def why_not_shown(api: Api, member: str) -> str:

@@ -102,6 +102,13 @@ def test_who_has_no_cover_is_not_promised_the_benefits_they_keep(capsys: pytest.
     assert lines[at + 1] == "Safety check 检测: 1 of 2 left, until 2019-02-01"
 
 
+def test_points_of_a_frozen_account_are_not_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    show(MEMBER, is_frozen=True)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("points    frozen: none can be redeemed 账户已冻结，不可兑换")
+    assert lines[at + 1] == "points: 1,234 available, 50 pending"
+
+
 def test_an_agent_who_insures_nothing_has_no_tier_and_is_no_member(capsys: pytest.CaptureFixture[str]) -> None:
     none = {"code": "none", "label_zh": "", "label_en": "", "since": None}
     lines = said(MEMBER | {"tier": none, "progress": None, "enrolled_on": None}, capsys)

@@ -20,7 +20,8 @@ from points_ledger.rules.memory import Memory
 # Of somebody who owes, the lots that became active since the account last lived come one by one, in the order they do. Whose the
 # number is now is asked only where it has no points: a number given up has none.
 WALLET: Final = """
-    SELECT a.points_debt, a.growth_debt, a.agent_debt, l.*, CASE WHEN l.wallet IS NULL THEN a.memory END AS memory
+    SELECT a.points_debt, a.growth_debt, a.agent_debt, l.*,
+           CASE WHEN row_number() OVER (ORDER BY l.wallet, l.repays_on, l.lot_no, l.expires_on) = 1 THEN a.memory END AS memory
     FROM accounts a LEFT JOIN LATERAL (
       SELECT wallet, activates_on > $2 AS pending, coalesce(cut_on, expires_on) AS expires_on,
              CASE WHEN repays THEN activates_on END AS repays_on, CASE WHEN repays THEN lot_no END AS lot_no,
@@ -60,12 +61,13 @@ class Balance(msgspec.Struct):
 
 
 class WalletView(msgspec.Struct, frozen=True):
-    """`merged_into`: the number this one was given up for; the points are there."""
+    """`merged_into`: the number this one was given up for; the points are there. `frozen`: nothing of it can be redeemed."""
 
     member_id: str
     as_of: date
     wallets: dict[Wallet, Balance]
     merged_into: str | None = None
+    frozen: bool = False
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -134,9 +136,8 @@ async def wallet(pool: Any, member_id: str, today: date) -> WalletView:
             expiring[wallet, ends_on] = expiring.get((wallet, ends_on), 0) + points
     for (wallet, ends_on), points in sorted(expiring.items()):
         balances[wallet].expiring.append(Expiring(ends_on, points))
-    memory = rows[0]["memory"] if rows else None
-    merged_into = _memory_of(memory).merged_into or None if memory else None
-    return WalletView(member_id, today, balances, merged_into)
+    memory = _memory_of(rows[0]["memory"]) if rows and rows[0]["memory"] else Memory()
+    return WalletView(member_id, today, balances, memory.merged_into or None, bool(memory.frozen))
 
 
 def _add(balance: Balance, row: Any, today: date) -> int:

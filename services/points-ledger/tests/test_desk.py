@@ -406,6 +406,9 @@ async def test_an_agent_leaves_and_a_freeze_is_seen(t: Under) -> None:
     assert left["frozen"] == "agent left"
     story = await get(t, "/wallets/A-7/changes")
     assert (story["frozen"], {c["what"] for c in story["changes"]}) == (True, {"frozen", "left"})
+    assert [(await get(t, f"/wallets/{who}"))["frozen"] for who in ("A-7", M)] == [True, False], (
+        "as whoever reads it is told"
+    )
     frozen = await post(t, "/adjustments", {"member_id": "A-7", "points": 0, "purpose": "freeze", **FRAUD})
     assert (await post(t, f"/adjustments/{frozen.json()['adjustment_id']}/approve", subject="op-2")).status_code == 200
     assert (await post(t, "/agents/A-7/return", {"on": "2026-06-16"})).json()["frozen"] == FRAUD["reason"]
