@@ -202,7 +202,40 @@ def test_history_alone_begins_to_live_on_the_first_day_that_comes() -> None:
     ]
 
 
-def test_a_policy_that_ended_in_history_is_never_due() -> None:
+@pytest.mark.parametrize(
+    ("heard", "ended"),
+    [
+        ([issued()], ["2025-03-01"]),
+        ([issued(), renewed("2025-03-01", "2026-03-01")], ["2026-03-01"]),
+        ([issued(), renewed("2025-06-01", "2026-06-01")], ["2026-06-01"]),
+        ([issued(), renewed("2025-03-01", "2026-03-01"), cancelled("2025-03-01", "not_taken_up", term_no=2)], ["2025-03-01"]),
+        ([issued(), cancelled("2024-06-01")], []),
+    ],
+    ids=["ran out", "renewed and ran out", "ran out after a gap", "its renewal was not taken up", "cancelled"],
+)  # fmt: skip
+def test_of_a_policy_that_ended_before_any_day_came_its_end_is_told_once_as_history(
+    heard: list[Data], ended: list[str]
+) -> None:
+    world = World()
+    world.say(*(Said(fact, backfill=True) for fact in heard))
+    before = len(world.told)
+    told = world.come("2027-01-01", "2027-01-02")
+    assert [(names([e]), str(e.effective)) for e in told] == [(["policy.expired"], day) for day in ended]
+    assert world.history[before:] == [True] * len(ended)
+    assert world.states["P-1"].due_on is None
+
+
+def test_a_policy_that_ended_in_history_and_goes_on_is_renewed_with_its_gap() -> None:
+    world = World()
+    world.say(Said(issued(), backfill=True))
+    world.come("2026-01-01")
+    told = world.say(Said(renewed("2026-02-01", "2027-02-01"), "2026-01-20"))
+    assert names(told) == ["policy.renewed"]
+    assert names(world.come("2027-01-01", "2027-02-02")) == ["policy.anniversary", "policy.expiring", "policy.expired"]
+    assert world.history == [True, True, True, *[False] * 4]
+
+
+def test_a_policy_that_was_cancelled_in_history_is_never_due() -> None:
     world = World()
     world.say(Said(issued(), backfill=True), Said(cancelled("2024-06-01"), backfill=True))
     assert world.states["P-1"].due_on is None

@@ -1,6 +1,7 @@
 """policy-sync on its database: twice is once, order does not matter, what is wrong stands alone."""
 
 import json
+import runpy
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -143,6 +144,22 @@ async def test_history_is_told_as_history_and_earns_no_milestone(t: Under) -> No
         ("policy.anniversary", False),
     ]
     assert live[-1].data.years == 4
+
+
+async def test_the_end_of_a_policy_of_history_is_told_also_where_it_was_imported_by_an_earlier_release(
+    t: Under,
+) -> None:
+    await t.feed(issued("2020-03-01", "2024-03-01"), at=day("2020-03-01"), backfill=True)
+    await t.emitted()
+    await t.pool.execute("UPDATE policies SET due_on = NULL")
+    due = runpy.run_path(str(Path(__file__).parents[1] / "migrations/0011_ended_in_history.py"))["DUE"]
+    assert await t.pool.execute(due) == "UPDATE 1"
+    await t.day(day("2024-06-01"))
+    told = await t.emitted_events()
+    assert [(e.type, str(e.data.effective), str(e.day), e.backfill) for e in told] == [
+        ("policy.expired", "2024-03-01", "2024-03-01", True)
+    ]
+    assert await t.pool.execute(due) == "UPDATE 0"
 
 
 async def test_a_day_that_comes_tells_all_that_fell_due_with_its_own_dates(t: Under) -> None:

@@ -37,7 +37,7 @@ def on_dismissed(state: PolicyState, event: Event, _: Programme) -> Decision[Pol
     taken, told = handed_over(state.policy, after.policy, after.told, event.day)
     milestones: tuple[Data, ...]
     after, milestones = shown_on(replace(after, told=told) if taken else after, on=event.day)
-    emit, origins = in_turn(event, caught_up, told_of_facts, (*taken, *milestones))
+    emit, origins = in_turn(event, caught_up, told_of_facts, (*taken, *milestones), live_from=after.live_from)
     return Decision(after, emit, (row,), DISMISSED, origins=origins)
 
 

@@ -78,17 +78,21 @@ def handed_over(before: Policy | None, after: Policy | None, told: Told, on: dat
 
 
 def implied(whole: Policy, live_from: date) -> Iterator[Milestone]:
-    """Every milestone from `live_from` on that follows if nothing more happens, past and future."""
+    """Every milestone from `live_from` on that follows if nothing more happens, past and future; also that cover ended before."""
     yield from _years(whole, live_from)
     for term in whole.terms:
         if _runs_out(term):
-            yield from (m for m in _ends(whole, term) if m.day >= live_from)
+            yield from (m for m in _ends(whole, term) if m.day >= live_from or _is_end_of_all(m, whole))
 
 
 def any_ahead(whole: Policy, live_from: date) -> bool:
     """Whether `implied` has anything. Mostly the last term does expire: nothing follows it."""
-    last = whole.terms[-1]
-    return (last.end >= live_from and _runs_out(last)) or any(implied(whole, live_from))
+    return _runs_out(whole.terms[-1]) or any(implied(whole, live_from))
+
+
+def _is_end_of_all(milestone: Milestone, whole: Policy) -> bool:
+    """Nobody else hears that a policy of history has ended: whoever shows it goes on showing it as in force."""
+    return milestone.kind == "expired" and milestone.day == whole.covers[-1][1]
 
 
 def _years(whole: Policy, live_from: date) -> Iterator[Milestone]:

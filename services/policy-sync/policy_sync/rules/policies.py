@@ -75,7 +75,9 @@ def on_fact(states: Any, event: Event, _: Programme) -> Decision[Any]:
         after, milestones = shown_on(replace(after, told=told) if taken else after, on=fact.effective)
     others, enrolled = _enrolled(others, fact, after)
     decided = after if not others else (after, *others)
-    emit, origins = in_turn(event, (*caught_up, *passed, *enrolled), told_of_facts, (*taken, *milestones))
+    emit, origins = in_turn(
+        event, (*caught_up, *passed, *enrolled), told_of_facts, (*taken, *milestones), live_from=after.live_from
+    )
     reply = {"status": "accepted" if counts else "waiting"}
     return Decision(decided, emit, (Recorded(before.policy_no, fact),), reply, origins=origins)
 
@@ -87,10 +89,12 @@ def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicySta
     state, caught_up = caught_up_to(state, day)
     if is_noted and (state.due_on is None or state.due_on > day):  # nothing fell due but to look elsewhere
         after, milestones = shown_on(state, on=day)
-        return Decision(after, (*caught_up, *milestones))
+        emit, origins = in_turn(event, caught_up, (), milestones, live_from=after.live_from)
+        return Decision(after, emit, origins=origins)
     lived = max(day, state.lived_to or day)
     after, milestones = shown_on(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
-    return Decision(after, (*caught_up, *milestones))
+    emit, origins = in_turn(event, caught_up, (), milestones, live_from=after.live_from)
+    return Decision(after, emit, origins=origins)
 
 
 def _stands_as_it_stood(before: PolicyState, ready: PolicyState, after: PolicyState) -> bool:
@@ -181,7 +185,7 @@ def shown_on(state: PolicyState, *, on: date) -> tuple[PolicyState, tuple[Data, 
 
 
 def _first_day_to_live(state: PolicyState) -> date | None:
-    """When a policy of history alone has something ahead of it, the first day that comes is the one it lives from."""
+    """A policy of history alone that has something ahead of it, or has run out, lives from the first day that comes."""
     assert state.policy is not None
     after = max(f.day for f in state.facts) + DAY
     return after if any_ahead(state.policy, after) else None

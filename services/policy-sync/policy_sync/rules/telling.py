@@ -1,11 +1,11 @@
 """Which fact is told of: one that waited, or is told anew, may be another than the one that was heard.
 
 The invariant: what history says is told as history though a live fact gives it ground, and what is live is told as live though
-history does. Milestones are of the days a policy lives through, so they are never history.
+history does. Milestones are of the days a policy lives through, so they are never history, but for an end before those days.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from datetime import date
 from typing import NamedTuple
 
 from tenure.contracts import policy
@@ -34,12 +34,18 @@ def _renewing(data: Data, counting: Iterable[Fact], fact: Fact) -> Fact:
 
 
 def in_turn(
-    event: Event, caused: Sequence[Data], told: Sequence[Told], come: Sequence[Data]
+    event: Event, caused: Sequence[Data], told: Sequence[Told], come: Sequence[Data], *, live_from: date | None
 ) -> tuple[tuple[Data, ...], tuple[Origin | None, ...]]:
-    """All that is told, and what each is of: `caused` of the event, `come` of the days."""
+    """All that is told, and what each is of: `caused` of the event, `come` of the days of a policy that lives from one of them."""
     emit = (*caused, *(one.data for one in told), *come)
-    own, lived = Origin(event.time, event.backfill), Origin(event.time, backfill=False)
-    origins = [*(Origin(one.fact.time, one.fact.backfill) for one in told), *repeat(lived, len(come))]
-    if all(origin == own for origin in origins):
-        return emit, ()
-    return emit, (*repeat(None, len(caused)), *origins)
+    own = Origin(event.time, event.backfill)
+    origins = (
+        *(Origin(event.time, backfill=event.backfill or _was_before(data, live_from)) for data in caused),
+        *(Origin(one.fact.time, one.fact.backfill) for one in told),
+        *(Origin(event.time, backfill=_was_before(data, live_from)) for data in come),
+    )
+    return emit, () if all(origin == own for origin in origins) else origins
+
+
+def _was_before(data: Data, live_from: date | None) -> bool:
+    return isinstance(data, policy.PolicyExpired) and live_from is not None and data.effective < live_from
