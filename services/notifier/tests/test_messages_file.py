@@ -44,6 +44,11 @@ def test_no_name_of_a_benefit_reads_as_two_where_messages_list_them() -> None:
     ("wrong", "says"),
     [
         ({"text": {"zh": "{on} {tier}", "en": "{on}"}}, "differ in placeholders ['tier']"),
+        (
+            {"text": {"zh": "{on}", "en": "{on}", "en_one": "{points}"}},
+            "en_one has placeholders that en has not: ['points']",
+        ),
+        ({"text": {"zh": "{on}", "en": "{on}", "en_one": "{on}"}}, "en_one without one of ['missing', 'points']"),
         ({"text": {"zh": "{phone}", "en": "{phone}"}}, "unknown placeholders ['phone']"),
         ({"text": {"zh": "{on", "en": "{on}"}}, "'}'"),
         ({"text": {"zh": "{on.year}", "en": "{on.year}"}}, "plain name"),

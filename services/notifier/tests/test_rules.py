@@ -25,6 +25,7 @@ from .cast import (
     at,
     claim,
     consent,
+    earned,
     event,
     expiring,
     failed,
@@ -32,6 +33,7 @@ from .cast import (
     granted,
     holder_changed,
     renewed,
+    reversed_points,
     revoked,
     several_granted,
     tier_changed,
@@ -280,6 +282,19 @@ def test_an_order_that_failed_says_why_and_that_nothing_was_taken(
     assert (
         told.text_en == f"Order O-1 (Coffee voucher, CNY 30) could not be completed ({said_en}); no points were taken."
     )
+
+
+def test_one_point_and_one_day_are_said_as_one(rules: Programme) -> None:
+    nearest = Condition(tier="gold", measure="insured_years", actual=4, threshold=5, operator=">=", missing=1)
+    desk = Desk(rules, book=Book(tier="silver", nearest=nearest)).hears(expiring())
+    desk.hears(earned("renewal", 1), at(7)).hears(reversed_points(1), at(7))
+    desk.hears(points.PointsExpiring(member_id=M, wallet="points", amount=1, effective=D, expires_on=date(2026, 4, 1)))
+    assert [t.text_en for t in desk.tells()] == [
+        "Your cover ends within a month: P-1 (2026-04-01). Renew, and 1 more insured day makes you a Gold member.",
+        "1 point expires at the start of 2026-04-01; use it in time.",
+        "1 point was taken back on 2026-03-01 because what had earned it changed (Premium paid).",
+        "You earned 1 point (renewal).",
+    ]
 
 
 def test_reminders_of_one_day_are_one_message_that_says_what_renewing_unlocks(rules: Programme) -> None:

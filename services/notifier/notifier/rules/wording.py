@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 from tenure.calendar import local_date
 from tenure.contracts.programme import Programme
-from tenure.contracts.programme.messages import Language, Messages, Text
+from tenure.contracts.programme.messages import COUNTED, Language, Messages, Text
 from tenure.contracts.programme.order import rule_on
 from tenure.contracts.tier import NO_TIER
 
@@ -19,6 +19,7 @@ FEN_PER_YUAN: Final = 100
 AMOUNTS: Final = frozenset({"amount", "missing"})
 """Placeholders that are written from a number, in fen or days."""
 PAID: Final = "paid"
+ONE: Final = "1"
 AWAITS_CONFIRMATION: Final = "awaits_confirmation"
 
 
@@ -38,7 +39,8 @@ class Words(NamedTuple):
 def write(text: Text, words: Words) -> str:
     """The text in the words' language, a placeholder without a value empty, no spaces left over."""
     values = {name: PLACES[name](words, name) for name in text.names}
-    return text.of(words.language).format_map(values).strip()[:TEXT_CHARS_MAX]
+    is_one = any(values.get(name) == ONE for name in COUNTED)
+    return text.of(words.language, is_one=is_one).format_map(values).strip()[:TEXT_CHARS_MAX]
 
 
 def _plain(words: Words, name: str) -> str:

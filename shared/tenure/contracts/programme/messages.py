@@ -53,6 +53,8 @@ PLACEHOLDERS: Final = frozenset(
         "cash_due",
     }
 )
+COUNTED: Final = frozenset({"points", "missing"})
+"""Placeholders of numbers that are counted."""
 PHRASES: Final = frozenset({"unlocks_years", "unlocks_premium", "unlocked", "lost"})
 PHRASES_OPTIONAL: Final = frozenset({"of_amount", "owed", "cash_due"})
 """What a file of before has no words for, and no text with a place for it."""
@@ -67,20 +69,27 @@ def placeholders(text: str) -> frozenset[str]:
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The same words in both languages."""
+    """The same words in both languages. `en_one` are the English ones where what is counted is one; without it they are as ever."""
 
     zh: str
     en: str
+    en_one: str | None = None
 
     def __post_init__(self) -> None:
         chinese, english = placeholders(self.zh), placeholders(self.en)
         if chinese != english:
             raise ValueError(f"zh and en differ in placeholders {sorted(chinese ^ english)}")
+        if unknown := placeholders(self.en_one or "") - english:
+            raise ValueError(f"en_one has placeholders that en has not: {sorted(unknown)}")
+        if self.en_one is not None and not english & COUNTED:
+            raise ValueError(f"en_one without one of {sorted(COUNTED)}, which is what is counted")
         if unknown := chinese - PLACEHOLDERS:
             raise ValueError(f"unknown placeholders {sorted(unknown)}")
 
-    def of(self, language: Language) -> str:
-        return self.zh if language == "zh" else self.en
+    def of(self, language: Language, *, is_one: bool = False) -> str:
+        if language == "zh":
+            return self.zh
+        return self.en_one if is_one and self.en_one is not None else self.en
 
     @property
     def names(self) -> frozenset[str]:
