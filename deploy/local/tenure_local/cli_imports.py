@@ -95,7 +95,7 @@ def _show(found: dict[str, Any], findings: list[dict[str, Any]]) -> None:
         fail(f"the import ended after row {found['position']:,}: {found['why']}")
     counts = found["counts"]
     said, verb = ("dry run:", "would be") if found["dry_run"] else ("imported", "were")
-    wrong = f"; {counts['rows_wrong']:,} rows cannot be read" if counts["rows_wrong"] else ""
+    wrong = f"; {counts['rows_wrong']:,} rows cannot be used" if counts["rows_wrong"] else ""
     fates = (
         f"{counts['accepted']:,} {verb} taken, {counts['waiting']:,} wait for others, {counts['known']:,} were known"
     )

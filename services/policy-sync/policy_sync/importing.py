@@ -140,7 +140,8 @@ def _happened(row: Mapped, latest: datetime | None) -> Mapped:
         try:
             check_happened(event, latest)
         except WrongEventError as wrong:
-            return row._replace(events=(), wrong=(Finding(row.row, event.type, wrong.code, wrong.detail),))
+            then = f"{wrong.detail}: import it again then"
+            return row._replace(events=(), wrong=(Finding(row.row, event.type, wrong.code, then),))
     return row
 
 

@@ -392,4 +392,7 @@ async def test_a_row_of_a_day_that_is_not_there_yet_is_refused_on_the_walls_cloc
     found = await view(t, id_)
     assert (found["stage"], found["counts"]["rows_wrong"], found["counts"]["refused"]) == ("done", 1, 0)
     page = await t.http.get(f"/v1/imports/{id_}/findings", headers=t.auth("operator"))
-    assert [(one["row"], one["code"]) for one in page.json()["items"]] == [(6, "time_in_future")]
+    [one] = page.json()["items"]
+    assert (one["row"], one["code"]) == (6, "time_in_future")
+    assert one["detail"].startswith("2062-03-01T")
+    assert one["detail"].endswith("import it again then")
