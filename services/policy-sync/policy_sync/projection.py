@@ -49,12 +49,13 @@ async def _policies(conn: Connection, states: Sequence[PolicyState]) -> None:
         """UPDATE policies SET product_line = t.product_line, member_id = t.member_id,
                   member_ids = string_to_array(t.member_ids, ' '), inception = t.inception, links = t.links::json,
                   version = t.version, waiting = t.waiting, live_from = t.live_from, lived_to = t.lived_to, due_on = t.due_on,
+                  heard_on = t.heard_on,
                   previous_policy_no = t.previous_policy_no, survivors = t.survivors::json, reheld = t.reheld,
                   waiting_since = NULL
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[], $6::text[], $7::int[], $8::int[],
-                       $9::date[], $10::date[], $11::date[], $12::text[], $13::text[], $14::int[])
+                       $9::date[], $10::date[], $11::date[], $12::text[], $13::text[], $14::int[], $15::date[])
              AS t (policy_no, product_line, member_id, member_ids, inception, links, version, waiting,
-                   live_from, lived_to, due_on, previous_policy_no, survivors, reheld)
+                   live_from, lived_to, due_on, previous_policy_no, survivors, reheld, heard_on)
            WHERE policies.policy_no = t.policy_no""",
         [s.policy_no for s in states],
         [p and p.product_line for p in whole],
@@ -70,6 +71,7 @@ async def _policies(conn: Connection, states: Sequence[PolicyState]) -> None:
         [p and p.previous_policy_no for p in whole],
         [_encode(dict(s.ties.survivors)).decode() for s in states],
         [s.ties.reheld for s in states],
+        [s.heard_on for s in states],
     )
     await _since(conn, states)
 

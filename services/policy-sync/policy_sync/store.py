@@ -39,11 +39,11 @@ _decoders: Final[Mapping[str, msgspec.json.Decoder[Any]]] = MappingProxyType(
     {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
 )
 _COLUMNS: Final = (
-    "policy_no, previous_policy_no, live_from, lived_to, due_on, "
+    "policy_no, previous_policy_no, live_from, lived_to, due_on, heard_on, (SELECT day FROM calendar) AS calendar, "
     "links::text AS links, survivors::text AS survivors, reheld"
 )
 _NO_POLICY: Final[Mapping[str, Any]] = MappingProxyType(
-    dict.fromkeys(("previous_policy_no", "live_from", "lived_to", "due_on", "stale"))
+    dict.fromkeys(("previous_policy_no", "live_from", "lived_to", "due_on", "heard_on", "calendar", "stale"))
     | {"links": "[]", "survivors": "{}", "reheld": 0}
 )
 # Read before what they are about: what a note says is out of date is then never older than what is read after it.
@@ -226,6 +226,8 @@ def _policy(
         lived_to=row["lived_to"],
         told=told,
         due_on=row["due_on"],
+        heard_on=row["heard_on"],
+        calendar=row["calendar"],
     )
 
 

@@ -146,6 +146,27 @@ async def test_history_is_told_as_history_and_earns_no_milestone(t: Under) -> No
     assert live[-1].data.years == 4
 
 
+@pytest.mark.parametrize(
+    ("stood", "told"),
+    [
+        (None, []),  # no day had come: a replay's import, which comes before its calendar
+        ("2024-06-14", ["policy.anniversary 2024-06-15", "policy.expired 2024-06-15", "no_claim_year.completed 2024-06-15"]),
+        ("2024-06-15", ["policy.anniversary 2024-06-15", "policy.expired 2024-06-15", "no_claim_year.completed 2024-06-15"]),
+        ("2024-06-16", []),
+    ],
+)  # fmt: skip
+async def test_an_imported_policy_lives_through_all_days_that_come_together_after_the_import(
+    t: Under, stood: str | None, told: list[str]
+) -> None:
+    if stood is not None:
+        await t.day(day(stood))
+    await t.feed(issued("2023-06-15", "2024-06-15"), at=day("2023-06-15"), backfill=True)
+    await t.emitted()
+    await t.day(day("2024-06-18"))
+    live = [e for e in await t.emitted_events() if not e.backfill]
+    assert sorted(f"{e.type} {e.data.effective}" for e in live) == sorted(told)
+
+
 async def test_the_end_of_a_policy_of_history_is_told_also_where_it_was_imported_by_an_earlier_release(
     t: Under,
 ) -> None:

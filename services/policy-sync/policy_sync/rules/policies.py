@@ -37,8 +37,9 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All facts of a policy and what they fold to.
 
     `live_from`: from which day its milestones are told, the day of its first fact that is not history. `lived_to`: the last
-    day it is known to have reached. `ties`: what it takes from elsewhere, as last told; `news`: as it is now, if that is other
-    or may be: `stale` are the notes that say so; those `answered` are done with when this state is saved.
+    day it is known to have reached. `heard_on`: where the `calendar` stood when the newest fact of history alone came. `ties`:
+    what it takes from elsewhere, as last told; `news`: as it is now, if that is other or may be: `stale` are the notes that
+    say so; those `answered` are done with when this state is saved.
     `given_up`: which of the numbers that its holders ever went by are others' now.
     """
 
@@ -50,6 +51,8 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     lived_to: date | None = None
     told: Mapping[Milestone, bool] = msgspec.field(default_factory=lambda: _NONE_TOLD)
     due_on: date | None = None
+    heard_on: date | None = None
+    calendar: date | None = None
     news: Ties | None = None
     stale: tuple[Note, ...] = ()
     answered: tuple[int, ...] = ()
@@ -92,7 +95,7 @@ def on_day(state: PolicyState, event: Event, _: Programme) -> Decision[PolicySta
         emit, origins = in_turn(event, caught_up, (), milestones, live_from=after.live_from)
         return Decision(after, emit, origins=origins)
     lived = max(day, state.lived_to or day)
-    after, milestones = shown_on(replace(state, live_from=state.live_from or day, lived_to=lived), on=day)
+    after, milestones = shown_on(replace(state, live_from=_lives_from(state, day), lived_to=lived), on=day)
     emit, origins = in_turn(event, caught_up, (), milestones, live_from=after.live_from)
     return Decision(after, emit, origins=origins)
 
@@ -172,7 +175,8 @@ def _lived(state: PolicyState, fact: Fact, new: list[Fact]) -> PolicyState:
     reached = [f.day for f in new if not f.backfill and not isinstance(f.data, core.ClaimFact)]
     if state.lived_to is not None:
         reached.append(state.lived_to)
-    return replace(state, live_from=live_from, lived_to=max(reached, default=None))
+    heard_on = state.calendar if live_from is None else state.heard_on
+    return replace(state, live_from=live_from, lived_to=max(reached, default=None), heard_on=heard_on)
 
 
 def shown_on(state: PolicyState, *, on: date) -> tuple[PolicyState, tuple[Data, ...]]:
@@ -187,8 +191,19 @@ def shown_on(state: PolicyState, *, on: date) -> tuple[PolicyState, tuple[Data, 
 def _first_day_to_live(state: PolicyState) -> date | None:
     """A policy of history alone that has something ahead of it, or has run out, lives from the first day that comes."""
     assert state.policy is not None
-    after = max(f.day for f in state.facts) + DAY
+    after = _after_history(state)
     return after if any_ahead(state.policy, after) else None
+
+
+def _lives_from(state: PolicyState, day: date) -> date:
+    """Of days that come together it is the first one after what was heard, if any day had come by then."""
+    if state.live_from is not None or state.heard_on is None:
+        return state.live_from or day
+    return min(day, max(state.heard_on, _after_history(state)))
+
+
+def _after_history(state: PolicyState) -> date:
+    return max((f.day for f in state.facts), default=date.min) + DAY
 
 
 def introduced(data: core.PolicyFact) -> str | None:
