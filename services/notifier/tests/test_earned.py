@@ -1,11 +1,16 @@
 """Points earned and taken back: what is told of both adds up, and what came and went before the morning is not told."""
 
 from datetime import timedelta
+from re import findall
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from tenure.contracts import points
 from tenure.contracts.programme import Programme
+from tenure.programme import load
+from tenure.testing import PROGRAMME_DIR
 
 from .cast import D, at, earned, reversed_points
 from .test_rules import NEXT, Desk
@@ -123,3 +128,29 @@ def test_what_is_owed_is_said_with_how_it_is_repaid_once_for_all_of_one_change(r
         "因积分获得依据（保费积分、续保）发生变更，1,800 积分已于 2026-03-02 扣回。"
         "其中 1,200 积分此前已使用，记为欠额，由今后获得的积分先行抵扣。"
     )
+
+
+RULES = load(PROGRAMME_DIR)
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 3 * 24 * 60 - 1), st.integers(1, 3), st.sampled_from(["granted", "back"]), st.integers(1, 500)
+    ),
+    max_size=20,
+)
+
+
+@given(STEPS)
+@settings(max_examples=100, deadline=None)
+def test_what_is_told_adds_up_to_what_is_left(steps: list[tuple[int, int, str, int]]) -> None:
+    """Three days of renewals that are paid and taken back at any minute, in one queue: nothing told is more or less than there was."""
+    desk, standing = Desk(RULES), dict.fromkeys((1, 2, 3), 0)
+    for minute, term, what, points_no in sorted(steps):
+        when, of = at(0) + timedelta(minutes=minute), f"P-1/{term}"
+        amount = min(points_no, standing[term]) if what == "back" else points_no
+        if amount:
+            told = renewal(amount, lot=f"L-{term}", of=of) if what == "granted" else taken_back(amount, of=of)
+            desk.hears(told, when)
+            standing[term] += amount if what == "granted" else -amount
+    said = [(t.template, int(findall(r"[0-9,]+", t.text_en)[0].replace(",", ""))) for t in desk.tells()]
+    assert sum(n if template == "points_earned" else -n for template, n in said) == sum(standing.values())
+    assert all(n > 0 for _, n in said)
