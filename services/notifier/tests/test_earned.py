@@ -130,6 +130,16 @@ def test_what_is_owed_is_said_with_how_it_is_repaid_once_for_all_of_one_change(r
     )
 
 
+def test_what_comes_late_for_a_morning_that_was_told_is_told_with_the_next(rules: Programme) -> None:
+    """A renewal is told at once, for its file came at noon; its tier's tenth a second later; that of the day after joins in."""
+    desk, noon = Desk(rules).hears(renewal(340), at(9)), at(12, day=NEXT)
+    assert [t.text_en for t in desk.tells(noon)] == ["You earned 340 points (renewal)."]
+    desk.hears(renewal(34, lot="L-2"), at(9)).hears(earned("no_claim_year", 300, lot="L-3"), at(10, day=NEXT))
+    assert (desk.tells(noon), desk.why_not()) == ([], [])
+    (told,) = desk.tells(at(8, day=NEXT + timedelta(days=1)))
+    assert told.text_en == "You earned 334 points (claim-free year, renewal)."
+
+
 RULES = load(PROGRAMME_DIR)
 STEPS = st.lists(
     st.tuples(

@@ -4,6 +4,7 @@ The invariant: what is told of earned and taken back adds up to what the member 
 was told is not told at all. What became a debt was spent in between: there both are told.
 """
 
+from datetime import timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -11,11 +12,14 @@ from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
 from tenure.contracts.points import PointsReversed
 from tenure.contracts.programme import Programme
+from tenure.contracts.programme.messages import Messages
 
 from notifier.rules.asking import Draft, ask, member_of
 from notifier.rules.member import OWED, Item, Member, Pending, with_pending
+from notifier.rules.quiet import next_end
 
 EARNED: Final = "points_earned"
+INSTANT: Final = timedelta(microseconds=1)
 DIGESTED: Final = frozenset({"anniversary", "no_claim_year", "renewal", "renewal_early"})
 Decided = Decision[Member]
 
@@ -53,6 +57,12 @@ def _gone(data: PointsReversed, points: int) -> tuple[Item, ...]:
 
 def is_nothing_earned(pending: Pending) -> bool:
     return pending.template == EARNED and not left_of(pending).items
+
+
+def with_the_next(pending: Pending, rules: Messages) -> Pending:
+    """What came late for a morning that was told already is told with the next one: a top-up after its tier, a nightly file."""
+    at = next_end(pending.send_at + INSTANT, rules)
+    return replace(pending, subject=at.date().isoformat(), send_at=at)
 
 
 def left_of(pending: Pending) -> Pending:

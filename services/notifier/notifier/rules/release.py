@@ -18,9 +18,9 @@ from tenure.contracts.programme import Programme
 from tenure.contracts.programme.messages import Messages, Template
 
 from notifier.rules.asking import id_of, member_of, told_not
-from notifier.rules.earned import is_nothing_earned, left_of
+from notifier.rules.earned import EARNED, is_nothing_earned, left_of, with_the_next
 from notifier.rules.expiring import is_nothing_left
-from notifier.rules.member import Member, Pending, Suppressed, with_pending
+from notifier.rules.member import Member, Pending, Suppressed, enqueue, with_pending
 from notifier.rules.quiet import sendable
 from notifier.rules.tiers import complete, is_about_tier, is_told_by_tier, still_lost
 from notifier.rules.wording import Words, write
@@ -101,6 +101,8 @@ def _settle(
     if template is None:
         return rest, Suppressed(member_id=member.member_id, pending=pending, reason="opted_out", at=at)
     reason = _why_not(member, pending, turn) or ("superseded" if _is_over(pending, rest, told) else None)
+    if reason == "duplicate" and pending.template == EARNED:
+        return enqueue(rest, with_the_next(pending, rules)), None
     if reason is None and _must_wait(pending, at, rules):
         return with_pending(rest, (*rest.book.pending, replace(pending, send_at=sendable(at, rules)))), None
     if reason is None and template.capped and member.told.get(local_date(at), 0) >= rules.daily_max:
