@@ -266,6 +266,19 @@ def test_an_order_says_what_is_there_what_is_to_come_and_what_is_still_to_be_pai
     assert (told.text_zh, told.text_en) == (said_zh, said_en)
 
 
+def test_an_order_queued_by_an_earlier_release_is_told_in_general_words(rules: Programme) -> None:
+    desk = Desk(rules).hears(fulfilled(), at(22)).hears(failed("insufficient_points"), at(22))
+    old = [
+        replace(p, params={k: v for k, v in p.params.items() if k not in ("status", "amount")})
+        for p in desk.member.book.pending
+    ]
+    desk.member = replace(desk.member, book=replace(desk.member.book, pending=tuple(old)))
+    assert [t.text_en.partition(":")[0] for t in desk.tells()] == [
+        "What you redeemed is yours",
+        "Order O-1 (Coffee voucher, CNY 30) could not be completed (it cannot be done at present); no points were taken.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("reason", "said_zh", "said_en"),
     [

@@ -23,6 +23,7 @@ from notifier.rules.member import (
 from notifier.rules.progress import known, preview
 from notifier.rules.wording import AMOUNTS
 
+ORDER_FULFILLED: Final = "order_fulfilled"
 ORDER_FAILED: Final = "order_failed"
 Decided = Decision[Member]
 
@@ -112,8 +113,8 @@ def on_extension_rejected(state: Member | None, event: Event, programme: Program
 
 def on_order_fulfilled(state: Member | None, event: Event, programme: Programme) -> Decided:
     """What is paid for: a code is there; goods and services are yet to come, perhaps with something to pay."""
-    status = _worded(f"order_{event.data.kind}", "order_done", event, programme)
-    return _on_order("order_fulfilled", state, event, programme, {"status": status, "amount": event.data.cash_fen})
+    status = _worded(f"order_{event.data.kind}", ORDER_FULFILLED, event, programme)
+    return _on_order(ORDER_FULFILLED, state, event, programme, {"status": status, "amount": event.data.cash_fen})
 
 
 def on_order_failed(state: Member | None, event: Event, programme: Programme) -> Decided:

@@ -66,7 +66,8 @@ def _tier(words: Words, name: str) -> str:
 
 
 def _code(words: Words, name: str) -> str:
-    return words.rules.label(str(words.param(name)), words.language)
+    """An order queued before its message said what became of it has the general words, which are labelled by the template."""
+    return words.rules.label(str(words.param(name)) or words.pending.template, words.language)
 
 
 def _benefit_label(words: Words, code: str) -> str:
