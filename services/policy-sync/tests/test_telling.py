@@ -60,6 +60,17 @@ TOLD = [
         ],
     ),
     (
+        "years that were rewarded turn out to be others when the history comes: the member gets those",
+        [Said(OWN), Said(renewed("2026-03-01", "2027-03-01", term_no=3)), old(issued())],
+        [
+            ("member.enrolled", HISTORY),
+            ("policy.issued", HISTORY),
+            ("no_claim_year.revoked", LIVE),
+            ("policy.anniversary_revoked", LIVE),
+            *[("no_claim_year.completed", LIVE), ("policy.anniversary", LIVE)] * 2,
+        ],
+    ),
+    (
         "an imported claim takes a rewarded year back where the member can hear of it",
         [old(issued()), Said(OWN), old(claim(core.ClaimReported, "2024-08-01", estimate_fen=900))],
         [("claim.changed", HISTORY), ("no_claim_year.revoked", LIVE)],
