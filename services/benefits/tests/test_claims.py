@@ -3,10 +3,12 @@
 from datetime import date
 
 import pytest
-from benefits_life import claim, issued, tiers
+from benefits.service import SERVICE
+from benefits_life import M, claim, issued, tiers
 from tenure.contracts.benefit import (
     ClaimAdvised,
 )
+from tenure.contracts.decision import DayReached
 
 D = date.fromisoformat
 
@@ -84,11 +86,26 @@ def test_a_claim_is_advised_once_and_again_only_if_the_amount_changes_what_it_is
     assert life.take(ClaimAdvised) == []
 
 
-def test_imported_claims_are_not_advised(life):
-    life.then(issued())
-    life.then(tiers(("2020-01-01", "gold")))
+@pytest.mark.parametrize(
+    ("status", "advised"), [("reported", [True]), ("assessed", [True]), ("paid", []), ("closed", [])]
+)
+def test_imported_claims_are_advised_once_as_history_if_they_are_open_when_their_member_begins_to_live(
+    life, status, advised
+):
+    life.then(issued(end="2030-01-01"), backfill=True)
+    life.then(tiers(("2020-01-01", "gold")), backfill=True)
     life.then(claim(300_000), backfill=True)
-    life.then(claim(300_000, status="paid", on="2021-07-01"))
+    life.then(claim(300_000, status=status, on="2021-06-20"), backfill=True)
+    assert life.take(ClaimAdvised) == []
+    assert life.state.due_on <= D("2021-06-21")
+    event = life.event(DayReached(key=M, day=D("2021-06-30")))
+    told = SERVICE.decide(life.state, event, life.programme)
+    origins = dict(zip(told.emit, told.origins, strict=True))
+    found = [data for data in told.emit if isinstance(data, ClaimAdvised)]
+    assert [data.on_site_survey_waived for data in found] == advised
+    assert all(origins[data].backfill for data in found)
+    life.state = told.state
+    life.then(claim(300_000, status="closed", on="2021-07-01"))
     assert life.take(ClaimAdvised) == []
 
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
+from tenure.calendar import DAY
 from tenure.contracts.benefit import SafetyReportReady
 from tenure.contracts.codes import is_code
 from tenure.contracts.decision import DayReached, Decision
@@ -24,7 +25,7 @@ from tenure.contracts.policy import (
 from tenure.contracts.programme import Programme
 from tenure.contracts.tier import TierChanged
 
-from benefits.rules.claims import advise, take_claim
+from benefits.rules.claims import advise, going_on, take_claim
 from benefits.rules.homes import has_moved, moved
 from benefits.rules.reports import PRODUCT_LINE, diagnose, report_id
 from benefits.rules.settle import settle
@@ -70,6 +71,8 @@ def on_claim(state: State | None, event: Event, programme: Programme) -> Decisio
     before = _known(state, event)
     after = take_claim(before, data, backfill=event.backfill)
     decided = _settled(before, after, event, programme, matters=False)
+    if event.backfill and going_on(after) is not after:
+        decided = replace(decided, state=_woken(decided.state, event.day + DAY))
     is_anothers = data.handed_over == "from" or before.merged_into is not None
     if is_anothers or (data.claim_no in before.claims and data.handed_over is None):
         return decided
@@ -124,8 +127,8 @@ def on_day(state: State | None, event: Event, programme: Programme) -> Decision[
 
 
 def caught_up(state: State, eve: Event, programme: Programme) -> Decision[State]:
-    """What is known from history alone, as time alone has brought it to that day."""
-    return _settled(state, state, eve, programme, matters=False)
+    """What is known from history alone, as time alone has brought it to that day. Claims that are open then are advised."""
+    return _settled(state, going_on(state), eve, programme, matters=False)
 
 
 def take_term(state: State, term: Term) -> State:
@@ -177,6 +180,11 @@ def _settled(before: State, after: State, event: Event, programme: Programme, *,
         after, told = settle(after, programme, event.day, ask=not event.backfill)
     after, advised = advise(after, programme)
     return Decision(after, emit=(*told, *advised))
+
+
+def _woken(state: State, day: date) -> State:
+    """Due by that day."""
+    return replace(state, due_on=min(state.due_on or day, day))
 
 
 def _is_due(state: State, day: date) -> bool:

@@ -77,9 +77,9 @@ def entitlements(state: State, claim: KnownClaim, programme: Programme) -> Entit
 def take_claim(state: State, changed: ClaimChanged, *, backfill: bool) -> State:
     """The state with what the event says of its claim. An older word about a claim does not replace a newer one.
 
-    A claim of imported history is live from the first word on it that is none, if it is open then. What is another's is dropped;
-    under a number that was given up, once who remains has heard of it. What came from another is advised anew: who was told of
-    it is not who has it now.
+    A claim of imported history is live with its member (`going_on`), or from the first word that is none, if it is open then.
+    What is another's is dropped; under a number that was given up, once who remains has heard of it. What came from another is
+    advised anew: who was told of it is not who has it now.
     """
     known = state.claims.get(changed.claim_no)
     if changed.handed_over == "from":
@@ -97,6 +97,16 @@ def take_claim(state: State, changed: ClaimChanged, *, backfill: bool) -> State:
         advised = None if changed.handed_over else known.advised
         claim = replace(newest, reported_on=reported_on, live=known.live or live, advised=advised)
     return state if claim == known else replace(state, claims={**state.claims, claim.claim_no: claim})
+
+
+def going_on(state: State) -> State:
+    """The state with its open claims live, those of imported history, too; the same object if they are."""
+    if state.merged_into is not None:
+        return state
+    found = {
+        no: replace(c, live=True) for no, c in state.claims.items() if c.status in OPEN and not (c.live or c.is_gone)
+    }
+    return replace(state, claims={**state.claims, **found}) if found else state
 
 
 def advise(state: State, programme: Programme) -> tuple[State, tuple[ClaimAdvised, ...]]:
