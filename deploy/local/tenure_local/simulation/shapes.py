@@ -16,6 +16,7 @@ from member_view.rules.view import View
 from msgspec.structs import replace
 from points_ledger.rules.account import Account, Hold, ReferralNews, new_account
 from policy_sync.rules import blank as blank_policy
+from policy_sync.rules.policies import PolicyState
 from tenure.service import Saved
 from tenure.simulation.states import Shape
 from tenure.simulation.tables import Transaction
@@ -29,6 +30,12 @@ def _blank_in_the_mall(key: str) -> Customer | Shelf | None:
     if kind == CUSTOMER:
         return Customer(member_id=name)
     return Shelf(sku=name) if kind == SHELF else None
+
+
+def _read_policy(tx: Transaction, _: str, state: Any) -> Any:
+    """A policy comes with where the calendar stands, as policy-sync's `load` has it."""
+    day: date | None = tx.get("calendar", True)
+    return replace(state, calendar=day) if isinstance(state, PolicyState) and state.calendar != day else state
 
 
 def read_account(tx: Transaction, key: str, account: Account) -> Account:
@@ -78,7 +85,7 @@ def _with_whom_it_becomes(_key: str, member: Member) -> str:
 
 SHAPES: Final[Mapping[str, Shape]] = MappingProxyType(
     {
-        "policy-sync": Shape(blank=blank_policy),
+        "policy-sync": Shape(blank=blank_policy, read=_read_policy),
         "tier-engine": Shape(due_name=_with_whom_it_becomes),
         "points-ledger": Shape(blank=new_account, read=read_account, also_saved=_keep_news, also_due=_have_news),
         "benefits": Shape(),
