@@ -167,6 +167,23 @@ def test_what_an_upgrade_that_was_never_told_had_brought_goes_without_a_word(rul
     assert desk.tells() == []
 
 
+def test_a_benefit_that_is_back_before_its_end_was_told_has_not_ended(rules: Programme) -> None:
+    """A tier that went at midnight and is reached again by a renewal of that morning, heard together."""
+    back, lost = [b.code for b in rules.benefits.newest.benefits[:2]]
+    label = {b.code: b.label_en for b in rules.benefits.newest.benefits}
+    desk = Desk(rules, book=Book(tier="silver"))
+    desk.hears(revoked(back), at(12)).hears(revoked(lost), at(12)).hears(granted(back, change="restored"), at(12))
+    assert [t.text_en for t in desk.tells()] == [f"These benefits ended on 2026-03-01: {label[lost]}."]
+    desk = Desk(rules, book=Book(tier="silver")).hears(revoked(back), at(12))
+    desk.hears(several_granted(granted(back, change="restored"), granted(lost, change="restored")), at(12))
+    assert (desk.tells(), desk.why_not()) == ([], [("benefit_revoked", "superseded")])
+    desk = Desk(rules, book=Book(tier="silver")).hears(revoked(back), at(12)).hears(granted(back), at(12))
+    assert len(desk.tells()) == 1
+    desk = Desk(rules, book=Book(tier="silver")).hears(revoked(back), at(12))
+    desk.hears(granted(back, change="restored"), at(18))
+    assert len(desk.tells()) == 1
+
+
 def test_a_grant_that_a_correction_only_dates_anew_is_not_lost(rules: Programme) -> None:
     kept, lost = [b.code for b in rules.benefits.newest.benefits[:2]]
     desk = Desk(rules, book=Book(tier="silver"))

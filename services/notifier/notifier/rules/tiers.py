@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 from tenure.calendar import start_of
-from tenure.contracts.benefit import BenefitGranted, BenefitsGranted, Granted
+from tenure.contracts.benefit import BenefitGranted, Granted
 from tenure.contracts.decision import Decision
 from tenure.contracts.event import Event
 from tenure.contracts.programme import Programme
@@ -19,7 +19,18 @@ from tenure.contracts.programme.order import ranks_on
 from tenure.contracts.tier import NO_TIER, TierChanged
 
 from notifier.rules.asking import Draft, ask, both, member_of, superseded, suppress
-from notifier.rules.member import MOVES_MAX, UNSAID_MAX, Item, Member, Move, Pending, waiting_at, with_book, without
+from notifier.rules.member import (
+    MOVES_MAX,
+    UNSAID_MAX,
+    Item,
+    Member,
+    Move,
+    Pending,
+    waiting_at,
+    with_book,
+    with_pending,
+    without,
+)
 from notifier.rules.progress import measured
 
 TEMPLATES: Final = frozenset({"tier_upgraded", "tier_dropped", "tier_ended"})
@@ -112,13 +123,24 @@ def on_tier_at_risk(state: Member | None, event: Event, programme: Programme) ->
 
 def on_benefit_granted(state: Member | None, event: Event, _: Programme) -> Decided:
     """Told with the tier that unlocked it; the next period of a benefit the member had is no news."""
-    data: BenefitGranted = event.data
-    return Decision(_moved(member_of(state, event), _news(data.effective, (data,))))
+    return _granted(member_of(state, event), event, (event.data,))
 
 
 def on_benefits_granted(state: Member | None, event: Event, _: Programme) -> Decided:
-    data: BenefitsGranted = event.data
-    return Decision(_moved(member_of(state, event), _news(data.effective, data.grants)))
+    return _granted(member_of(state, event), event, event.data.grants)
+
+
+def _granted(member: Member, event: Event, grants: Sequence[BenefitGranted | Granted]) -> Decided:
+    """A grant that is there again before anybody was told that it ended has not ended."""
+    member = _moved(member, _news(event.data.effective, grants))
+    restored = {g.grant_id for g in grants if g.change == "restored"}
+    waiting = [p for p in member.book.pending if p.template == REVOKED and event.time < p.send_at]
+    left = {p.dedupe: tuple(i for i in p.items if i.id not in restored) for p in waiting} if restored else {}
+    pending = (replace(p, items=left.get(p.dedupe, p.items)) for p in member.book.pending if left.get(p.dedupe, p))
+    over = [p for p in waiting if not left.get(p.dedupe, p)]
+    return suppress(
+        with_pending(member, pending) if left else member, [superseded(member, p, event.time) for p in over]
+    )
 
 
 def _news(effective: date, grants: Iterable[BenefitGranted | Granted]) -> list[Move]:
