@@ -191,6 +191,23 @@ def test_paying_as_agreed_tells_nothing():
     assert world.members["M-1"].terms[0].version == 2
 
 
+def test_a_policy_that_begins_next_month_measures_nothing_yet():
+    world = World()
+    world.happen(known(term("2018-01-01")), came("2018-03-01"))
+    assert world.happen(known(term("2018-04-01", policy="P-2"), "2018-03-01")) == []
+
+
+def test_an_old_id_is_due_only_while_something_waits_under_it():
+    world = World()
+    own = term("2016-01-01", member="M-2", policy="P-2")
+    world.happen(known(term("2017-01-01")), known(own), merged("M-1", "M-2", "2018-01-01"))
+    assert world.members["M-2"].due_on is None
+    world.happen(growth(3, "2018-01-05", "M-2"))
+    assert world.members["M-2"].due_on == day("2018-01-05")
+    world.happen(growth(-3, "2018-01-05", "M-2"))
+    assert world.members["M-2"].due_on is None
+
+
 def test_an_older_version_and_a_duplicate_change_nothing_at_all():
     world = World()
     t = term("2018-01-01", version=2)
@@ -424,6 +441,8 @@ def test_two_persons_after_all_get_back_what_is_theirs():
         "each is told once, as a whole"
     )
     assert world.members["M-1"].brought == ()
+    measured = {p.member_id: (p.tier, p.annual_premium_fen) for p in told if isinstance(p, TierProgressed)}
+    assert measured == {"M-1": ("basic", 0), "M-2": ("silver", 300_00)}, "and how far each is"
 
 
 def test_who_was_brought_along_goes_back_along():

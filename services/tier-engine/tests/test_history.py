@@ -87,6 +87,15 @@ def test_what_time_had_brought_before_the_first_live_event_is_history(first, his
     assert world.happen(*events) == (as_history, as_news)
 
 
+def test_the_next_day_that_comes_is_the_first_whatever_else_is_due():
+    """Else what is reached on the days after it would be met by a later one, and be history."""
+    world = World()
+    world.happen(*of_history(SINCE_2013))
+    assert world.members["M-1"].due_on == SINCE_2013.start + timedelta(1)
+    world.happen(came("2015-10-01"))
+    assert world.members["M-1"].due_on == LIVES
+
+
 def test_a_member_that_lives_is_told_what_comes_later_than_its_day():
     """An outage over the day delays what a live member is told; it does not make it history."""
     world = World()

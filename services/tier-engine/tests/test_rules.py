@@ -1,10 +1,13 @@
 """The tiers as an insurance person would check them: each case is a short story with dates and premiums in yuan."""
 
+from datetime import date, timedelta
+
 import pytest
 from msgspec.structs import replace
 from tenure.calendar import add_years
 from tenure.contracts.tier import NO_TIER
 from tier_engine.rules import annual_premium, insured_days, live, next_change, standing, timeline
+from tier_engine.rules.why import POLICIES_MAX, policies_behind
 
 from .cases import RULES, STANDARD, continuous, day, insured, programme, stricter, term, with_growth_days
 
@@ -346,6 +349,18 @@ def test_the_nearest_condition_still_missing(premium, at, measure, missing, expe
     found = on(continuous("2016-01-01", 3, premium=premium), at).nearest
     assert (found.measure, found.missing) == (measure, missing)
     assert (str(found.expected_on) if found.expected_on else None) == expected
+
+
+def test_no_day_is_promised_to_whoever_has_no_cover():
+    found = on(continuous("2016-01-01", 1), "2017-01-01").nearest
+    assert (found.measure, found.missing, found.expected_on) == ("insured_years", 365, None)
+
+
+def test_of_very_many_policies_the_newest_are_named():
+    held = [term(date(2016, 1, 1) + timedelta(n), policy=f"P-{n:03d}") for n in range(POLICIES_MAX)]
+    renewed = term("2017-01-01", policy="P-000", no=2)
+    named = policies_behind(insured(*held, renewed, term("2016-12-01", policy="P-new")), RULES, day("2018-01-01"))
+    assert named == (*(f"P-{n:03d}" for n in range(POLICIES_MAX) if n != 1), "P-new")
 
 
 def test_nothing_is_missing_at_the_top():

@@ -48,6 +48,12 @@ async def test_all_holds(t):
     }
 
 
+async def test_a_member_of_history_is_due_the_day_after(t):
+    await t.feed(issued(term("2019-08-01", member="M-9", policy="P-9")), backfill=True)
+    assert await broken(t) == []
+    assert await t.pool.fetchval("SELECT due_on FROM members WHERE member_id = 'M-9'") == day("2019-08-02")
+
+
 STATE_OF_M2 = "(SELECT state FROM members WHERE member_id = 'M-2')"
 
 
