@@ -101,11 +101,14 @@ class Service(Generic[S]):
     def database(self) -> str:
         return "tenure_" + self.name.replace("-", "_")
 
-    def decide(self, state: Any, event: Event, programme: Any) -> Decision[Any]:
-        """The rule for this event. An event type the service ignores changes nothing. Raises WrongEventError."""
+    def decide(self, state: Any, event: Event, programme: Any, *, calendar: date | None = None) -> Decision[Any]:
+        """The rule for this event. An event type the service ignores changes nothing. Raises WrongEventError.
+
+        `calendar`: the newest day that came, for whoever hears history.
+        """
         rule = self.rules.get(type(event.data))
         if rule is not None and self.catch_up is not None:
-            return after_history(self.catch_up, rule, state, event, programme)
+            return after_history(self.catch_up, rule, state, event, programme, calendar=calendar)
         if rule is not None:
             return rule(state, event, programme)
         if event.type in self.ignores:

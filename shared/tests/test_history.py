@@ -20,6 +20,7 @@ class Known(msgspec.Struct, frozen=True):
 
     life: tuple[str, ...] = ()
     of_history: bool = False
+    heard_on: date | None = None
 
 
 def heard(state, event, _):
@@ -35,6 +36,10 @@ def caught_up(state, eve, _):
 
 def enrolled(day):
     return MemberEnrolled(member_id="M-1", effective=day)
+
+
+def decided_on(state, e, *, rule=heard, calendar=None):
+    return after_history(caught_up, rule, state, e, None, calendar=calendar)
 
 
 def event(*, backfill=False):
@@ -67,20 +72,41 @@ def both(state, e, _):
     ],
 )
 def test_a_state_lives_from_the_first_event_that_is_not_history(state, backfill, after, history):
-    decided = after_history(caught_up, heard, state, event(backfill=backfill), None)
+    decided = decided_on(state, event(backfill=backfill))
     assert (decided.state, sum(bool(o and o.backfill) for o in decided.origins)) == (after, history)
     assert decided.rows == (("caught up", "heard") if history else ("heard",))
 
 
+@pytest.mark.parametrize(
+    ("stood", "up_to"),
+    [(None, "2026-03-01"), ("2026-02-20", "2026-02-19"), ("2026-03-02", "2026-03-01"), ("2026-03-05", "2026-03-01")],
+    ids=["no day had come", "days came together", "on the day of the import", "a fact that is late"],
+)
+def test_history_reaches_to_where_the_calendar_stood_when_it_was_heard(stood, up_to):
+    calendar = date.fromisoformat(stood) if stood else None
+    imported = decided_on(None, event(backfill=True), calendar=calendar).state
+    assert (imported.of_history, imported.heard_on) == (True, calendar)
+    living = decided_on(imported, event(), calendar=D).state
+    assert living.life == ("heard 2026-03-02", f"up to {up_to}", "heard 2026-03-02")
+    assert (living.of_history, living.heard_on) == (False, None)
+
+
+def test_the_newest_of_the_history_counts():
+    before = Known(("sold",), of_history=True, heard_on=date(2026, 2, 1))
+    assert decided_on(before, event(backfill=True), calendar=D).state.heard_on == D
+    alive = Known(("sold",))
+    assert decided_on(alive, event(backfill=True), calendar=D).state.heard_on is None
+
+
 def test_of_two_each_that_history_began_catches_up():
     states = (Known(("one",), of_history=True), Known(("two",)))
-    decided = after_history(caught_up, both, states, event(), None)
+    decided = decided_on(states, event(), rule=both)
     assert [s.life[1:] for s in decided.state] == [("up to 2026-03-01", "heard 2026-03-02"), ("heard 2026-03-02",)]
-    decided = after_history(caught_up, both, (None, Known(("two",))), event(backfill=True), None)
+    decided = decided_on((None, Known(("two",))), event(backfill=True), rule=both)
     assert [s.of_history for s in decided.state] == [True, False]
 
 
 def test_the_first_effects_are_flagged_as_the_history_they_are():
-    decided = after_history(caught_up, heard, Known(("sold",), of_history=True), event(), None)
+    decided = decided_on(Known(("sold",), of_history=True), event())
     records = records_of(decided, event(), service="s", source="/tenure/s", new_id=None)
     assert [decode(record.headers, record.value).backfill for record in records] == [True, True, False]

@@ -171,6 +171,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     brought: Mapping[str, Brought] = {}
     of_history: bool = False
     """All that is known of the member is history, no fact and no day that lived."""
+    heard_on: date | None = None
+    """Where the calendar stood when the newest of that history was heard."""
     is_erased: bool = False
     """Nothing is kept any more of where the member lives, nor any words."""
 

@@ -146,6 +146,28 @@ async def test_a_wrong_event_blocks_its_own_member_only(settings):
         assert [m.member_id for m in await store.members(t.pool, "", 10)] == ["M-1", "M-2"]
 
 
+@pytest.mark.parametrize(
+    ("stood", "news"),
+    [
+        (None, []),  # no day had come: a replay's import
+        ("2017-12-30", ["silver 2018-01-01"]),
+        ("2018-01-01", ["silver 2018-01-01"]),
+        ("2018-01-02", []),
+    ],
+)
+async def test_of_days_that_come_together_after_an_import_each_is_lived(settings, stood, news):
+    async with under_test(SERVICE, settings.model_copy(update={"clock": "events"})) as t:
+        if stood is not None:
+            await t.day(day(stood))
+        two_years = term("2016-01-01", years=3, premium=100)
+        await t.feed(PolicyIssued(member_id="M-1", term=two_years, effective=day("2016-01-01")), backfill=True)
+        await t.emitted()
+        await t.day(day("2018-01-05"))
+        told = [e for e in await t.emitted_events() if isinstance(e.data, TierChanged)]
+        assert [f"{e.data.to_tier} {e.data.effective}" for e in told] == ["silver 2018-01-01"]
+        assert [f"{e.data.to_tier} {e.data.effective}" for e in told if not e.backfill] == news
+
+
 async def test_backfill_is_handed_on(settings):
     async with under_test(SERVICE, settings) as t:
         await t.feed(*a_life()[:1], backfill=True)

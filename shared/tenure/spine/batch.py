@@ -7,6 +7,7 @@ what was claimed here and had no effect is given back, and what was claimed befo
 import asyncio
 import uuid
 from collections.abc import Sequence
+from datetime import date
 from itertools import chain
 from time import monotonic
 from typing import Any, Final
@@ -35,6 +36,7 @@ log: Final = structlog.get_logger(__name__)
 _json: Final = msgspec.json.Encoder()
 ITEMS_BETWEEN_BREATHS: Final = 100
 NOTHING: Final = b"null"
+NEWEST_DAY: Final = "SELECT day FROM calendar"
 
 
 class Batch:
@@ -59,6 +61,7 @@ class Batch:
         self.stuck: set[str] = set()  # keys whose replay met an event that is still wrong
         self.parked: list[parking.Parked] = []
         self.keys: dict[int, tuple[str, ...]] = {}
+        self.calendar: date | None = None  # where it stands, if there is history to be heard
         self.before: dict[str, Any] = {}
         self.after: dict[str, Any] = {}
         self.rows: list[Any] = []
@@ -146,6 +149,8 @@ class Batch:
         keys = sorted(set(chain.from_iterable(self.keys.values())))
         self.before = await self.service.load(self.conn, keys) if keys else {}
         self.after = dict(self.before)
+        if self.service.catch_up is not None and any(self._is_history(i) for i in self.fresh):
+            self.calendar = await self.conn.fetchval(NEWEST_DAY)
         reach("transact.loaded")
         for n, i in enumerate(self.fresh):
             if n % ITEMS_BETWEEN_BREATHS == ITEMS_BETWEEN_BREATHS - 1:
@@ -165,6 +170,10 @@ class Batch:
                 self._refuse(i, WrongEventError("rule_failed", f"{type(error).__name__} in a rule; see the log"))
         self._answer_doubles()
         reach("transact.decided")
+
+    def _is_history(self, i: int) -> bool:
+        event = self.items[i].event
+        return event is not None and event.backfill
 
     def _keys_of(self, item: Item) -> tuple[str, ...]:
         """The states it touches; none for one that cannot be decided now, or at all: it must not be able to fail the others."""
@@ -194,7 +203,7 @@ class Batch:
         keys = self.keys[i]
         alone = len(keys) == 1
         state = self.after.get(keys[0]) if alone else tuple(self.after.get(k) for k in keys)
-        decided: Decision[Any] = self.service.decide(state, event, self.programme)
+        decided: Decision[Any] = self.service.decide(state, event, self.programme, calendar=self.calendar)
         records = records_of(decided, event, service=self.service.name, source=self.source, new_id=self.new_id)
         body = NOTHING if decided.reply is None else _json.encode(decided.reply)
         if alone:

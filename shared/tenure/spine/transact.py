@@ -26,7 +26,7 @@ from tenure.pool import give_up
 from tenure.rulebook.book import Rulebook
 from tenure.service import Service
 from tenure.spine import answers, parking
-from tenure.spine.batch import Batch
+from tenure.spine.batch import NEWEST_DAY, Batch
 from tenure.spine.effects import NewId
 from tenure.spine.faults import reach
 from tenure.spine.item import Idempotency, Item, OtherBodyError, Outcome
@@ -36,14 +36,13 @@ from tenure.spine.retry import is_fault_of_the_data
 from tenure.telemetry import metrics
 from tenure.telemetry.figures import count_told
 
-__all__ = ["Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome"]
+__all__ = ["NEWEST_DAY", "Door", "Due", "Idempotency", "Item", "OtherBodyError", "Outcome"]
 ACQUIRE_TIMEOUT_S: Final = 5.0
 TRIES_MAX: Final = 4
 TRY_AGAIN_S: Final = 0.01
 START_DAY: Final = """
 INSERT INTO calendar (day) VALUES ($1) ON CONFLICT (one) DO UPDATE SET day = greatest(calendar.day, excluded.day)
 """
-NEWEST_DAY: Final = "SELECT day FROM calendar"
 T = TypeVar("T")
 
 

@@ -41,7 +41,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     `merged_into`, or here; `by`: others whom its turn takes, for they hand on what it brought, or what it is to bring. `judged_by`
     is the digest of the versions of the tier rules this was last judged by; 0: by none. `brought`: what can be given back, should a
     merger turn out to be a mistake. `of_history`: all that is known of it is history, no fact and no day that lived;
-    the next day that comes is the one it lives from.
+    the next day that comes is the one it lives from, or where the calendar stood when the newest of it was `heard_on`.
     """
 
     member_id: str
@@ -58,6 +58,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     goes_to: str | None = None
     by: tuple[str, ...] = ()
     of_history: bool = False
+    heard_on: date | None = None
 
     @property
     def holds_anything(self) -> bool:
