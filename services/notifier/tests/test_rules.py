@@ -159,6 +159,16 @@ def test_an_upgrade_reversed_within_minutes_is_never_told(rules: Programme) -> N
     assert desk.why_not() == [("tier_upgraded", "superseded")]
 
 
+def test_a_tier_that_is_taken_back_went_on_the_day_it_had_come(rules: Programme) -> None:
+    """What is left of the timeline is the step before it, of years ago."""
+    came = D - timedelta(days=100)
+    taken_back = replace(
+        tier_changed("silver", "basic", effective=D - timedelta(days=900)), effective=came, retroactive=True
+    )
+    (told,) = Desk(rules, book=Book(tier="silver")).hears(taken_back).tells()
+    assert told.text_en == f"Your tier changed from Silver to Basic on {came}."
+
+
 def test_what_an_upgrade_that_was_never_told_had_brought_goes_without_a_word(rules: Programme) -> None:
     code = rules.benefits.newest.benefits[-1].code
     desk = Desk(rules, book=Book(tier="basic"))

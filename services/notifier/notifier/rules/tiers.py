@@ -82,7 +82,8 @@ def _drafts(base: str, data: TierChanged, event: Event, programme: Programme) ->
     template = _template(base, data.to_tier, ranks_on(programme.tiers, event.day))
     if template is None:
         return ()
-    on = data.timeline[-1].effective if data.timeline else data.effective
+    newest = data.timeline[-1].effective if data.timeline else data.effective
+    on = max(newest, data.effective)  # where a step is taken back, what is left is older
     days = sorted({on, data.effective, event.day})
     params = {
         "tier": data.to_tier,
