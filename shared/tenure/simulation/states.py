@@ -20,6 +20,10 @@ def _as_kept(_: Transaction, __: str, state: Any) -> Any:
     return state
 
 
+def _whole(state: Any) -> Any:
+    return state
+
+
 def _nothing_more(_: Transaction, __: Saved[Any]) -> None: ...
 
 
@@ -29,13 +33,15 @@ def _nobody_else(_: Transaction) -> Iterable[str]:
 
 @dataclass(frozen=True)
 class Shape:
-    """`blank`: the state of a new key, None where the store has none. `read`: what `load` makes of a kept state.
+    """`blank`: the state of a new key, None where the store has none. `read`: what `load` makes of a kept state; `kept`: what
+    `save` keeps of one.
 
     `due_name`: what `due` calls a key. `also_saved`, `also_due`: what the store keeps and finds beside the states.
     """
 
     blank: Callable[[str], Any] = lambda _: None
     read: Callable[[Transaction, str, Any], Any] = _as_kept
+    kept: Callable[[Any], Any] = _whole
     due_name: Callable[[str, Any], str] = lambda key, _: key
     also_saved: Callable[[Transaction, Saved[Any]], None] = _nothing_more
     also_due: Callable[[Transaction], Iterable[str]] = _nobody_else
@@ -86,7 +92,7 @@ class _States:
 
     async def save(self, conn: Connection, saved: Saved[Any]) -> None:
         tx = await _statement(conn)
-        tx.writes.setdefault("states", {}).update(saved.after)
+        tx.writes.setdefault("states", {}).update((key, self.shape.kept(state)) for key, state in saved.after.items())
         self.shape.also_saved(tx, saved)
 
     async def due(self, conn: Connection, day: date, keys_max: int) -> list[str]:

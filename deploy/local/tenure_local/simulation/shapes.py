@@ -38,6 +38,10 @@ def _read_policy(tx: Transaction, _: str, state: Any) -> Any:
     return replace(state, calendar=day) if isinstance(state, PolicyState) and state.calendar != day else state
 
 
+def _kept_of_policy(state: Any) -> Any:
+    return replace(state, calendar=None) if isinstance(state, PolicyState) and state.calendar is not None else state
+
+
 def read_account(tx: Transaction, key: str, account: Account) -> Account:
     """Lots and holds that are over are left out, and news left for the account comes in, as the ledger's `load` has it."""
     since = account.lived_to or date.min
@@ -85,7 +89,7 @@ def _with_whom_it_becomes(_key: str, member: Member) -> str:
 
 SHAPES: Final[Mapping[str, Shape]] = MappingProxyType(
     {
-        "policy-sync": Shape(blank=blank_policy, read=_read_policy),
+        "policy-sync": Shape(blank=blank_policy, read=_read_policy, kept=_kept_of_policy),
         "tier-engine": Shape(due_name=_with_whom_it_becomes),
         "points-ledger": Shape(blank=new_account, read=read_account, also_saved=_keep_news, also_due=_have_news),
         "benefits": Shape(),

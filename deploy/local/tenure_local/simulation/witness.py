@@ -185,9 +185,9 @@ class Witness:
             if not sampled.isdisjoint(keys):
                 self._fold(seen, tx, ready, keys, event)
         for key in sampled & ready.keys():
-            seen.shadows[key] = ready[key]
+            seen.shadows[key] = seen.shape.kept(ready[key])
             self.must(
-                states[key] == ready[key],
+                states[key] == seen.shadows[key],
                 lambda: f"{seen.service.name}: {key} is not what its events come to",  # noqa: B023
             )
 
