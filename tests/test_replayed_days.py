@@ -1,5 +1,7 @@
 """A replay and `tenure tick` bring many days at once; what is history alone lives from the first of them, as it would have."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import date
 from pathlib import Path
@@ -11,11 +13,13 @@ from tenure.contracts.event import Event
 from tenure.contracts.policy import PolicyAnniversary
 from tenure.settings import Settings
 from tenure.spine.codec import event_of
+from tenure.testing import under_test
+from tenure_local import drained
 from tenure_local.drained import Targets, Watch
 from tenure_local.playback import publish_days, publish_history, replay
 
 from .house import at
-from .running import Running, eventually, running
+from .running import BY_NAME, Running, eventually, running
 
 SINCE, UNTIL = date(2017, 1, 1), date(2017, 3, 31)
 POLICIES = 400
@@ -75,6 +79,19 @@ async def test_tiers_of_members_of_history_that_come_after_the_first_day_are_new
         await watch.until_drained(targets.positions())
         upgrades = "SELECT backfill, count(*) FROM decisions WHERE to_tier = 'silver' GROUP BY 1"
         assert [tuple(row) for row in await pools["tier-engine"].fetch(upgrades)] == [(False, POLICIES)]
+
+
+async def test_who_can_never_live_a_day_does_not_hold_up_the_others(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that a rule refuses, or whose turn waits for what is not read yet, stays due."""
+    monkeypatch.setattr(drained, "LIVES_WITHIN_S", 0.5)
+    async with under_test(BY_NAME["tier-engine"], settings) as tiers:
+        pool: Any = tiers.pool
+        await pool.execute("INSERT INTO members (member_id, due_on) VALUES ('M-1', $1)", SINCE)
+        watch, begun = Watch({"tier-engine": pool}, ""), time.monotonic()
+        await asyncio.wait_for(watch.until_lived(SINCE, []), 10)
+        assert time.monotonic() - begun > drained.LIVES_WITHIN_S
 
 
 async def came(here: Running, day: date) -> bool:

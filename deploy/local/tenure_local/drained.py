@@ -5,6 +5,7 @@ Read from the services' databases alone, so it is exact whatever the broker: pro
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,13 +27,14 @@ from tenure_local.services import SERVICES
 LOOK_EVERY_S: Final = 0.1
 CHECK_WORKER_EVERY_S: Final = 3.0
 WORKER_ANSWER_TIMEOUT_S: Final = 10.0
-_CAME: Final = "SELECT EXISTS (SELECT FROM calendar WHERE day >= $1) AND NOT EXISTS (SELECT FROM {} due_on <= $1)"
-_LIVED: Final = {
-    "policy-sync": _CAME.format("policies WHERE live_from IS NULL AND"),
-    "tier-engine": _CAME.format("members WHERE"),
-    "benefits": _CAME.format("members WHERE"),
+LIVES_WITHIN_S: Final = 30.0
+_TO_LIVE: Final = "SELECT count(*) + (NOT EXISTS (SELECT FROM calendar WHERE day >= $1))::int FROM {} due_on <= $1"
+_OF_HISTORY: Final = {
+    "policy-sync": _TO_LIVE.format("policies WHERE live_from IS NULL AND"),
+    "tier-engine": _TO_LIVE.format("members WHERE"),
+    "benefits": _TO_LIVE.format("members WHERE"),
 }
-"""Whether a day has come to all that is of history alone, of those who keep such, in the order in which they hear of it."""
+"""How many a day has not come to yet, where some are of history alone, in the order in which they hear of it."""
 Offsets = dict[tuple[str, int], int]
 
 
@@ -175,18 +177,23 @@ class Watch:
 
     async def until_lived(self, day: date, targets: Iterable[Position]) -> None:
         """Wait until a day has come to all that is known from history alone: it lives from the first one it meets, and of days that
-        come together that is the last.
+        come together that is the last. What a rule or a turn holds back stays due: once nothing moves, nobody waits.
         """
         targets = list(targets)
-        for name in (name for name in _LIVED if name in self._connections):
-            while not await self._has_lived(name, day, targets):
+        for name in (name for name in _OF_HISTORY if name in self._connections):
+            last, moved_at = -1, time.monotonic()
+            while left := await self._left_to_live(name, day, targets):
+                if left != last:
+                    last, moved_at = left, time.monotonic()
+                elif time.monotonic() - moved_at > LIVES_WITHIN_S:
+                    return
                 await self.worker_is_there()
                 await asyncio.sleep(LOOK_EVERY_S / 2)
 
-    async def _has_lived(self, name: str, day: date, targets: list[Position]) -> bool:
+    async def _left_to_live(self, name: str, day: date, targets: list[Position]) -> int:
         backlog = await self.look(targets)
-        is_told = not backlog.unread[name] and not any(backlog.unpublished.values())
-        return is_told and bool(await self._connections[name].fetchval(_LIVED[name], day))
+        untold = backlog.unread[name] + sum(backlog.unpublished.values())
+        return untold + int(await self._connections[name].fetchval(_OF_HISTORY[name], day))
 
 
 @asynccontextmanager

@@ -33,12 +33,9 @@ class World:
             after = told.state if len(states) > 1 else (told.state,)
             self.members.update({k: s for k, s in zip(touched, after, strict=True) if s is not None})
             origins = told.origins or (None,) * len(told.emit)
-            self.told += [((o or e).backfill, data) for o, data in zip(origins, told.emit, strict=True)]
-            recorded = [row.backfill for row in told.rows]
-            assert (
-                recorded
-                == [h for h, data in self.told[-len(told.emit) :] if isinstance(data, TierChanged)][: len(recorded)]
-            )
+            now = [((o or e).backfill, data) for o, data in zip(origins, told.emit, strict=True)]
+            assert [row.backfill for row in told.rows] == [h for h, data in now if isinstance(data, TierChanged)]
+            self.told += now
         return tuple(_changes(self.told[before:], history=h) for h in (True, False))
 
 

@@ -135,13 +135,17 @@ def _granted(member: Member, event: Event, grants: Sequence[BenefitGranted | Gra
     """A grant that is there again before anybody was told that it ended has not ended."""
     member = _moved(member, _news(event.data.effective, grants))
     restored = {g.grant_id for g in grants if g.change == "restored"}
-    waiting = [p for p in member.book.pending if p.template == REVOKED and event.time < p.send_at]
-    left = {p.dedupe: tuple(i for i in p.items if i.id not in restored) for p in waiting} if restored else {}
-    pending = (replace(p, items=left.get(p.dedupe, p.items)) for p in member.book.pending if left.get(p.dedupe, p))
-    over = [p for p in waiting if not left.get(p.dedupe, p)]
-    return suppress(
-        with_pending(member, pending) if left else member, [superseded(member, p, event.time) for p in over]
-    )
+    if not restored:
+        return Decision(member)
+    kept, over = list[Pending](), list[Pending]()
+    for pending in member.book.pending:
+        if pending.template != REVOKED or event.time >= pending.send_at:
+            kept.append(pending)
+        elif left := tuple(item for item in pending.items if item.id not in restored):
+            kept.append(replace(pending, items=left))
+        else:
+            over.append(pending)
+    return suppress(with_pending(member, kept), [superseded(member, pending, event.time) for pending in over])
 
 
 def _news(effective: date, grants: Iterable[BenefitGranted | Granted]) -> list[Move]:

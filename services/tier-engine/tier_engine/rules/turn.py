@@ -63,7 +63,7 @@ class Turn:
             lived_to=day,
             timeline=timeline,
             warned=risk,
-            due_on=day if member.goes_to is not None else day + DAY if of_history else life.next_due(day),
+            due_on=_due_on(member, life, day, of_history=of_history),
             judged_by=self.digest,
             of_history=of_history,
         )
@@ -172,6 +172,13 @@ class Turn:
     def _on_record(self, changes: tuple[TierChanged, ...], day: date) -> tuple[Decided, ...]:
         event = self.event
         return tuple(Decided(f"{event.source} {event.id}", event.type, event.backfill, c, day) for c in changes)
+
+
+def _due_on(member: Member, life: Life, day: date, *, of_history: bool) -> date | None:
+    """An old id has its turn at once; history alone begins to live on the next day that comes, whatever it is."""
+    if member.goes_to is not None:
+        return day
+    return day + DAY if of_history else life.next_due(day)
 
 
 def _is_news(risk: Risk, told: Risk | None, changes: tuple[TierChanged, ...]) -> bool:
